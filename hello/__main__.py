@@ -1,0 +1,5 @@
+"""`python -m hello` is `hello`."""
+
+from hello.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""The load: how many clients ask, how often and how long."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from hello.check.client import Client, Site
+from hello.check.history import Outcome, Record
+
+READ_EVERY = 10  # visits
+PATIENCE = 5.0  # seconds for a first and a last read to get an answer
+PAUSE = 0.1  # seconds that a client whose visit failed is slower
+LONGEST_RETRY = 30.0  # seconds, whatever Retry-After says
+LATENESS = 0.1  # seconds that a visit of an open loop may be late
+
+
+class CheckError(Exception):
+    """The check cannot be run; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do. Just one of requests and duration (seconds) is set.
+
+    rate: visits a second, whatever the answers take (open loop); None: each client asks when it was answered.
+    """
+
+    requests: int | None
+    duration: float | None
+    clients: int
+    rate: float | None
+    keep_alive: bool
+    timeout: float
+    retry: bool
+
+
+class Load:
+    """A run: a first read, the visits with a read now and then, a last read. Each record goes to `keep` as it is made."""
+
+    def __init__(self, site: Site, plan: Plan, keep: Callable[[Record], None]) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        """Of the visits so far."""
+        self.late = 0
+        """Visits of an open loop that were not made, as every client was waiting when their time came."""
+        self._site = site
+        self._plan = plan
+        self._keep_record = keep
+        self._numbers = count(1)
+        self._due = 0.0
+        self._end = float("inf")
+
+    async def run(self) -> None:
+        """Run it all; CheckError if nothing answers at the start, or what does is not a hello."""
+        addresses = await _resolve(self._site)
+        clients = [self._client(addresses) for _ in range(self._plan.clients)]
+        try:
+            await self._read_first(clients[0])
+            self._due = _now()
+            if self._plan.duration is not None:
+                self._end = self._due + self._plan.duration
+            async with asyncio.TaskGroup() as group:
+                for client in clients:
+                    group.create_task(self._visit(client))
+            await self._read(clients[0], (Outcome.ANSWERED,))
+        finally:
+            await asyncio.gather(*(client.close() for client in clients))
+
+    def _client(self, addresses: list[str]) -> Client:
+        return Client(self._site, addresses, self._keep, keep_alive=self._plan.keep_alive, timeout=self._plan.timeout)
+
+    def _keep(self, record: Record) -> None:
+        if not record.read:
+            self.outcomes[record.outcome] += 1
+        self._keep_record(record)
+
+    async def _read_first(self, client: Client) -> None:
+        record = await self._read(client, (Outcome.ANSWERED, Outcome.UNAVAILABLE))
+        if record.outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE):
+            return
+        if record.status is None:
+            raise CheckError(f"no answer: {client.error}")
+        what = f" ({record.flaw})" if record.flaw else ""
+        raise CheckError(f"not a hello: GET {self._site.path}count was answered {record.status}{what}")
+
+    async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
+        """Read the count, again and again if need be; a status that says more than "not now" is final."""
+        end = _now() + PATIENCE
+        while True:
+            record = await client.ask(read=True)
+            if record.outcome in enough or (record.status or 500) < 500 or _now() > end:
+                return record
+            await asyncio.sleep(PAUSE)
+
+    async def _visit(self, client: Client) -> None:
+        """Be one client, until all visits are made."""
+        attempt = 1
+        while number := await self._turn():
+            record = await client.ask(attempt=attempt)
+            attempt = 1
+            if record.outcome is Outcome.UNAVAILABLE and self._plan.retry:
+                attempt = record.attempt + 1
+                await self._sleep(min(client.retry_after, LONGEST_RETRY))
+            elif record.outcome is not Outcome.ANSWERED and self._plan.rate is None:
+                await self._sleep(PAUSE)
+            if number % READ_EVERY == 0:
+                await client.ask(read=True)
+
+    async def _turn(self) -> int:
+        """Wait until the next visit is due, and return which it is; 0 if there is none."""
+        number = next(self._numbers)
+        if self._plan.requests is not None and number > self._plan.requests:
+            return 0
+        if self._plan.rate is not None:
+            await self._sleep(self._next_due(self._plan.rate) - _now())
+        return number if _now() < self._end else 0
+
+    def _next_due(self, rate: float) -> float:
+        """When the next visit of an open loop is due; those that are too late for that are left out, or they would pile up."""
+        late = _now() - self._due
+        if late > LATENESS:
+            self.late += int(late * rate)
+            self._due += int(late * rate) / rate
+        due, self._due = self._due, self._due + 1 / rate
+        return due
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, but not past the end of the run."""
+        await asyncio.sleep(min(seconds, self._end - _now()))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _resolve(site: Site) -> list[str]:
+    """Look the host up once, so that no look-up is part of a visit."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(site.host, site.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise CheckError(f"no such host: {site.host} ({error})") from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -1,0 +1,189 @@
+"""The command line."""
+
+import asyncio
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hello import __version__
+from hello.settings import Settings, default_store, open_store, without_password
+from hello.stores import LIMIT, BrokenError, Store, StoreError
+
+LEVELS = ["debug", "info", "warning", "error", "critical"]
+
+
+class StoreUrl(click.ParamType[str]):
+    """A URL that names a store; nothing is asked of it yet."""
+
+    name = "URL"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse what names no store."""
+        try:
+            open_store(value, None)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+class PodName(click.ParamType[str]):
+    """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
+
+    name = "NAME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Refuse an empty name, a blank, a control character, and all beyond ASCII."""
+        if not value or not all("!" <= character <= "~" for character in value):
+            self.fail(f"{value!r} is not a word of visible ASCII", param, ctx)
+        return value
+
+
+def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declare a flag that HELLO_… sets as well."""
+    variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, **attributes)  # type: ignore[arg-type]
+
+
+def store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Declare the flags that name the store."""
+    for add in (
+        option("--redis-password-file", type=click.Path(path_type=Path), help="A file with Redis' password."),
+        option("--redis-password", help="Redis' password; other users of the machine can see a flag, so use a file."),
+        option(
+            "--store",
+            type=StoreUrl(),
+            default=default_store,
+            show_default="a SQLite file among your data",
+            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://… or unix://…",
+        ),
+    ):
+        command = add(command)
+    return command
+
+
+@click.group(context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Count visitors, exactly: every answer carries a number that no other answer carries."""
+
+
+@cli.command()
+@store_options
+@option("--host", default=None, show_default="every address", help="The address to listen on.")
+@option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="The port to listen on.")
+@option(
+    "--admin-port",
+    type=click.IntRange(1, 65535),
+    help="A port of their own for health, readiness and metrics.  [default: on the same port]",
+)
+@option("--pod", type=PodName(), default=socket.gethostname, show_default="the host's name", help="Who greets.")
+@option(
+    "--deadline",
+    type=click.FloatRange(0.1, 3600),
+    default=10,
+    show_default=True,
+    help="Seconds for which a visitor waits for the store, before 503.",
+)
+@option(
+    "--drain",
+    type=click.FloatRange(0, 3600),
+    default=0,
+    show_default=True,
+    help="Seconds to go on serving after SIGTERM, while a Service learns that the pod is going.",
+)
+@option(
+    "--log", type=click.Choice(LEVELS), default="info", show_default=True, help="How much to log; debug: each request."
+)
+def serve(redis_password: str | None, redis_password_file: Path | None, **options: Any) -> None:
+    """Serve the counter until SIGTERM or Ctrl-C.
+
+    GET / counts a visitor; GET /count tells the total.
+    """
+    # The first process of a container would ignore SIGTERM until the server handles it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = Settings(redis_password=_password(redis_password, redis_password_file), **options)
+    if settings.admin_port == settings.port:
+        raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    from hello.server import loop_factory, serve
+
+    failure: Exception | None = None
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(serve(settings))
+    except* (OSError, BrokenError) as group:
+        failure = group.exceptions[0]
+    if failure:
+        raise click.ClickException(str(failure))
+
+
+@cli.command()
+@store_options
+@click.option(
+    "--to",
+    type=click.IntRange(0, LIMIT - 1),
+    default=0,
+    show_default=True,
+    help="The next number is N + 1.",
+    metavar="N",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(store: str, redis_password: str | None, redis_password_file: Path | None, to: int, yes: bool) -> None:
+    """Begin a new epoch, for every process that counts in the store.
+
+    The count begins anew, after N. A store that went back in time is trusted again.
+    """
+    if store == "memory:":
+        raise click.UsageError("the memory store begins anew when its process does: restart it")
+    opened = open_store(store, _password(redis_password, redis_password_file))
+    try:
+        asyncio.run(_reset(opened, without_password(store), to, yes))
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
+    try:
+        before = await store.read("", 0)
+        if not yes:
+            click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
+        await store.reset(secrets.token_hex(8), to)
+    finally:
+        await store.close()
+    click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")
+
+
+def _password(password: str | None, file: Path | None) -> str | None:
+    if file is None:
+        return password
+    if password is not None:
+        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
+    try:
+        return file.read_text("utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
+
+
+def main() -> None:
+    """Run the command line: 0 if all went well, 2 for a bad option, 1 for anything else, each with one line."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        code = 2
+    except click.ClickException as error:
+        click.echo(f"hello: {error.format_message()}", err=True)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("hello: nothing was done", err=True)
+        code = 1
+    sys.exit(code)

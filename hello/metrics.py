@@ -1,0 +1,50 @@
+"""What Prometheus may ask: https://prometheus.io/docs/practices/naming/."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Enum,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+disable_created_metrics()
+
+STATES = ["starting", "up", "lost", "distrusted"]
+VISITORS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
+
+
+class Metrics:
+    """One process' figures."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        for collector in ProcessCollector, PlatformCollector, GCCollector:
+            collector(registry=registry)
+        self.visitors = Counter("hello_visitors", "Visitors counted.", registry=registry)
+        self.refused = Counter("hello_refused", "Visitors refused.", ["reason"], registry=registry)
+        self.abandoned = Counter(
+            "hello_abandoned_numbers", "Numbers counted for visitors who had gone.", registry=registry
+        )
+        self.trip_visitors = Histogram(
+            "hello_trip_visitors", "Visitors on one trip to the store.", buckets=VISITORS, registry=registry
+        )
+        self.trip_seconds = Histogram(
+            "hello_trip_duration_seconds", "A trip to the store that was answered.", buckets=SECONDS, registry=registry
+        )
+        self.retries = Counter("hello_trip_retries", "Trips sent again.", registry=registry)
+        self.wipes = Counter("hello_store_wipes", "Times the store was found empty.", registry=registry)
+        self.state = Enum("hello_store_state", "The store, as seen from here.", states=STATES, registry=registry)
+        self.last_number = Gauge("hello_last_number", "The highest number known to be given.", registry=registry)
+        self.epoch = Info("hello_epoch", "The epoch of the store.", registry=registry)
+
+    def text(self) -> bytes:
+        """All figures, in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,120 @@
+"""The life of the server: start, serve, leave."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from aiohttp import web
+from aiohttp.log import access_logger
+
+from hello import logs
+from hello.counter import Counter
+from hello.metrics import Metrics
+from hello.settings import Settings, open_store, without_password
+from hello.stores import Store, UnavailableError
+from hello.web import add_admin_routes, application, public_application
+
+BACKLOG = 1024
+"""Connections that the kernel holds for the server between two turns of its loop."""
+
+LINGERING = 1.0
+"""Seconds for which a request's body is still read after the answer to it."""
+
+log = structlog.get_logger()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Choose uvloop where there is one: it is faster."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises BrokenError, or OSError if a port cannot be had."""
+    logs.configure(settings.log)
+    signals = Signals()
+    store = open_store(settings.store, settings.redis_password)
+    await _ask_once(store)
+    counter = Counter(store, settings.pod, Metrics(), settings.deadline)
+    leaving = asyncio.Event()
+    async with counter.running(), _listening(settings, counter, leaving):
+        log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
+        if settings.store == "memory:":
+            log.warning("this process counts for itself: other pods do not share its count, and it ends with the process")
+        await signals.wait()
+        leaving.set()
+        log.info("leaving", drain=settings.drain if signals.graceful else 0)
+        if signals.graceful:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.drain):
+                    await signals.wait()
+        if not signals.graceful:
+            counter.leave()
+
+
+class Signals:
+    """SIGTERM asks to leave gracefully; SIGINT, or SIGTERM once more, to leave at once."""
+
+    def __init__(self) -> None:
+        self.graceful = True
+        self._arrived = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in signal.SIGTERM, signal.SIGINT:
+            loop.add_signal_handler(number, self._arrive, number)
+        self._terminating = False
+
+    def _arrive(self, number: signal.Signals) -> None:
+        self.graceful = number == signal.SIGTERM and not self._terminating
+        self._terminating = True
+        self._arrived.set()
+
+    async def wait(self) -> None:
+        """Wait for the next signal."""
+        await self._arrived.wait()
+        self._arrived.clear()
+
+
+async def _ask_once(store: Store) -> None:
+    """Let a store that can never work say so before anybody is served; one that is away is waited for later."""
+    try:
+        await store.read("", 0)
+    except UnavailableError:
+        return
+    except BaseException:
+        await store.close()
+        raise
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, counter: Counter, leaving: asyncio.Event) -> AsyncIterator[None]:
+    """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
+    public, admin = public_application(counter, leaving), application(leaving)
+    add_admin_routes(public if settings.admin_port is None else admin, counter)
+    async with _site(admin, settings, settings.admin_port), _site(public, settings, settings.port):
+        yield
+
+
+@asynccontextmanager
+async def _site(app: web.Application, settings: Settings, port: int | None) -> AsyncIterator[None]:
+    if port is None:
+        yield
+        return
+    runner = web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=access_logger if logging.root.isEnabledFor(logging.DEBUG) else None,
+        lingering_time=LINGERING,
+        shutdown_timeout=settings.deadline + LINGERING,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, port, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()

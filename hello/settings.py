@@ -1,0 +1,57 @@
+"""What `hello serve` can be told, and the store that a URL names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from hello.stores import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of `hello serve`. Times are in seconds; without an admin port everything is on `port`."""
+
+    store: str
+    redis_password: str | None
+    host: str
+    port: int
+    admin_port: int | None
+    pod: str
+    deadline: float
+    drain: float
+    log: str
+
+
+def default_store() -> str:
+    """A SQLite file where this user's data belongs."""
+    return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
+
+
+def open_store(url: str, redis_password: str | None) -> Store:
+    """Make the store that `url` names, without asking it anything yet; raises ValueError."""
+    scheme, _, rest = url.partition(":")
+    match scheme:
+        case "memory" if not rest:
+            from hello.stores.memory import MemoryStore
+
+            return MemoryStore()
+        case "sqlite" if rest:
+            from hello.stores.sqlite import SqliteStore
+
+            return SqliteStore(Path(rest).expanduser())
+        case "redis" | "rediss" | "unix":
+            from hello.stores.redis import RedisStore
+
+            try:
+                return RedisStore(url, redis_password)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{without_password(url)}: {error}") from None
+    raise ValueError(f"{url!r} is none of memory:, sqlite:PATH, redis://…, rediss://…, unix://…")
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":***@") if password else url

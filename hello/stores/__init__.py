@@ -1,0 +1,122 @@
+"""What a store of the count must do: hand out ranges of numbers, each trip's once, and read the total.
+
+A trip is fixed when it is first sent, and sent again, byte for byte, until it is answered: a store counts it once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+LIMIT = 2**53
+"""The highest number: above it the doubles of Redis' Lua are no longer exact."""
+
+MEMORY = 24 * 60 * 60
+"""Seconds for which a store remembers a process' last trip, and shows a pod by its name."""
+
+EARLIER_PODS = "earlier pods"
+"""The one entry into which pods unseen for that long are folded; no pod's name has a blank in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A request for the next `n` numbers, as one process sends it."""
+
+    epoch: str
+    """The epoch that the process believes in; empty if it believes in none."""
+    process: str
+    sequence: int
+    """Counts this process' trips from 1, without a hole."""
+    answered: int
+    """The last sequence whose answer has arrived; 0 if none has."""
+    n: int
+    seen: int
+    """The highest number that the process knows to have been given in the epoch."""
+    pod: str
+    new_epoch: str
+    """The id of the epoch that begins with this trip if the store is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers (top - n, top] of an epoch, given to one trip at `time` (the store's clock, in Unix seconds)."""
+
+    epoch: str
+    top: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a store holds: no epoch and 0 while it is empty. `began` is the count with which the epoch began."""
+
+    epoch: str
+    count: int
+    began: int = 0
+    distrusted: str = ""
+    """Why the store may no longer count, or empty."""
+    pods: Mapping[str, int] = field(default_factory=dict)
+    """Each pod's share of the count since the epoch began."""
+
+
+class StoreError(Exception):
+    """The store did not hand out numbers."""
+
+
+class UnavailableError(StoreError):
+    """The store did not take the trip: nothing was counted. Sending it again may help."""
+
+
+class LostError(UnavailableError):
+    """The trip went out and no answer came back: it may have been counted. Sending it again tells."""
+
+
+class BrokenError(StoreError):
+    """The store cannot work until a person acts."""
+
+
+class DistrustedError(StoreError):
+    """The store went back in time, and counts for nobody until `hello reset`."""
+
+
+class WipedError(StoreError):
+    """The store is empty, and the process believed in an epoch."""
+
+
+class OtherEpochError(StoreError):
+    """The store is in another epoch than the one believed in."""
+
+    def __init__(self, epoch: str) -> None:
+        super().__init__(f"the store is in epoch {epoch}")
+        self.epoch = epoch
+
+
+class ForgottenError(StoreError):
+    """The store has no record of a process that it answered before. `time` is the store's clock, in Unix seconds."""
+
+    def __init__(self, time: int) -> None:
+        super().__init__("the store has forgotten this process")
+        self.time = time
+
+
+class OutdatedError(StoreError):
+    """A later trip of the same process was counted before this one."""
+
+
+class ExhaustedError(StoreError):
+    """The range would pass the highest number."""
+
+
+class Store(Protocol):
+    """A count. One trip and one reading at the most are under way at a time."""
+
+    async def take(self, trip: Trip) -> Range:
+        """Count a trip once, and hand out its range each time it is sent; raises a StoreError."""
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        """Read the store, and distrust it from then on if it is in `epoch` with a count below `seen`."""
+
+    async def reset(self, epoch: str, to: int) -> None:
+        """Begin a new epoch, in which `to` + 1 is the next number."""
+
+    async def close(self) -> None:
+        """Let go of the file or the connections."""

@@ -1,0 +1,44 @@
+"""The count in this process: gone when it ends, and no other process sees it."""
+
+import time
+from collections import defaultdict
+
+from hello.stores import Range, Reading, Trip
+from hello.stores.rules import WENT_BACK, Record, State, repeat
+
+
+class MemoryStore:
+    """A Store without a disk; each has an epoch of its own."""
+
+    def __init__(self) -> None:
+        self._state = State()
+        self._records: dict[str, Record] = {}
+        self._pods: defaultdict[str, int] = defaultdict(int)
+
+    async def take(self, trip: Trip) -> Range:
+        """Count a trip; see Store."""
+        state, now = self._state, int(time.time())
+        record = self._records.get(trip.process)
+        repeated = repeat(trip, state, record, now)
+        if repeated:
+            return repeated
+        state.epoch = state.epoch or trip.new_epoch
+        state.count += trip.n
+        self._pods[trip.pod] += trip.n
+        self._records[trip.process] = Record(trip.sequence, state.count, now)
+        return Range(state.epoch, state.count, now)
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        """Read the count; see Store."""
+        state = self._state
+        if state.epoch == epoch and state.count < seen:
+            state.distrusted = WENT_BACK
+        return Reading(state.epoch, state.count, state.began, state.distrusted, dict(self._pods))
+
+    async def reset(self, epoch: str, to: int) -> None:
+        """Begin a new epoch; see Store."""
+        self._state = State(epoch, to, to)
+        self._pods.clear()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

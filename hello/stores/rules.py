@@ -1,0 +1,64 @@
+"""The rules by which a store in Python counts a trip; take.lua has the same ones for Redis."""
+
+from dataclasses import dataclass
+
+from hello.stores import (
+    LIMIT,
+    DistrustedError,
+    ExhaustedError,
+    ForgottenError,
+    OtherEpochError,
+    OutdatedError,
+    Range,
+    Trip,
+    WipedError,
+)
+
+WENT_BACK = "the store went back in time: numbers that were given are missing from it"
+
+
+@dataclass(slots=True)
+class State:
+    """The count of an epoch; no epoch while the store is empty."""
+
+    epoch: str = ""
+    count: int = 0
+    began: int = 0
+    distrusted: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """A process' last trip: its sequence, the top of its range, and when it was counted (Unix seconds)."""
+
+    sequence: int = 0
+    top: int = 0
+    time: int = 0
+
+
+def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range | None:
+    """Find the range that the trip was given before, or None if it is yet to be counted.
+
+    Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
+    """
+    if state.distrusted:
+        raise DistrustedError(state.distrusted)
+    if not state.epoch:
+        if trip.epoch:
+            raise WipedError("the store is empty")
+        return None
+    if trip.epoch not in ("", state.epoch):
+        raise OtherEpochError(state.epoch)
+    if state.count >= trip.seen and record is None and trip.answered:
+        raise ForgottenError(now)
+    record = record or Record()
+    if state.count < trip.seen or record.sequence < trip.answered:
+        state.distrusted = WENT_BACK
+        raise DistrustedError(WENT_BACK)
+    if record.sequence > trip.sequence:
+        raise OutdatedError("a later trip was counted before this one")
+    if record.sequence == trip.sequence:
+        return Range(state.epoch, record.top, record.time)
+    if state.count + trip.n > LIMIT:
+        raise ExhaustedError(f"the count would pass {LIMIT}")
+    return None

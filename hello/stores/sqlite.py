@@ -1,0 +1,178 @@
+"""The count in a file: WAL, an fsync before each answer, one transaction a trip."""
+
+import asyncio
+import errno
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from hello.stores import EARLIER_PODS, MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
+from hello.stores.rules import WENT_BACK, Record, State, repeat
+
+T = TypeVar("T")
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS counter (
+        id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL, count INTEGER NOT NULL,
+        began INTEGER NOT NULL, distrusted TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS processes (
+        process TEXT PRIMARY KEY, sequence INTEGER NOT NULL, top INTEGER NOT NULL, time INTEGER NOT NULL);
+"""
+
+# What passes by itself (a full disk, a lock); every other error is for a person. https://www.sqlite.org/rescode.html
+PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+
+
+class SqliteStore:
+    """A Store in a SQLite file, used from a thread of its own; processes on one machine may share the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._connection: sqlite3.Connection | None = None
+
+    async def take(self, trip: Trip) -> Range:
+        """Count a trip; see Store."""
+        return await self._run(lambda connection: _take(connection, trip))
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        """Read the count; see Store."""
+        return await self._run(lambda connection: _read(connection, epoch, seen))
+
+    async def reset(self, epoch: str, to: int) -> None:
+        """Begin a new epoch; see Store."""
+        await self._run(lambda connection: _reset(connection, State(epoch, to, to)))
+
+    async def close(self) -> None:
+        """Close the file, after the trip that is under way."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = _connect(self._path)
+            return work(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            self._disconnect()
+            if _passes(error):
+                raise LostError(f"{self._path}: {error}") from error
+            raise BrokenError(f"{self._path}: {error}") from error
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _passes(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return error.sqlite_errorcode & 0xFF in PASSING
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(SCHEMA)
+        with _transaction(connection):
+            _state(connection)
+            connection.execute("PRAGMA user_version = 1")  # a write: a file that is read-only says so now
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
+    now = int(time.time())
+    with _transaction(connection):
+        state = _state(connection)
+        row = connection.execute(
+            "SELECT sequence, top, time FROM processes WHERE process = ? AND time > ?", (trip.process, now - MEMORY)
+        ).fetchone()
+        try:
+            repeated = repeat(trip, state, Record(*row) if row else None, now)
+        except DistrustedError as error:
+            refusal = error
+        else:
+            return repeated or _count(connection, trip, state, now)
+        _write(connection, state)
+    raise refusal
+
+
+def _count(connection: sqlite3.Connection, trip: Trip, state: State, now: int) -> Range:
+    state.epoch = state.epoch or trip.new_epoch
+    state.count += trip.n
+    _write(connection, state)
+    if trip.sequence == 1:
+        _fold(connection, now - MEMORY)
+    connection.execute(
+        "INSERT INTO pods VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET count = count + excluded.count, seen = excluded.seen",
+        (trip.pod, trip.n, now),
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?)", (trip.process, trip.sequence, state.count, now)
+    )
+    return Range(state.epoch, state.count, now)
+
+
+def _fold(connection: sqlite3.Connection, before: int) -> None:
+    """Forget what was last seen before then; new pods come with a first trip, so this keeps the tables small."""
+    connection.execute("DELETE FROM processes WHERE time <= ?", (before,))
+    (count,) = connection.execute("SELECT sum(count) FROM pods WHERE seen <= ?", (before,)).fetchone()
+    if count is not None:
+        connection.execute("DELETE FROM pods WHERE seen <= ?", (before,))
+        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, count, before))
+
+
+def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
+    with _transaction(connection):
+        state = _state(connection)
+        if state.epoch == epoch and state.count < seen:
+            state.distrusted = WENT_BACK
+            _write(connection, state)
+        pods = dict(connection.execute("SELECT pod, count FROM pods ORDER BY count DESC"))
+    return Reading(state.epoch, state.count, state.began, state.distrusted, pods)
+
+
+def _reset(connection: sqlite3.Connection, state: State) -> None:
+    with _transaction(connection):
+        _write(connection, state)
+        connection.execute("DELETE FROM pods")
+
+
+def _state(connection: sqlite3.Connection) -> State:
+    row = connection.execute("SELECT epoch, count, began, distrusted FROM counter").fetchone()
+    return State(*row) if row else State()
+
+
+def _write(connection: sqlite3.Connection, state: State) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?)",
+        (state.epoch, state.count, state.began, state.distrusted),
+    )

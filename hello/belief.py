@@ -37,7 +37,7 @@ class Belief:
             n=n,
             seen=self.seen,
             pod=self._pod,
-            new_epoch=secrets.token_hex(8),
+            new_epoch=secrets.token_hex(4),
         )
 
     def accept(self, trip: Trip, given: Range) -> bool:

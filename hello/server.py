@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
     async with counter.running(), _listening(settings, counter, leaving):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if settings.store == "memory:":
-            log.warning("this process counts for itself: other pods do not share its count, and it ends with the process")
+            log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
         await signals.wait()
         leaving.set()
         log.info("leaving", drain=settings.drain if signals.graceful else 0)

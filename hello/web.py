@@ -56,10 +56,10 @@ class Visits:
 
     async def greet(self, request: web.Request) -> web.Response:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
+        # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
+        if request.headers.get("Sec-Purpose", "").startswith("prefetch"):
+            return self._refuse(RefusedError("prefetch", "A page fetched in advance is not a visit."))
         try:
-            # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
-            if request.headers.get("Sec-Purpose", "").startswith("prefetch"):
-                raise RefusedError("prefetch", "A page fetched in advance is not a visit.")
             visit = await self._counter.next()
         except RefusedError as error:
             return self._refuse(error)

@@ -62,18 +62,23 @@ class RedisServer:
 
     async def _answers(self) -> bool:
         try:
-            return await self.call("PING") != "-LOADING"
+            return await self.call("PING") == "+PONG"
         except OSError:
             return False
 
     async def call(self, *command: str | int) -> str:
-        """Send a command over a connection of its own, as redis-cli would; the first line of the answer."""
+        """Send a command as redis-cli would; its answer's first line."""
+        return (await self.lines(*command))[0]
+
+    async def lines(self, *command: str | int) -> list[str]:
+        """Send a command over a connection of its own, as redis-cli would; its answer's lines, without the lengths."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             words = [str(word).encode() for word in command]
             writer.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-            line = (await reader.readline()).decode().rstrip()
-            return (await reader.readline()).decode().rstrip() if line.startswith("$") and line != "$-1" else line
+            writer.write(b"QUIT\r\n")
+            answer = (await reader.read()).decode().removesuffix("+OK\r\n").split("\r\n")
+            return [line for line in answer if line and line[0] not in "*$"] or [""]
         finally:
             writer.close()
             await writer.wait_closed()

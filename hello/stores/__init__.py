@@ -33,7 +33,7 @@ class Trip:
     """The highest number that the process knows to have been given in the epoch."""
     pod: str
     new_epoch: str
-    """The id of the epoch that begins with this trip if the store is empty."""
+    """How the id begins of the epoch that this trip begins if the store is empty."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 
 from hello.stores import Range, Reading, Trip
-from hello.stores.rules import WENT_BACK, Record, State, repeat
+from hello.stores.rules import WENT_BACK, Record, State, count, repeat
 
 
 class MemoryStore:
@@ -22,8 +22,7 @@ class MemoryStore:
         repeated = repeat(trip, state, record, now)
         if repeated:
             return repeated
-        state.epoch = state.epoch or trip.new_epoch
-        state.count += trip.n
+        count(trip, state, time.time_ns())
         self._pods[trip.pod] += trip.n
         self._records[trip.process] = Record(trip.sequence, state.count, now)
         return Range(state.epoch, state.count, now)

@@ -62,3 +62,10 @@ def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range |
     if state.count + trip.n > LIMIT:
         raise ExhaustedError(f"the count would pass {LIMIT}")
     return None
+
+
+def count(trip: Trip, state: State, nanoseconds: int) -> None:
+    """Count a trip that is not repeated; one that finds no epoch begins one."""
+    # The clock makes it another epoch if a trip that began one comes again, late, after a wipe.
+    state.epoch = state.epoch or f"{trip.new_epoch}{nanoseconds // 1000}"
+    state.count += trip.n

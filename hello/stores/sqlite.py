@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hello.stores import EARLIER_PODS, MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
-from hello.stores.rules import WENT_BACK, Record, State, repeat
+from hello.stores.rules import WENT_BACK, Record, State, count, repeat
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class SqliteStore:
     """A Store in a SQLite file, used from a thread of its own; processes on one machine may share the file."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
@@ -59,13 +59,13 @@ class SqliteStore:
     def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._connection is None:
-                self._connection = _connect(self._path)
+                self._connection = _connect(self.path)
             return work(self._connection)
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             if _passes(error):
-                raise LostError(f"{self._path}: {error}") from error
-            raise BrokenError(f"{self._path}: {error}") from error
+                raise LostError(f"{self.path}: {error}") from error
+            raise BrokenError(f"{self.path}: {error}") from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -125,8 +125,7 @@ def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
 
 
 def _count(connection: sqlite3.Connection, trip: Trip, state: State, now: int) -> Range:
-    state.epoch = state.epoch or trip.new_epoch
-    state.count += trip.n
+    count(trip, state, time.time_ns())
     _write(connection, state)
     if trip.sequence == 1:
         _fold(connection, now - MEMORY)
@@ -144,10 +143,10 @@ def _count(connection: sqlite3.Connection, trip: Trip, state: State, now: int) -
 def _fold(connection: sqlite3.Connection, before: int) -> None:
     """Forget what was last seen before then; new pods come with a first trip, so this keeps the tables small."""
     connection.execute("DELETE FROM processes WHERE time <= ?", (before,))
-    (count,) = connection.execute("SELECT sum(count) FROM pods WHERE seen <= ?", (before,)).fetchone()
-    if count is not None:
+    (earlier,) = connection.execute("SELECT sum(count) FROM pods WHERE seen <= ?", (before,)).fetchone()
+    if earlier is not None:
         connection.execute("DELETE FROM pods WHERE seen <= ?", (before,))
-        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, count, before))
+        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, earlier, before))
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:

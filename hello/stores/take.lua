@@ -10,7 +10,8 @@ local sequence, answered, n, seen = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumb
 local counter = redis.call('HMGET', KEYS[1], 'epoch', 'count', 'distrusted')
 local pods = sequence == 1 and redis.call('HGETALL', KEYS[2]) or {pod, redis.call('HGET', KEYS[2], pod)}
 local record = redis.call('GET', KEYS[3])
-local time = redis.call('TIME')[1]
+local now = redis.call('TIME')
+local time = now[1]
 
 local function text(number) return string.format('%.0f', number) end
 local function answer(...) return {process, ARGV[3], ...} end
@@ -29,7 +30,7 @@ if current then
   end
   if last > sequence then return answer('outdated') end
   if last == sequence then return answer('range', current, top, at) end
-  if count + n > LIMIT then return answer('exhausted') end
+  if count > LIMIT - n then return answer('exhausted') end
 elseif epoch ~= '' then
   return answer('wiped')
 end
@@ -49,7 +50,9 @@ local top = text(count + n)
 if current then
   redis.call('HSET', KEYS[1], 'count', top)
 else
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[8], 'count', top, 'began', '0')
+  -- The clock makes it another epoch if a trip that began one comes again, late, after a wipe.
+  current = ARGV[8] .. time .. string.format('%06d', now[2])
+  redis.call('HSET', KEYS[1], 'epoch', current, 'count', top, 'began', '0')
   redis.call('DEL', KEYS[2])
 end
 if #gone > 0 then
@@ -58,4 +61,4 @@ if #gone > 0 then
 end
 redis.call('HSET', KEYS[2], pod, text(mine + n) .. ' ' .. time)
 redis.call('SET', KEYS[3], ARGV[3] .. ' ' .. top .. ' ' .. time, 'EX', MEMORY)
-return answer('range', current or ARGV[8], top, time)
+return answer('range', current, top, time)

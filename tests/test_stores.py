@@ -57,11 +57,12 @@ async def _opened(kind: str, directory: Path) -> AsyncIterator[tuple[Store, Redi
         server.kill()
 
 
-async def _wipe(store: Store) -> None:
+async def wipe(store: Store) -> None:
     match store:
         case MemoryStore():
             store.__init__()  # type: ignore[misc]
         case SqliteStore():
+            await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
                 for table in "counter", "pods", "processes":
                     connection.execute(f"DELETE FROM {table}")
@@ -91,7 +92,7 @@ async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(s
 async def test_a_trip_that_begins_an_epoch_again_begins_another_one(store: Store) -> None:
     """It may come late, after a wipe."""
     before = (await store.take(FIRST)).epoch
-    await _wipe(store)
+    await wipe(store)
     assert (await store.take(FIRST)).epoch != before
 
 
@@ -218,6 +219,16 @@ async def test_reset_begins_an_epoch_with_its_own_shares(store: Store) -> None:
     assert (await store.take(OTHER)).top == 44
     reading = await store.read("", 0)
     assert reading.began + sum(reading.pods.values()) == reading.count
+
+
+async def test_a_trip_counted_before_a_reset_is_not_counted_again_after_it(store: Store) -> None:
+    """Sent by a process that believed in no epoch, and sent again because its answer was lost."""
+    await store.take(FIRST)
+    await store.reset("e9", 0)
+    with pytest.raises(OtherEpochError) as told:
+        await store.take(FIRST)
+    assert told.value.epoch == "e9"
+    assert (await store.read("", 0)).count == 0
 
 
 async def test_reset_makes_a_distrusted_store_count_again(store: Store) -> None:

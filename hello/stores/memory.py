@@ -24,7 +24,7 @@ class MemoryStore:
             return repeated
         count(trip, state, time.time_ns())
         self._pods[trip.pod] += trip.n
-        self._records[trip.process] = Record(trip.sequence, state.count, now)
+        self._records[trip.process] = Record(state.epoch, trip.sequence, state.count, now)
         return Range(state.epoch, state.count, now)
 
     async def read(self, epoch: str, seen: int) -> Reading:

@@ -92,8 +92,8 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close both connections."""
-        await self._trips.disconnect(nowait=True)
-        await self._readings.disconnect(nowait=True)
+        await self._trips.disconnect()
+        await self._readings.disconnect()
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:

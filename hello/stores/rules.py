@@ -29,8 +29,9 @@ class State:
 
 @dataclass(slots=True)
 class Record:
-    """A process' last trip: its sequence, the top of its range, and when it was counted (Unix seconds)."""
+    """A process' last trip: its epoch and sequence, the top of its range, and when it was counted (Unix seconds)."""
 
+    epoch: str = ""
     sequence: int = 0
     top: int = 0
     time: int = 0
@@ -52,6 +53,8 @@ def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range |
     if state.count >= trip.seen and record is None and trip.answered:
         raise ForgottenError(now)
     record = record or Record()
+    if record.epoch != state.epoch and record.sequence >= trip.sequence:
+        raise OtherEpochError(state.epoch)  # it was counted in an epoch that is over
     if state.count < trip.seen or record.sequence < trip.answered:
         state.distrusted = WENT_BACK
         raise DistrustedError(WENT_BACK)

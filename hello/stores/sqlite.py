@@ -21,7 +21,7 @@ SCHEMA = """
         began INTEGER NOT NULL, distrusted TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS processes (
-        process TEXT PRIMARY KEY, sequence INTEGER NOT NULL, top INTEGER NOT NULL, time INTEGER NOT NULL);
+        process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL, top INTEGER NOT NULL, time INTEGER NOT NULL);
 """
 
 # What passes by itself (a full disk, a lock); every other error is for a person. https://www.sqlite.org/rescode.html
@@ -112,7 +112,8 @@ def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
     with _transaction(connection):
         state = _state(connection)
         row = connection.execute(
-            "SELECT sequence, top, time FROM processes WHERE process = ? AND time > ?", (trip.process, now - MEMORY)
+            "SELECT epoch, sequence, top, time FROM processes WHERE process = ? AND time > ?",
+            (trip.process, now - MEMORY),
         ).fetchone()
         try:
             repeated = repeat(trip, state, Record(*row) if row else None, now)
@@ -135,7 +136,8 @@ def _count(connection: sqlite3.Connection, trip: Trip, state: State, now: int) -
         (trip.pod, trip.n, now),
     )
     connection.execute(
-        "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?)", (trip.process, trip.sequence, state.count, now)
+        "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?)",
+        (trip.process, state.epoch, trip.sequence, state.count, now),
     )
     return Range(state.epoch, state.count, now)
 

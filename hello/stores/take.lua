@@ -1,5 +1,5 @@
 -- Counts one trip, once; the rules are those of rules.py.
--- KEYS: 1 the counter (hash), 2 the pods (hash: "count seen"), 3 the process' record (string: "sequence top time")
+-- KEYS: 1 the counter (hash), 2 the pods (hash: "count seen"), 3 the process' record (string: "epoch sequence top time")
 -- ARGV: 1 epoch, 2 process, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why a store is distrusted
 -- Answers {process, sequence, what, …}. All is read and checked before the first write: Redis undoes nothing.
 -- Numbers leave as '%.0f': Lua's own conversion rounds at 14 digits.
@@ -22,8 +22,10 @@ if counter[3] then return answer('distrusted', counter[3]) end
 if current then
   if epoch ~= '' and epoch ~= current then return answer('other epoch', current) end
   if count >= seen and not record and answered > 0 then return answer('forgotten', time) end
-  local last, top, at = string.match(record or '0 0 0', '^(%d+) (%d+) (%d+)$')
+  local begun, last, top, at = string.match(record or ' 0 0 0', '^(.*) (%d+) (%d+) (%d+)$')
   last = tonumber(last)
+  -- It was counted in an epoch that is over.
+  if begun ~= current and last >= sequence then return answer('other epoch', current) end
   if count < seen or last < answered then
     redis.call('HSET', KEYS[1], 'distrusted', ARGV[9])
     return answer('distrusted', ARGV[9])
@@ -60,5 +62,5 @@ if #gone > 0 then
   redis.call('HSET', KEYS[2], EARLIER, text(earlier) .. ' 0')
 end
 redis.call('HSET', KEYS[2], pod, text(mine + n) .. ' ' .. time)
-redis.call('SET', KEYS[3], ARGV[3] .. ' ' .. top .. ' ' .. time, 'EX', MEMORY)
+redis.call('SET', KEYS[3], current .. ' ' .. ARGV[3] .. ' ' .. top .. ' ' .. time, 'EX', MEMORY)
 return answer('range', current, top, time)

@@ -1,0 +1,266 @@
+"""The promise, step by step: several processes over one store, and answers, processes and data lost in every order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from hello import counter
+from hello.counter import Counter, Visit
+from hello.metrics import Metrics
+from hello.stores import LostError, Range, Reading, Store, StoreError, Trip, UnavailableError
+from hello.stores.memory import MemoryStore
+from hello.stores.redis import RedisStore
+from hello.stores.sqlite import SqliteStore
+from tests.processes import RedisServer
+from tests.test_stores import wipe
+
+PROCESSES = 3
+WHICH = st.integers(0, 30)
+
+T = TypeVar("T")
+
+
+class Wire:
+    """A store at the far end of a wire: a trip waits there until a rule decides what becomes of it."""
+
+    def __init__(self, store: Store, sent: list[Trip]) -> None:
+        self.store = store
+        self.sent = sent
+        self.waiting: tuple[Trip, asyncio.Future[Range]] | None = None
+
+    async def take(self, trip: Trip) -> Range:
+        answer: asyncio.Future[Range] = asyncio.get_running_loop().create_future()
+        self.waiting = trip, answer
+        self.sent.append(trip)
+        try:
+            return await answer
+        finally:
+            self.waiting = None
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        return await self.store.read(epoch, seen)
+
+    async def reset(self, epoch: str, to: int) -> None:
+        await self.store.reset(epoch, to)
+
+    async def close(self) -> None:
+        pass
+
+
+class Process:
+    """A process that counts, and may be killed."""
+
+    def __init__(self, name: str, store: Store, sent: list[Trip]) -> None:
+        self.wire = Wire(store, sent)
+        self.counter = Counter(self.wire, name, Metrics(), deadline=10_000)
+        self.life = asyncio.get_running_loop().create_task(self._live())
+
+    async def _live(self) -> None:
+        async with self.counter.running():
+            await asyncio.Event().wait()
+
+    async def kill(self) -> None:
+        self.life.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.life
+
+
+@dataclass
+class Request:
+    """A request and its outcome; `sent` and `answered` are steps of the machine."""
+
+    sent: int
+    visit: asyncio.Task[Visit]
+    answered: int | None = None
+
+    def has_number(self) -> bool:
+        return self.visit.done() and not self.visit.cancelled() and not self.visit.exception()
+
+
+class Promise(RuleBasedStateMachine):
+    """Each rule is one thing that happens; after each, the promise is checked over all answers so far."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.store = store
+        self.step = 0
+        self.sent: list[Trip] = []
+        self.processes: list[Process] = []
+        self.requests: list[Request] = []
+        self.epochs: list[str] = []
+        self.readings: dict[str, int] = {}
+        self.do(wipe(store))
+
+    def do(self, work: Coroutine[object, object, T]) -> T:
+        """Let something happen, and all that follows from it."""
+
+        async def settled() -> T:
+            result = await work
+            for _ in range(20):
+                await asyncio.sleep(0)
+            return result
+
+        self.step += 1
+        result = self.loop.run_until_complete(settled())
+        for request in self.requests:
+            if request.answered is None and request.visit.done():
+                request.answered = self.step
+        return result
+
+    def some(self, which: int, waiting: bool = False) -> Process | None:
+        """One of the processes, or of those with a trip on the wire."""
+        processes = [process for process in self.processes if process.wire.waiting or not waiting]
+        return processes[which % len(processes)] if processes else None
+
+    async def answer(self, process: Process, outcome: StoreError | None) -> None:
+        """End a trip: with what the store says, or in another way."""
+        assert process.wire.waiting
+        trip, answer = process.wire.waiting
+        try:
+            given = await self.store.take(trip)
+        except StoreError as error:
+            outcome = outcome or error
+        if outcome:
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(given)
+
+    @rule()
+    @precondition(lambda self: len(self.processes) < PROCESSES)
+    def start_a_process(self) -> None:
+        async def start() -> Process:
+            return Process(f"pod-{self.step}", self.store, self.sent)
+
+        self.processes.append(self.do(start()))
+
+    @rule(which=WHICH)
+    def kill_a_process(self, which: int) -> None:
+        if process := self.some(which):
+            self.processes.remove(process)
+            self.do(process.kill())
+
+    @rule(which=WHICH, visitors=st.integers(1, 3))
+    def visit(self, which: int, visitors: int) -> None:
+        async def come(process: Process) -> list[asyncio.Task[Visit]]:
+            return [self.loop.create_task(process.counter.next()) for _ in range(visitors)]
+
+        if process := self.some(which):
+            sent = self.step
+            self.requests += [Request(sent, visit) for visit in self.do(come(process))]
+
+    @rule(which=WHICH)
+    def hang_up(self, which: int) -> None:
+        async def cancel(request: Request) -> None:
+            request.visit.cancel()
+
+        if waiting := [request for request in self.requests if not request.visit.done()]:
+            self.do(cancel(waiting[which % len(waiting)]))
+
+    @rule(which=WHICH)
+    def answer_a_trip(self, which: int) -> None:
+        if process := self.some(which, waiting=True):
+            self.do(self.answer(process, None))
+
+    @rule(which=WHICH)
+    def lose_an_answer(self, which: int) -> None:
+        if process := self.some(which, waiting=True):
+            self.do(self.answer(process, LostError("lost")))
+
+    @rule(which=WHICH, error=st.sampled_from([LostError, UnavailableError]))
+    def lose_a_trip(self, which: int, error: type[StoreError]) -> None:
+        async def lose(process: Process) -> None:
+            assert process.wire.waiting
+            process.wire.waiting[1].set_exception(error("lost"))
+
+        if process := self.some(which, waiting=True):
+            self.do(lose(process))
+
+    @rule(which=WHICH)
+    def deliver_a_trip_late(self, which: int) -> None:
+        async def deliver(trip: Trip) -> None:
+            with suppress(StoreError):
+                await self.store.take(trip)
+
+        if self.sent:
+            self.do(deliver(self.sent[-1 - which % len(self.sent)]))
+
+    @rule(which=WHICH)
+    def read(self, which: int) -> None:
+        if process := self.some(which):
+            reading = self.do(process.counter.read())
+            assert reading.count >= self.readings.get(reading.epoch, 0), "a read went down"
+            self.readings[reading.epoch] = reading.count
+
+    @rule()
+    def wipe(self) -> None:
+        self.do(wipe(self.store))
+
+    @rule(to=st.integers(0, 5))
+    def reset(self, to: int) -> None:
+        self.do(self.store.reset(f"reset-{self.step}", to))
+
+    @invariant()
+    def the_promise_holds(self) -> None:
+        reading = self.loop.run_until_complete(self.store.read("", 0))
+        assert not reading.distrusted
+        if reading.epoch and reading.epoch not in self.epochs:
+            self.epochs.append(reading.epoch)
+        acked = [(request, request.visit.result()) for request in self.requests if request.has_number()]
+        assert len({visit for _, visit in acked}) == len(acked), "given twice"
+        present = [visit.number for _, visit in acked if visit.epoch == reading.epoch]
+        assert max(present, default=0) <= reading.count, "forgotten"
+        assert len(present) <= reading.count - reading.began <= len(self.requests), "not exact"
+        for first, one in acked:
+            for second, other in acked:
+                if first.answered is not None and first.answered <= second.sent:
+                    assert self.epochs.index(one.epoch) <= self.epochs.index(other.epoch), "two counters"
+                    assert one.epoch != other.epoch or one.number < other.number, "out of order"
+
+    def teardown(self) -> None:
+        """All goes well again: every visitor who is left, and one more at each process, gets a number."""
+        visits = []
+        for which in range(len(self.processes)):
+            self.visit(which, 1)
+            visits.append(self.requests[-1].visit)
+        for which in range(20 * PROCESSES):
+            self.answer_a_trip(which)
+        self.the_promise_holds()
+        assert all(visit.done() and not visit.exception() for visit in visits)
+        while self.processes:
+            self.kill_a_process(0)
+        self.do(self.store.close())
+        self.loop.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    match request.param:
+        case "memory":
+            yield MemoryStore
+        case "sqlite":
+            yield lambda: SqliteStore(tmp_path / "hello.db")
+        case _:
+            server = asyncio.run(RedisServer(tmp_path / "redis").start())
+            yield lambda: RedisStore(server.url)
+            server.kill()
+
+
+def test_the_promise_holds_whatever_happens(store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counter, "PAUSES", (0,))
+    monkeypatch.setattr(counter, "PROBE", 0)
+    examples = 400 if store is MemoryStore else 30
+    run_state_machine_as_test(
+        lambda: Promise(store()),  # type: ignore[arg-type]
+        settings=settings(
+            max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -31,7 +31,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
     """Wait until a condition holds; fail the test if it never does."""
     try:
         async with asyncio.timeout(seconds):
-            while not await condition():  # noqa: ASYNC110
+            while not await condition():
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"{what}: not so after {seconds} s") from None

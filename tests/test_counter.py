@@ -1,0 +1,143 @@
+"""The queue in front of the store: who shares a trip, who waits, who is dropped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hello.counter import Counter, RefusedError, Visit
+from hello.metrics import Metrics
+from hello.stores import BrokenError, Range, Reading, Trip, UnavailableError
+from hello.stores.memory import MemoryStore
+
+
+class Gate(MemoryStore):
+    """A store that answers while it is open; `trips` are those that it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+        self.trips: list[Trip] = []
+
+    async def take(self, trip: Trip) -> Range:
+        self.trips.append(trip)
+        await self.open.wait()
+        return await super().take(trip)
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        await self.open.wait()
+        return await super().read(epoch, seen)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+async def counter(gate: Gate) -> AsyncIterator[Counter]:
+    async with Counter(gate, "pod", Metrics(), deadline=0.3, places=8).running() as counter:
+        await counter.reached.wait()
+        gate.trips.clear()
+        yield counter
+        gate.open.set()
+
+
+async def visitors(counter: Counter, n: int) -> list[asyncio.Task[Visit]]:
+    """Let `n` visitors come, one after the other."""
+    tasks = [asyncio.create_task(counter.next()) for _ in range(n)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def first_trip(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
+    """Send a visitor on a trip that is not answered yet."""
+    gate.open.clear()
+    (visitor,) = await visitors(counter, 1)
+    while not gate.trips:
+        await asyncio.sleep(0)
+    return visitor
+
+
+async def test_who_comes_during_a_trip_shares_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
+    tasks = [await first_trip(counter, gate), *await visitors(counter, 5)]
+    gate.open.set()
+    assert [(await task).number for task in tasks] == [1, 2, 3, 4, 5, 6]
+    assert [trip.n for trip in gate.trips] == [1, 5]
+
+
+async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: Counter, gate: Gate) -> None:
+    tasks = [await first_trip(counter, gate), *await visitors(counter, 7)]
+    with pytest.raises(RefusedError) as refused:
+        await counter.next()
+    assert refused.value.reason == "busy"
+    gate.open.set()
+    assert [(await task).number for task in tasks] == list(range(1, 9))
+
+
+async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(counter: Counter, gate: Gate) -> None:
+    await first_trip(counter, gate)
+    tasks = await visitors(counter, 7)
+    for task in tasks[:6]:
+        task.cancel()
+    await asyncio.sleep(0)
+    late = await visitors(counter, 1)
+    gate.open.set()
+    assert [(await task).number for task in [tasks[6], *late]] == [2, 3]
+    assert (await counter.read()).count == 3
+
+
+async def test_who_hangs_up_on_a_trip_leaves_an_abandoned_number(counter: Counter, gate: Gate) -> None:
+    (await first_trip(counter, gate)).cancel()
+    gate.open.set()
+    assert (await counter.next()).number == 2
+    assert b"hello_abandoned_numbers_total 1.0" in counter.metrics.text()
+
+
+async def test_a_wait_ends_at_the_deadline_on_a_trip_and_in_the_queue(counter: Counter, gate: Gate) -> None:
+    tasks = [await first_trip(counter, gate), *await visitors(counter, 1), asyncio.create_task(counter.read())]
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(outcome, RefusedError)
+        assert outcome.reason == "unavailable"
+    gate.open.set()
+    assert (await counter.next()).number > 0
+
+
+async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(counter: Counter, gate: Gate) -> None:
+    gate.open.clear()
+    early = asyncio.create_task(counter.read())
+    await asyncio.sleep(0)
+    gate.open.set()
+    visit = await counter.next()
+    readings = await asyncio.gather(counter.read(), counter.read(), early)
+    assert readings[0].count == readings[1].count == visit.number
+
+
+async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
+    async with Counter(gate, "pod", Metrics()).running() as counter:
+        await counter.reached.wait()
+        gate.trips.clear()
+        visitor = await first_trip(counter, gate)
+    with pytest.raises(RefusedError) as refused:
+        await visitor
+    assert refused.value.reason == "leaving"
+
+
+@pytest.mark.parametrize("error", [UnavailableError, BrokenError])
+async def test_a_trip_that_the_store_refused_is_sent_again_as_it_was(
+    counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    take, failures = gate.take, [error("not now")] * 3
+
+    async def failing(trip: Trip) -> Range:
+        if failures:
+            gate.trips.append(trip)
+            raise failures.pop()
+        return await take(trip)
+
+    monkeypatch.setattr(gate, "take", failing)
+    assert (await counter.next()).number == 1
+    assert len(gate.trips) == 4
+    assert len(set(gate.trips)) == 1
+    assert b"hello_trip_retries_total 3.0" in counter.metrics.text()

@@ -35,6 +35,9 @@ PAUSES = (0.02, 0.05, 0.1, 0.2)
 PROBE = 1.0
 """Seconds between trips without a visitor, which ask a store that is not up whether it is."""
 
+ALIVE = 5.0
+"""Seconds after which a trip is made without a visitor, too: it shows in the store that this pod is there."""
+
 EARLY = 0.05
 """Seconds before the deadline at which a wait ends, so that the answer is out in time."""
 
@@ -87,6 +90,7 @@ class Counter:
         self._readers: list[asyncio.Future[Reading]] = []
         self._visited = asyncio.Event()
         self._asked = asyncio.Event()
+        self._up = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
         self._trouble = ""
 
@@ -94,7 +98,8 @@ class Counter:
     async def running(self) -> AsyncIterator[Self]:
         """Count until the block ends; then refuse who still waits, and close the store."""
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._travel()), group.create_task(self._answer_readers())]
+            work = self._travel(), self._answer_readers(), self._watch()
+            tasks = [group.create_task(task) for task in work]
             try:
                 yield self
             finally:
@@ -126,7 +131,9 @@ class Counter:
     async def read(self) -> Reading:
         """Read the store, after this call began; raises RefusedError. Who asks meanwhile shares the next reading."""
         if len(self._readers) >= self._places:
-            raise RefusedError("busy", BUSY)
+            self._readers = [reader for reader in self._readers if not reader.done()]
+            if len(self._readers) >= self._places:
+                raise RefusedError("busy", BUSY)
         reader = self._loop.create_future()
         self._readers.append(reader)
         self._asked.set()
@@ -144,10 +151,9 @@ class Counter:
             self._visited.clear()
             self._aboard = [waiter for waiter in self._queue if not waiter.visit.done()]
             self._queue.clear()
-            if self._aboard or self.state != "up":
-                await self._trip()
+            await self._trip()
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if self.state == "up" else PROBE):
+                async with asyncio.timeout(ALIVE if self.state == "up" else PROBE):
                     await self._visited.wait()
 
     async def _trip(self) -> None:
@@ -167,9 +173,9 @@ class Counter:
                 self.metrics.trip_seconds.observe(perf_counter() - began)
                 self._arrived(trip, given)
                 return
+            await asyncio.sleep(pause)
             if all(waiter.visit.done() for waiter in self._aboard):
                 return
-            await asyncio.sleep(pause)
             self.metrics.retries.inc()
 
     def _arrived(self, trip: Trip, given: Range) -> None:
@@ -225,6 +231,13 @@ class Counter:
                 if not reader.done():
                     reader.set_result(reading)
 
+    async def _watch(self) -> None:
+        """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
+        while True:
+            await self._up.wait()
+            await self._store.until_lost()
+            self._note("lost", "it ended the connection")
+
     async def _read(self) -> Reading:
         for pause in _pauses():
             epoch = self._belief.epoch
@@ -274,8 +287,10 @@ class Counter:
         if state == self.state:
             return
         if state == "up":
+            self._up.set()
             log.info("store is up", epoch=self._belief.epoch, last=self._belief.seen)
         else:
+            self._up.clear()
             self._visited.set()  # so that it is probed
             log.error(f"store is {state}", error=trouble)
         self.state = state

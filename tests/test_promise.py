@@ -51,6 +51,9 @@ class Wire:
     async def reset(self, epoch: str, to: int) -> None:
         await self.store.reset(epoch, to)
 
+    async def until_lost(self) -> None:
+        await asyncio.Event().wait()
+
     async def close(self) -> None:
         pass
 

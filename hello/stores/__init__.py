@@ -56,6 +56,10 @@ class Reading:
     """Why the store may no longer count, or empty."""
     pods: Mapping[str, int] = field(default_factory=dict)
     """Each pod's share of the count since the epoch began."""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """When each of these pods last made a trip."""
+    time: int = field(default=0, compare=False)
+    """When this was read. Both are the store's clock, in Unix seconds."""
 
 
 class StoreError(Exception):
@@ -117,6 +121,9 @@ class Store(Protocol):
 
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch, in which `to` + 1 is the next number."""
+
+    async def until_lost(self) -> None:
+        """Return when the store may be gone, without asking it anything; never if there is no telling."""
 
     async def close(self) -> None:
         """Let go of the file or the connections."""

@@ -1,5 +1,6 @@
 """The count in this process: gone when it ends, and no other process sees it."""
 
+import asyncio
 import time
 from collections import defaultdict
 
@@ -14,6 +15,7 @@ class MemoryStore:
         self._state = State()
         self._records: dict[str, Record] = {}
         self._pods: defaultdict[str, int] = defaultdict(int)
+        self._seen: dict[str, int] = {}
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
@@ -24,6 +26,7 @@ class MemoryStore:
             return repeated
         count(trip, state, time.time_ns())
         self._pods[trip.pod] += trip.n
+        self._seen[trip.pod] = now
         self._records[trip.process] = Record(state.epoch, trip.sequence, state.count, now)
         return Range(state.epoch, state.count, now)
 
@@ -32,12 +35,18 @@ class MemoryStore:
         state = self._state
         if state.epoch == epoch and state.count < seen:
             state.distrusted = WENT_BACK
-        return Reading(state.epoch, state.count, state.began, state.distrusted, dict(self._pods))
+        shares = dict(self._pods), dict(self._seen)
+        return Reading(state.epoch, state.count, state.began, state.distrusted, *shares, time=int(time.time()))
 
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         self._state = State(epoch, to, to)
         self._pods.clear()
+        self._seen.clear()
+
+    async def until_lost(self) -> None:
+        """Wait for ever: it lasts as long as this process."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Nothing to let go of."""

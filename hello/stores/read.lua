@@ -6,4 +6,4 @@ if counter[1] and counter[1] == ARGV[1] and not counter[4] and tonumber(counter[
   redis.call('HSET', KEYS[1], 'distrusted', ARGV[3])
   counter[4] = ARGV[3]
 end
-return {counter[1] or '', counter[2] or '0', counter[3] or '0', counter[4] or '', pods}
+return {counter[1] or '', counter[2] or '0', counter[3] or '0', counter[4] or '', redis.call('TIME')[1], pods}

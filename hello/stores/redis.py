@@ -1,6 +1,8 @@
 """The count in Redis, shared by every pod: one Lua script a trip, called by its hash."""
 
 import asyncio
+import math
+from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
@@ -27,6 +29,13 @@ from hello.stores.rules import WENT_BACK
 PATIENCE = 1.0
 """Seconds to wait for a connection, and again for an answer, before the connection is given up."""
 
+GRACE = 1.0
+"""Seconds after a restart of Redis in which nobody counts, so that each process can say first what it has seen.
+
+A process that saw the last numbers may be slower to come back than one that did not, and only it can tell that they
+are missing.
+"""
+
 COUNTER = "{hello}"
 PODS = "{hello}:pods"
 PROCESS = "{hello}:process:"
@@ -44,7 +53,7 @@ TAKE, READ, RESET = Script("take.lua"), Script("read.lua"), Script("reset.lua")
 
 
 class RedisStore:
-    """A Store in Redis 7 or later. Trips go over a connection of their own, so that no reading delays them."""
+    """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
 
     def __init__(self, url: str, password: str | None = None) -> None:
         """Raise a ValueError or a TypeError if the URL is no Redis URL; connect with the first trip."""
@@ -58,18 +67,20 @@ class RedisStore:
             driver_info=None,
             socket_timeout=None,
             socket_connect_timeout=PATIENCE,
+            socket_keepalive=True,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._trips: Connection = pool.make_connection()
         self._readings: Connection = pool.make_connection()
+        self._silent: Connection = pool.make_connection()
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
-        keys = COUNTER, PODS, PROCESS + trip.process
-        numbers = trip.sequence, trip.answered, trip.n, trip.seen
-        answer = await _call(
-            self._trips, TAKE, keys, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
-        )
+        try:
+            answer = await _call(self._trips, TAKE, *_words(trip))
+        except NoScriptError:
+            await self._after_restart(trip)
+            answer = await _call(self._trips, TAKE, *_words(trip), known=False)
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
@@ -78,22 +89,47 @@ class RedisStore:
         await self._trips.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
 
+    async def _after_restart(self, trip: Trip) -> None:
+        """Redis has begun anew, since it forgets its scripts then: say what was seen, and let the others say it too."""
+        if (await _read(self._trips, trip.epoch, trip.seen)).epoch:
+            await asyncio.sleep(GRACE)
+
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        current, count, began, distrusted, pods = await _call(
-            self._readings, READ, (COUNTER, PODS), epoch, seen, WENT_BACK
-        )
-        shares = {pod: int(share.split()[0]) for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-        return Reading(current, int(count), int(began), distrusted, shares)
+        return await _read(self._readings, epoch, seen)
 
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await _call(self._trips, RESET, (COUNTER, PODS), epoch, to)
+        await _call(self._trips, RESET, 2, COUNTER, PODS, epoch, to, known=False)
+
+    async def until_lost(self) -> None:
+        """Return when Redis has ended a connection over which nothing is ever sent."""
+        with suppress(UnavailableError, RedisError, OSError, TypeError):
+            await _connect(self._silent)
+            await self._silent.read_response(timeout=math.inf)
 
     async def close(self) -> None:
-        """Close both connections."""
-        await self._trips.disconnect()
-        await self._readings.disconnect()
+        """Close the connections."""
+        for connection in self._trips, self._readings, self._silent:
+            await connection.disconnect()
+
+
+def _words(trip: Trip) -> tuple[str | int, ...]:
+    numbers = trip.sequence, trip.answered, trip.n, trip.seen
+    keys = COUNTER, PODS, PROCESS + trip.process
+    return 3, *keys, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
+
+
+async def _read(connection: Connection, epoch: str, seen: int) -> Reading:
+    words = 2, COUNTER, PODS, epoch, seen, WENT_BACK
+    try:
+        answer = await _call(connection, READ, *words)
+    except NoScriptError:
+        answer = await _call(connection, READ, *words, known=False)
+    current, count, began, distrusted, now, pods = answer
+    shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
+    visitors, last_seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
+    return Reading(current, int(count), int(began), distrusted, visitors, last_seen, int(now))
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:
@@ -113,15 +149,16 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
     raise LostError(f"Redis answered {what!r}")
 
 
-async def _call(connection: Connection, script: Script, keys: tuple[str, ...], *args: str | int) -> Any:
+async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
+    """Run a script, by its hash if Redis is thought to know it; raises NoScriptError, or an UnavailableError."""
     await _connect(connection)
-    rest = len(keys), *keys, *args
+    name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
     try:
         async with asyncio.timeout(PATIENCE):
-            try:
-                return await _exchange(connection, "EVALSHA", script.sha, *rest)
-            except NoScriptError:
-                return await _exchange(connection, "EVAL", script.text, *rest)
+            await connection.send_command(*name, *words)
+            return await connection.read_response()
+    except NoScriptError:
+        raise
     except ResponseError as error:
         raise UnavailableError(f"Redis: {error}") from error
     # A TypeError is how a closed connection can look on some CPython (redis-py #4287).
@@ -140,8 +177,3 @@ async def _connect(connection: Connection) -> None:
     except (RedisError, OSError, TypeError) as error:
         await connection.disconnect(nowait=True)
         raise UnavailableError(f"Redis: {error or 'no connection in time'}") from error
-
-
-async def _exchange(connection: Connection, *command: str | int) -> Any:
-    await connection.send_command(*command)
-    return await connection.read_response()

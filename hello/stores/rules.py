@@ -44,12 +44,9 @@ def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range |
     """
     if state.distrusted:
         raise DistrustedError(state.distrusted)
-    if not state.epoch:
-        if trip.epoch:
-            raise WipedError("the store is empty")
+    if not state.epoch and not trip.epoch:
         return None
-    if trip.epoch not in ("", state.epoch):
-        raise OtherEpochError(state.epoch)
+    _check_epoch(trip, state)
     if state.count >= trip.seen and record is None and trip.answered:
         raise ForgottenError(now)
     record = record or Record()
@@ -65,6 +62,13 @@ def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range |
     if state.count + trip.n > LIMIT:
         raise ExhaustedError(f"the count would pass {LIMIT}")
     return None
+
+
+def _check_epoch(trip: Trip, state: State) -> None:
+    if not state.epoch:
+        raise WipedError("the store is empty")
+    if trip.epoch not in ("", state.epoch):
+        raise OtherEpochError(state.epoch)
 
 
 def count(trip: Trip, state: State, nanoseconds: int) -> None:

@@ -15,14 +15,15 @@ from hello.stores.rules import WENT_BACK, Record, State, count, repeat
 
 T = TypeVar("T")
 
-SCHEMA = """
-    CREATE TABLE IF NOT EXISTS counter (
-        id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL, count INTEGER NOT NULL,
-        began INTEGER NOT NULL, distrusted TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
-    CREATE TABLE IF NOT EXISTS processes (
-        process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL, top INTEGER NOT NULL, time INTEGER NOT NULL);
-"""
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
+    " count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS processes (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
+    " top INTEGER NOT NULL, time INTEGER NOT NULL)",
+)
+OURS = 0x48656C6F
+"""The application id in the file's header, by which it is known as a counter's."""
 
 # What passes by itself (a full disk, a lock); every other error is for a person. https://www.sqlite.org/rescode.html
 PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
@@ -47,6 +48,10 @@ class SqliteStore:
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         await self._run(lambda connection: _reset(connection, State(epoch, to, to)))
+
+    async def until_lost(self) -> None:
+        """Wait for ever: a file sends no word."""
+        await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Close the file, after the trip that is under way."""
@@ -83,16 +88,25 @@ def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
     try:
+        _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
         with _transaction(connection):
-            _state(connection)
-            connection.execute("PRAGMA user_version = 1")  # a write: a file that is read-only says so now
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
+    with _transaction(connection):
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables and application != OURS:
+        raise BrokenError(f"{path}: a database of something else")
 
 
 @contextmanager
@@ -157,8 +171,9 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if state.epoch == epoch and state.count < seen:
             state.distrusted = WENT_BACK
             _write(connection, state)
-        pods = dict(connection.execute("SELECT pod, count FROM pods ORDER BY count DESC"))
-    return Reading(state.epoch, state.count, state.began, state.distrusted, pods)
+        pods = connection.execute("SELECT pod, count, seen FROM pods ORDER BY count DESC").fetchall()
+    visitors, last_seen = {pod: count for pod, count, _ in pods}, {pod: then for pod, _, then in pods}
+    return Reading(state.epoch, state.count, state.began, state.distrusted, visitors, last_seen, int(time.time()))
 
 
 def _reset(connection: sqlite3.Connection, state: State) -> None:

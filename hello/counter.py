@@ -236,7 +236,7 @@ class Counter:
         while True:
             await self._up.wait()
             await self._store.until_lost()
-            self._note("lost", "it ended the connection")
+            self._doubt("lost", "it ended the connection")
 
     async def _read(self) -> Reading:
         for pause in _pauses():
@@ -244,7 +244,7 @@ class Counter:
             try:
                 reading = await self._store.read(epoch, self._belief.seen)
             except (UnavailableError, BrokenError) as error:
-                self._note("lost", str(error))
+                self._doubt("lost", str(error))
                 await asyncio.sleep(pause)
                 continue
             if epoch == self._belief.epoch:  # else it was read with what is no longer believed
@@ -255,7 +255,7 @@ class Counter:
             if self._belief.seen == LIMIT > reading.count:
                 reading = replace(reading, distrusted=WENT_BACK)
         if reading.distrusted:
-            self._note("distrusted", reading.distrusted)
+            self._doubt("distrusted", reading.distrusted)
         return reading
 
     def _waiting(self) -> Iterator[Waiter]:
@@ -279,6 +279,12 @@ class Counter:
             if not waiter.visit.done():
                 waiter.visit.set_exception(RefusedError(reason, message))
 
+    def _doubt(self, state: str, trouble: str) -> None:
+        """Note what was not learned on a trip, and let one find out more."""
+        if self.state == "up":
+            self._visited.set()
+        self._note(state, trouble)
+
     def _note(self, state: str, trouble: str = "") -> None:
         """Note how the store is; tell of a change, once."""
         self._trouble = trouble
@@ -291,7 +297,6 @@ class Counter:
             log.info("store is up", epoch=self._belief.epoch, last=self._belief.seen)
         else:
             self._up.clear()
-            self._visited.set()  # so that it is probed
             log.error(f"store is {state}", error=trouble)
         self.state = state
         self.metrics.state.state(state)

@@ -1,6 +1,7 @@
 """The command line."""
 
 import asyncio
+import math
 import secrets
 import signal
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from hello import __version__
+from hello.check.command import check
 from hello.settings import Settings, default_store, open_store, without_password
 from hello.stores import LIMIT, BrokenError, Store, StoreError
 
@@ -44,6 +46,17 @@ class PodName(click.ParamType[str]):
         return value
 
 
+class Seconds(click.FloatRange):
+    """A number in a range; `nan` is in none, though no comparison says so."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is outside the range."""
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return seconds
+
+
 def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a flag that HELLO_… sets as well."""
     variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
@@ -73,6 +86,9 @@ def cli() -> None:
     """Count visitors, exactly: every answer carries a number that no other answer carries."""
 
 
+cli.add_command(check)
+
+
 @cli.command()
 @store_options
 @option("--host", default=None, show_default="every address", help="The address to listen on.")
@@ -85,14 +101,14 @@ def cli() -> None:
 @option("--pod", type=PodName(), default=socket.gethostname, show_default="the host's name", help="Who greets.")
 @option(
     "--deadline",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1, 3600),
     default=10,
     show_default=True,
     help="Seconds for which a visitor waits for the store, before 503.",
 )
 @option(
     "--drain",
-    type=click.FloatRange(0, 3600),
+    type=Seconds(0, 3600),
     default=0,
     show_default=True,
     help="Seconds to go on serving after SIGTERM, while a Service learns that the pod is going.",

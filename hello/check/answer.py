@@ -35,13 +35,14 @@ class Answer:
                 told = (self._header(b"hello-count"), self._header(b"hello-pod"), self._header(b"hello-epoch"))
                 if told != (str(number), pod, epoch):
                     raise UntrueError(Flaw.CONTRADICTION)
-                return number, sys.intern(pod), sys.intern(epoch)
+                if (pod + epoch).isprintable():
+                    return number, sys.intern(pod), sys.intern(epoch)
         raise UntrueError(Flaw.NO_NUMBER)
 
     def reading(self) -> tuple[int, None, str]:
         """The total and its epoch, which is empty as long as the store is."""
         match self._json():
-            case {"count": total, "epoch": str(epoch)} if type(total) is int and total >= 0:
+            case {"count": total, "epoch": str(epoch)} if type(total) is int and total >= 0 and epoch.isprintable():
                 return total, None, sys.intern(epoch)
         raise UntrueError(Flaw.NO_NUMBER)
 

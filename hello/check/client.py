@@ -20,7 +20,7 @@ from hello.check.history import Flaw, Outcome, Record
 class Site:
     """Where the counter is. `path` ends in a slash; `authority` is host and port as the URL has them."""
 
-    tls: bool
+    tls: ssl.SSLContext | None
     host: str
     port: int
     path: str
@@ -38,7 +38,7 @@ class Site:
             raise ValueError("it names no host and port")
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError("it should have no user, query or fragment")
-        tls = parts.scheme == "https"
+        tls = ssl.create_default_context() if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
         return cls(tls, parts.hostname, port, parts.path.removesuffix("/") + "/", parts.netloc)
 
@@ -46,7 +46,7 @@ class Site:
 class Client:
     """Asks one thing at a time, each on a fresh connection or, with `keep_alive`, on the last one while it is open.
 
-    addresses: the site's, tried in turn. timeout: seconds for connection and answer together. keep: is given each record.
+    addresses: the site's, tried in turn. keep: is given each record. timeout: seconds for connection and answer.
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class Client:
         self._addresses = addresses
         self._keep = keep
         self._timeout = timeout
-        self._tls = ssl.create_default_context() if site.tls else None
         self._requests = {read: _request(site, keep_alive=keep_alive, read=read) for read in (False, True)}
         self._connection: Connection | None = None
 
@@ -95,8 +94,8 @@ class Client:
         *others, last = self._addresses
         for address in others:
             with suppress(OSError):
-                return await Connection.to(address, self._site.port, self._tls, self._site.host)
-        return await Connection.to(last, self._site.port, self._tls, self._site.host)
+                return await Connection.to(address, self._site.port, self._site.tls, self._site.host)
+        return await Connection.to(last, self._site.port, self._site.tls, self._site.host)
 
     async def _leave(self) -> None:
         if self._connection and not self._connection.open:

@@ -58,7 +58,7 @@ class Connection:
         return Answer(arrived, response.status_code, dict(response.headers), body)
 
     async def _next_event(self) -> h11.Event:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
+        while not isinstance(event := self._http.next_event(), h11.Event):
             data = await self._reader.read(CHUNK)
             self._http.receive_data(data)
             if not data:

@@ -41,10 +41,10 @@ class HistoryError(Exception):
 class Record:
     """One request and its outcome.
 
-    sent: when its connection attempt began, or on a kept connection its writing. answered: when its body was whole, or it
-    had failed. Both in integer nanoseconds of one monotonic clock.
+    sent: when its connection attempt began, or on a kept connection its writing.
+    answered: when its body was whole, or it had failed. Both in integer nanoseconds of one monotonic clock.
     read: a read of the count (its number is the total), which is not counted.
-    attempt: 1, or more if it repeats a request that got 503.
+    attempt: above 1 if it repeats a request that got 503.
     """
 
     sent: int
@@ -90,7 +90,7 @@ def _parse(line: str) -> Record:
         if type(value) is not _TYPES[name]:
             raise TypeError(name)
         if isinstance(value, str):
-            values[name] = sys.intern(value)  # a million records name a few pods
+            values[name] = sys.intern(_printable(value))  # a million records name a few pods
     values["outcome"] = Outcome(values["outcome"])
     if "flaw" in values:
         values["flaw"] = Flaw(values["flaw"])
@@ -99,6 +99,12 @@ def _parse(line: str) -> Record:
     if record.answered < record.sent or (record.outcome is Outcome.ANSWERED) != numbered:
         raise ValueError(line)
     return record
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(text)
+    return text
 
 
 _TYPES = {

@@ -1,6 +1,7 @@
 """The load: how many clients ask, how often and how long."""
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from hello.check.client import Client, Site
 from hello.check.history import Outcome, Record
 
 READ_EVERY = 10  # visits
-PATIENCE = 5.0  # seconds for a first and a last read to get an answer
+PATIENCE = 3.0  # seconds for a first and a last read to get an answer
 PAUSE = 0.1  # seconds that a client whose visit failed is slower
 LONGEST_RETRY = 30.0  # seconds, whatever Retry-After says
 LATENESS = 0.1  # seconds that a visit of an open loop may be late
@@ -37,7 +38,7 @@ class Plan:
 
 
 class Load:
-    """A run: a first read, the visits with a read now and then, a last read. Each record goes to `keep` as it is made."""
+    """A run: a first read, visits with a read now and then, a last read. Each record goes to `keep` as it is made."""
 
     def __init__(self, site: Site, plan: Plan, keep: Callable[[Record], None]) -> None:
         self.outcomes: Counter[Outcome] = Counter()
@@ -79,17 +80,18 @@ class Load:
         record = await self._read(client, (Outcome.ANSWERED, Outcome.UNAVAILABLE))
         if record.outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE):
             return
-        if record.status is None:
-            raise CheckError(f"no answer: {client.error}")
-        what = f" ({record.flaw})" if record.flaw else ""
-        raise CheckError(f"not a hello: GET {self._site.path}count was answered {record.status}{what}")
+        if record.status is None and record.outcome is not Outcome.MALFORMED:
+            raise CheckError(f"no answer: {str(client.error) or record.outcome}")
+        what = record.flaw or record.status or client.error
+        raise CheckError(f"not a hello: the answer to GET {self._site.path}count is wrong ({what})")
 
     async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
-        """Read the count, again and again if need be; a status that says more than "not now" is final."""
+        """Read the count, again and again if need be; an answer that says more than "not now" is final."""
         end = _now() + PATIENCE
         while True:
             record = await client.ask(read=True)
-            if record.outcome in enough or (record.status or 500) < 500 or _now() > end:
+            final = record.outcome is Outcome.MALFORMED or (record.status or 500) < 500
+            if record.outcome in enough or final or _now() > end:
                 return record
             await asyncio.sleep(PAUSE)
 
@@ -117,7 +119,7 @@ class Load:
         return number if _now() < self._end else 0
 
     def _next_due(self, rate: float) -> float:
-        """When the next visit of an open loop is due; those that are too late for that are left out, or they would pile up."""
+        """When the next visit of an open loop is due; those long overdue are left out, or they would pile up."""
         late = _now() - self._due
         if late > LATENESS:
             self.late += int(late * rate)

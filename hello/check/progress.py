@@ -1,0 +1,48 @@
+"""The line on a terminal that tells how a run is getting on."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+
+import click
+
+from hello.check.history import Outcome
+from hello.check.load import Load, Plan
+
+TICK = 0.2  # seconds between two looks
+
+
+@asynccontextmanager
+async def progress(load: Load, plan: Plan) -> AsyncIterator[None]:
+    """Show a bar, the rate and the failures so far on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    task = asyncio.create_task(_show(load, plan))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show(load: Load, plan: Plan) -> None:
+    began = monotonic()
+    length = plan.requests or int((plan.duration or 0) * 1000)
+    with click.progressbar(length=length, file=sys.stderr, item_show_func=lambda text: text) as bar:
+
+        def look() -> None:
+            sent, seconds = load.outcomes.total(), monotonic() - began
+            failed = sent - load.outcomes[Outcome.ANSWERED]
+            position = sent if plan.requests else min(int(seconds * 1000), length)
+            bar.update(position - bar.pos, f"{sent / max(seconds, TICK):,.0f}/s, {failed:,} failed")
+
+        try:
+            while True:
+                look()
+                await asyncio.sleep(TICK)
+        finally:
+            look()

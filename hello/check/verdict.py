@@ -1,0 +1,168 @@
+"""The verdict on a run: what was seen, and which promises were broken, with proof."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from hello.check.history import Outcome, Record
+
+EXAMPLES = 5  # of each finding; its count is of all
+
+
+class Promise(IntEnum):
+    """The six promises."""
+
+    DISTINCT = 1
+    DURABLE = 2
+    EXACT = 3
+    IN_ORDER = 4
+    ONE_COUNTER = 5
+    HONEST = 6
+
+
+class Kind(StrEnum):
+    """The ways to break one."""
+
+    GIVEN_TWICE = "given twice"
+    CACHED = "cached"
+    STORABLE = "storable"
+    FORGOTTEN = "forgotten"
+    NEW_EPOCH = "new epoch"
+    MISSING = "missing"
+    OUT_OF_ORDER = "out of order"
+    READ_WENT_BACK = "read went back"
+    EPOCHS_IN_TURN = "epochs in turn"
+    NO_NUMBER = "no number"
+    CONTRADICTION = "contradiction"
+    NO_RETRY_AFTER = "no Retry-After"
+
+
+PROMISES = {
+    Kind.GIVEN_TWICE: Promise.DISTINCT,
+    Kind.CACHED: Promise.DISTINCT,
+    Kind.STORABLE: Promise.DISTINCT,
+    Kind.FORGOTTEN: Promise.DURABLE,
+    Kind.NEW_EPOCH: Promise.DURABLE,
+    Kind.MISSING: Promise.EXACT,
+    Kind.OUT_OF_ORDER: Promise.IN_ORDER,
+    Kind.READ_WENT_BACK: Promise.IN_ORDER,
+    Kind.EPOCHS_IN_TURN: Promise.ONE_COUNTER,
+    Kind.NO_NUMBER: Promise.HONEST,
+    Kind.CONTRADICTION: Promise.HONEST,
+    Kind.NO_RETRY_AFTER: Promise.HONEST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What proves a finding: the records, earliest cause first, and for missing numbers the first and last of a run."""
+
+    records: tuple[Record, ...]
+    numbers: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Finding:
+    """One way in which a promise was broken, how often, and the first few proofs."""
+
+    kind: Kind
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+
+class Findings(dict[Kind, Finding]):
+    """The findings so far, one a kind."""
+
+    def add(self, kind: Kind, *records: Record, numbers: tuple[int, int] | None = None, count: int = 1) -> None:
+        """Add what `records` prove; of missing numbers, the first and the last, and how many."""
+        finding = self.setdefault(kind, Finding(kind))
+        finding.count += count
+        if len(finding.examples) < EXAMPLES:
+            finding.examples.append(Example(records, numbers))
+
+
+@dataclass(slots=True)
+class Epoch:
+    """One life of a store, as seen. first: the answer that arrived first; last: the one that was sent for last."""
+
+    name: str
+    first: Record
+    last: Record
+    answers: list[Record] = field(default_factory=list)
+    reads: list[Record] = field(default_factory=list)
+    pods: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Gap:
+    """Numbers first..last that no answer carried; `higher` is the first answer to arrive from beyond them.
+
+    explained: how many of them a request of unknown outcome can account for.
+    """
+
+    first: int
+    last: int
+    higher: Record
+    explained: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        return self.last - self.first + 1
+
+    @property
+    def unexplained(self) -> int:
+        """How many of them no request of unknown outcome can account for."""
+        return self.size - self.explained
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run proved.
+
+    unknown: how many requests have an unknown outcome; as many skipped numbers could hide behind them.
+    latency: percentile → nanoseconds, of answered counted requests. final: the last read, if it was sent after every
+    answer had arrived.
+    """
+
+    visits: Counter[Outcome]
+    reads: Counter[Outcome]
+    began: int
+    ended: int
+    epochs: list[Epoch]
+    pods: Counter[str]
+    latency: dict[int, int]
+    gaps: list[Gap]
+    unknown: int
+    retried: int
+    served_by_retry: int
+    final: Record | None
+    findings: list[Finding]
+
+    @property
+    def answered(self) -> int:
+        """How many visits got a number."""
+        return self.visits[Outcome.ANSWERED]
+
+    @property
+    def exit_status(self) -> int:
+        """2: nothing could be judged; 1: a promise was broken; 0: all were kept."""
+        if not self.answered:
+            return 2
+        return 1 if self.findings else 0
+
+    @property
+    def missing(self) -> int:
+        """How many numbers no answer carried."""
+        return sum(gap.size for gap in self.gaps)
+
+    @property
+    def unexplained(self) -> int:
+        """How many of these no request of unknown outcome can account for."""
+        return sum(gap.unexplained for gap in self.gaps)
+
+    @property
+    def each_pod_for_itself(self) -> bool:
+        """Whether it looks like the memory store: several pods, and no epoch shared by two."""
+        pods = [epoch.pods for epoch in self.epochs]
+        return all(len(names) == 1 for names in pods) and len(set().union(*pods)) > 1

@@ -1,0 +1,44 @@
+"""`hello check` as a user runs it."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from typing import Any, NamedTuple
+
+COMMAND = (sys.executable, "-W", "error", "-m", "hello", "check")
+
+
+class Result(NamedTuple):
+    """What it left behind."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What it reported with --json."""
+        report: dict[str, Any] = json.loads(self.output)
+        return report
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of findings in that report."""
+        return {finding["kind"] for finding in self.report["findings"]}
+
+
+async def start(*arguments: str) -> Process:
+    """Start it."""
+    return await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE, stderr=PIPE)
+
+
+async def result(process: Process) -> Result:
+    """Wait for its end."""
+    output, errors = await process.communicate()
+    return Result(process.returncode or 0, output.decode(), errors.decode())
+
+
+async def check(*arguments: str) -> Result:
+    """Run it to its end."""
+    return await result(await start(*arguments))

@@ -1,0 +1,273 @@
+"""Whatever happens to its connections, a client sends each request once, and says what became of it."""
+
+import asyncio
+import socket
+import ssl
+import struct
+import subprocess
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from hello.check.client import Client, Site
+from hello.check.history import Outcome, Record
+from hello.check.load import CheckError, Load, Plan
+from tests.check.servers import Counter, http
+
+EXPECTED = {
+    "answer": Outcome.ANSWERED,
+    "answer until the end": Outcome.ANSWERED,
+    "continue": Outcome.ANSWERED,
+    "close": Outcome.CLOSED,
+    "close in the headers": Outcome.CLOSED,
+    "close in the body": Outcome.CLOSED,
+    "reset": Outcome.RESET,
+    "reset in the body": Outcome.RESET,
+    "noise": Outcome.MALFORMED,
+    "greeting without number": Outcome.MALFORMED,
+    "endless body": Outcome.MALFORMED,
+    "busy": Outcome.UNAVAILABLE,
+    "error": Outcome.STATUS,
+    "silence": Outcome.TIMEOUT,
+}
+UNHARMED = ("answer", "continue", "busy", "error", "greeting without number")
+
+
+class Cutter:
+    """A counter that cuts connections, each time after it has received a request; `behaviour` says how."""
+
+    def __init__(self, behaviour: Callable[[], str]) -> None:
+        self.behaviour = behaviour
+        self.counter = Counter()
+        self.received: list[bytes] = []
+        self.open = self.opened = self.most_open = 0
+        self.errors: list[Exception] = []
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        self.opened += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            while await self.serve(reader, writer):
+                pass
+        except asyncio.IncompleteReadError:
+            pass
+        except ConnectionError as error:
+            self.errors.append(error)
+        finally:
+            self.open -= 1
+            writer.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.received.append(head)
+        behaviour = self.behaviour()
+        answer = self.counter.read() if head.startswith(b"GET /count") else self.counter.visit()
+        for part in self.parts(behaviour, answer):
+            writer.write(part)
+        if behaviour.startswith("reset"):
+            await writer.drain()
+            reset(writer)
+        if behaviour in ("silence", "endless body"):
+            await reader.read()
+        return behaviour in UNHARMED and b"Connection: close" not in head
+
+    def parts(self, behaviour: str, answer: bytes) -> list[bytes]:
+        return {
+            "answer": [answer],
+            "answer and close": [answer],
+            "answer until the end": [answer.replace(b"Content-Length", b"X-Length")],
+            "continue": [b"HTTP/1.1 103 Early Hints\r\n\r\n", answer],
+            "close in the headers": [answer[:40]],
+            "close in the body": [answer[:-1]],
+            "reset in the body": [answer[:-1]],
+            "noise": [b"SSH-2.0-OpenSSH\r\n\r\n"],
+            "greeting without number": [http(200, b"Hello, world!")],
+            "endless body": [b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)],
+            "busy": [http(503, b"", Retry_After="0")],
+            "error": [http(500, b"")],
+        }.get(behaviour, [])
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close the connection with a TCP reset, as a dying machine does."""
+    peer: socket.socket = writer.get_extra_info("socket")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Site]:
+    server = await asyncio.start_server(cutter.handle, host, 0, ssl=tls)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        yield Site.parse(f"{'https' if tls else 'http'}://{name}:{port}")
+
+
+def plan(
+    requests: int | None = 100, duration: float | None = None, clients: int = 4, rate: float | None = None, **rest: bool
+) -> Plan:
+    return Plan(requests, duration, clients, rate, rest.get("keep_alive", False), 5.0, rest.get("retry", False))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def run(site: Site, how: Plan) -> list[Record]:
+    records: list[Record] = []
+    await Load(site, how, records.append).run()
+    return records
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+@pytest.mark.parametrize("behaviour", EXPECTED)
+async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -> None:
+    cutter, records = Cutter(lambda: behaviour), list[Record]()
+    async with serving(cutter) as site:
+        timeout = 0.2 if behaviour == "silence" else 5.0
+        client = Client(site, [site.host], records.append, keep_alive=keep_alive, timeout=timeout)
+        await client.ask()
+        await client.ask()
+        await client.close()
+    assert [record.outcome for record in records] == [EXPECTED[behaviour]] * 2
+    assert len(cutter.received) == 2
+
+
+async def test_a_connection_that_nobody_takes_is_refused() -> None:
+    async with serving(Cutter(lambda: "answer")) as site:
+        pass
+    client = Client(site, [site.host], lambda _: None, keep_alive=False, timeout=5)
+    assert (await client.ask()).outcome is Outcome.REFUSED
+
+
+def now_and_then(bad: list[str], share: float) -> Callable[[], str]:
+    """Behave well at first, then badly in a share of the cases."""
+
+    def behaviours() -> Iterator[str]:
+        random = Random(3)
+        yield "answer"
+        while True:
+            yield random.choice(bad) if random.random() < share else "answer"
+
+    return behaviours().__next__
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_requests_sent_are_requests_received_though_connections_are_cut(keep_alive: bool) -> None:
+    cutter = Cutter(now_and_then(sorted(set(EXPECTED) - {"silence"}), 0.2))
+    async with serving(cutter) as site:
+        records = await run(site, plan(1000, clients=30, keep_alive=keep_alive))
+    assert len(cutter.received) == len(records)
+    assert Tally(b"/count" in head for head in cutter.received) == Tally(record.read for record in records)
+    assert sum(record.outcome is not Outcome.ANSWERED for record in records) > 100
+
+
+async def test_a_kept_connection_closed_behind_an_answer_costs_no_second_request() -> None:
+    cutter = Cutter(now_and_then(["answer and close"], 0.3))
+    async with serving(cutter) as site:
+        records = await run(site, plan(500, clients=10, keep_alive=True))
+    assert {record.outcome for record in records} <= {Outcome.ANSWERED, Outcome.CLOSED, Outcome.RESET}
+    assert sum(record.outcome is Outcome.ANSWERED for record in records) <= len(cutter.received) <= len(records)
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
+    cutter = Cutter(lambda: "answer")
+    async with serving(cutter) as site:
+        await run(site, plan(100, clients=5, keep_alive=keep_alive))
+        assert cutter.opened == 5 if keep_alive else cutter.opened == len(cutter.received)
+        await until(lambda: cutter.open == 0)
+    assert not cutter.errors
+
+
+async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupted() -> None:
+    cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
+    async with serving(cutter) as site:
+        task = asyncio.create_task(Load(site, plan(clients=3), records.append).run())
+        await until(lambda: len(cutter.received) == 4)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [record.outcome for record in records] == [Outcome.ANSWERED] + [Outcome.INTERRUPTED] * 3
+
+
+async def test_an_open_loop_never_waits_for_more_answers_than_it_has_clients() -> None:
+    cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
+    async with serving(cutter) as site:
+        load = Load(site, replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
+        await load.run()
+    assert cutter.most_open <= 3
+    assert load.late > 100
+
+
+async def test_an_open_loop_visits_at_its_rate() -> None:
+    cutter = Cutter(lambda: "answer")
+    async with serving(cutter) as site:
+        records = await run(site, plan(100, clients=10, rate=200))
+    visits = sorted(record.sent for record in records if not record.read)
+    assert len(visits) == 100
+    assert visits[-1] - visits[0] >= 0.49e9
+
+
+async def test_with_retry_a_503_is_visited_again_and_told_apart() -> None:
+    behaviours = iter(["answer", "busy", "busy", "answer", "answer"])
+    async with serving(Cutter(behaviours.__next__)) as site:
+        records = await run(site, plan(3, clients=1, retry=True))
+    assert [record.attempt for record in records if not record.read] == [1, 2, 3]
+
+
+async def test_a_path_is_kept_and_count_is_beneath_it() -> None:
+    cutter = Cutter(lambda: "answer")
+    async with serving(cutter) as site:
+        await run(replace(site, path="/hello/"), plan(1))
+    assert [head.split()[1] for head in cutter.received] == [b"/hello/count", b"/hello/", b"/hello/count"]
+    assert Site.parse("http://example.org/hello").path == Site.parse("http://example.org/hello/").path == "/hello/"
+
+
+async def test_ipv6_is_spoken() -> None:
+    cutter = Cutter(lambda: "answer")
+    async with serving(cutter, "::1") as site:
+        assert (await run(site, plan(1)))[1].number == 1
+    assert b"Host: [::1]:" in cutter.received[0]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1's own, with its key."""
+    path = tmp_path / "certificate.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    subprocess.run(
+        ["openssl", "req", "-x509", *key, *subject, "-keyout", path, "-out", tmp_path / "own.pem"],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + (tmp_path / "own.pem").read_text())
+    return path
+
+
+@pytest.mark.parametrize("keep_alive", [False, True])
+async def test_https_is_spoken(certificate: Path, keep_alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with serving(Cutter(lambda: "answer"), tls=tls) as site:
+        records = await run(site, plan(20, keep_alive=keep_alive))
+    assert {record.outcome for record in records} == {Outcome.ANSWERED}
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with serving(Cutter(lambda: "answer"), tls=tls) as site:
+        with pytest.raises(CheckError, match="certificate verify failed"):
+            await run(site, plan(1))

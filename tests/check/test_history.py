@@ -1,0 +1,81 @@
+"""A log tells later exactly what the run saw."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hello.check.history import Flaw, HistoryError, Outcome, Record, read_records, write_record
+
+TIMES = st.integers(0, 2**70)
+NAMES = st.sampled_from(["", "hello-a", '"\\', "größe", " 世界"])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Record]:
+    return draw(st.lists(records()))
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    outcome = draw(st.sampled_from(Outcome))
+    sent = draw(TIMES)
+    answered = outcome is Outcome.ANSWERED
+    return Record(
+        sent=sent,
+        answered=sent + draw(TIMES),
+        outcome=outcome,
+        read=draw(st.booleans()),
+        attempt=draw(st.integers(1, 9)),
+        status=draw(st.none() | st.integers(100, 599)),
+        number=draw(st.integers(0, 2**70)) if answered else None,
+        pod=draw(st.none() | NAMES),
+        epoch=draw(NAMES) if answered else None,
+        flaw=draw(st.none() | st.sampled_from(Flaw)),
+    )
+
+
+@given(histories())
+def test_what_is_written_is_read_back_exactly(history: list[Record]) -> None:
+    log = io.StringIO(newline="\n")
+    for record in history:
+        write_record(log, record)
+    log.seek(0)
+    assert read_records(log) == history
+
+
+GOOD = {"sent": 1, "answered": 2, "outcome": "answered", "number": 3, "epoch": "e"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        json.dumps(GOOD)[:-1],
+        json.dumps(GOOD | {"sent": 1.0}),
+        json.dumps(GOOD | {"sent": True}),
+        json.dumps(GOOD | {"sent": 3}),
+        json.dumps(GOOD | {"outcome": "fine"}),
+        json.dumps(GOOD | {"flaw": "ugly"}),
+        json.dumps(GOOD | {"colour": "red"}),
+        json.dumps(GOOD | {"pod": "\x1b[2J"}),
+        json.dumps(GOOD | {"number": None}),
+        json.dumps(GOOD | {"outcome": "reset"}),
+        json.dumps({name: value for name, value in GOOD.items() if name != "number"}),
+        json.dumps({name: value for name, value in GOOD.items() if name != "outcome"}),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(line: str) -> None:
+    with pytest.raises(HistoryError, match="line 2 is not"):
+        read_records([json.dumps(GOOD), line])
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_a_refused_connection_is_known_not_to_have_counted(outcome: Outcome) -> None:
+    assert Record(0, 1, outcome).unknown == (outcome not in (Outcome.ANSWERED, Outcome.REFUSED))
+    assert not Record(0, 1, outcome, read=True).unknown

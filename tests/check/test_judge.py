@@ -1,0 +1,322 @@
+"""The judgement accuses no honest counter, and finds every liar."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from textwrap import dedent
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hello.check.history import Flaw, Outcome, Record
+from hello.check.judge import judge
+from hello.check.verdict import Kind, Verdict
+from tests.check.simulator import Fate, Step, random_steps, simulate
+
+TIMES = st.integers(0, 6)
+
+
+def steps(*fates: Fate) -> st.SearchStrategy[list[Step]]:
+    return st.lists(st.builds(Step, TIMES, TIMES, TIMES, st.sampled_from(fates)), max_size=40)
+
+
+def kinds(verdict: Verdict) -> set[Kind]:
+    return {finding.kind for finding in verdict.findings}
+
+
+def visit(number: int, sent: int, answered: int, epoch: str = "e", pod: str = "a") -> Record:
+    return Record(sent, answered, Outcome.ANSWERED, status=200, number=number, pod=pod, epoch=epoch)
+
+
+def read(number: int, sent: int, answered: int, epoch: str = "e") -> Record:
+    return Record(sent, answered, Outcome.ANSWERED, read=True, status=200, number=number, epoch=epoch)
+
+
+def failed(sent: int, outcome: Outcome = Outcome.RESET, answered: int | None = None) -> Record:
+    return Record(sent, sent + 1 if answered is None else answered, outcome)
+
+
+# ---- the honest
+
+
+@given(steps(*set(Fate) - {Fate.STOLEN, Fate.RESET}), st.randoms(use_true_random=False))
+def test_an_honest_counter_with_failures_is_never_accused(history: list[Step], random: Random) -> None:
+    records = list(simulate(history))
+    random.shuffle(records)
+    assert not judge(records, alone=True).findings
+
+
+@given(steps(Fate.ANSWERED, Fate.READ, Fate.STOLEN, Fate.COUNTED))
+def test_other_visitors_make_gaps_but_break_nothing_unless_we_were_alone(history: list[Step]) -> None:
+    assert not judge(list(simulate(history))).findings
+
+
+@given(steps(*set(Fate) - {Fate.STOLEN}))
+def test_an_announced_reset_breaks_nothing(history: list[Step]) -> None:
+    assert not judge(list(simulate(history)), alone=True, allow_reset=True).findings
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_honest_counters_of_many_tempers_are_never_accused(seed: int) -> None:
+    random = Random(seed)
+    gap, spread, failures = random.choice((1, 3, 1000)), random.choice((2, 100, 10**5)), random.choice((0.001, 0.3))
+    records = list(simulate(random_steps(random, 30_000, gap, spread, failures)))
+    assert not judge(records, alone=True).findings
+
+
+def test_a_million_honest_answers_are_judged_within_500_mb_and_none_is_accused() -> None:
+    program = dedent("""
+        import resource
+        from random import Random
+        from hello.check.judge import judge
+        from tests.check.simulator import random_steps, simulate
+        resource.setrlimit(resource.RLIMIT_AS, (500_000_000, 500_000_000))
+        verdict = judge(list(simulate(random_steps(Random(1), 1_200_000))), alone=True)
+        assert verdict.answered > 1_000_000, verdict.answered
+        assert verdict.unknown > 20_000, verdict.unknown
+        assert not verdict.findings, verdict.findings
+    """)
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+# ---- the liars: 10,000 visits, one lie
+
+
+def duplicate(records: list[Record], middle: int) -> None:
+    records[middle] = replace(records[middle], number=(records[middle].number or 0) - 1)
+
+
+def forgotten(records: list[Record], middle: int) -> None:
+    end = max(record.answered for record in records)
+    records.append(read(max(record.number or 0 for record in records) - 1, end + 1, end + 2, "epoch1"))
+
+
+def swapped(records: list[Record], middle: int) -> None:
+    later = next(
+        i for i in range(middle, len(records)) if is_visit(records[i]) and follows(records[i], records[middle])
+    )
+    mine, theirs = records[middle].number, records[later].number
+    records[middle], records[later] = (replace(records[middle], number=theirs), replace(records[later], number=mine))
+
+
+def cached(records: list[Record], middle: int) -> None:
+    earlier = next(record for record in records[middle // 2 :] if is_visit(record))
+    records[middle] = replace(records[middle], number=earlier.number, pod=earlier.pod)
+
+
+def gone_back(records: list[Record], middle: int) -> None:
+    later = next(i for i in range(middle, len(records)) if records[i].read)
+    records[later] = replace(records[later], number=(records[later].number or 0) - 100)
+
+
+def skipped(records: list[Record], middle: int) -> None:
+    for index, record in enumerate(records[middle:], middle):
+        records[index] = replace(record, number=(record.number or 0) + 1)
+
+
+def second_counter(records: list[Record], middle: int) -> None:
+    records[middle] = replace(records[middle], number=1, epoch="another")
+
+
+def wiped(records: list[Record], middle: int) -> None:
+    lost = (records[middle].number or 0) - 1
+    for index, record in enumerate(records[middle:], middle):
+        records[index] = replace(record, number=(record.number or 0) - lost, epoch="another")
+
+
+def is_visit(record: Record) -> bool:
+    return record.outcome is Outcome.ANSWERED and not record.read
+
+
+def follows(later: Record, earlier: Record) -> bool:
+    return earlier.answered < later.sent
+
+
+def honest() -> list[Record]:
+    return list(simulate(random_steps(Random(7), 11_200, spread=20, failures=0)))
+
+
+def test_the_history_of_the_liars_is_honest_without_the_lie() -> None:
+    verdict = judge(honest(), alone=True)
+    assert verdict.answered >= 10_000
+    assert not verdict.findings
+
+
+@pytest.mark.parametrize(
+    ("lie", "kind"),
+    [
+        (duplicate, Kind.GIVEN_TWICE),
+        (forgotten, Kind.FORGOTTEN),
+        (swapped, Kind.OUT_OF_ORDER),
+        (cached, Kind.GIVEN_TWICE),
+        (gone_back, Kind.READ_WENT_BACK),
+        (skipped, Kind.MISSING),
+        (second_counter, Kind.EPOCHS_IN_TURN),
+        (wiped, Kind.NEW_EPOCH),
+    ],
+)
+def test_one_lie_in_ten_thousand_is_found(lie: Callable[[list[Record], int], None], kind: Kind) -> None:
+    records = honest()
+    lie(records, next(i for i in range(5_000, len(records)) if is_visit(records[i])))
+    assert kind in kinds(judge(records, alone=True))
+
+
+# ---- against the definitions, by brute force, on histories that no counter made
+
+NUMBERS = st.integers(1, 9)
+EPOCHS = st.sampled_from("xxxyz")
+
+
+@st.composite
+def anything(draw: st.DrawFn) -> list[Record]:
+    records = []
+    for _ in range(draw(st.integers(0, 12))):
+        sent = draw(st.integers(0, 12))
+        answered = sent + draw(TIMES)
+        made: Callable[..., Record] | None = draw(st.sampled_from((visit, read, None)))
+        records.append(made(draw(NUMBERS), sent, answered, draw(EPOCHS)) if made else failed(sent))
+    return records
+
+
+def before(a: Record, b: Record) -> bool:
+    return a.epoch == b.epoch and a.answered < b.sent
+
+
+def pairs(records: list[Record]) -> list[tuple[Record, Record]]:
+    told = [record for record in records if record.number]
+    return [(a, b) for a in told for b in told if a is not b]
+
+
+@given(anything())
+def test_the_rules_of_order_are_those_of_the_definition(records: list[Record]) -> None:
+    expected = set()
+    for a, b in pairs(records):
+        assert a.number
+        assert b.number
+        if not (a.read or b.read) and (a.epoch, a.number) == (b.epoch, b.number):
+            expected.add(Kind.GIVEN_TWICE)
+        if before(a, b) and not b.read and (a.number > b.number or (a.read and a.number == b.number)):
+            expected.add(Kind.OUT_OF_ORDER)
+        if before(a, b) and b.read and a.number > b.number:
+            expected.add(Kind.READ_WENT_BACK if a.read else Kind.FORGOTTEN)
+    order = {Kind.GIVEN_TWICE, Kind.OUT_OF_ORDER, Kind.READ_WENT_BACK, Kind.FORGOTTEN}
+    assert kinds(judge(records)) & order == expected
+
+
+@given(anything())
+def test_epochs_answer_in_turn_where_each_is_seen_after_the_other(records: list[Record]) -> None:
+    later = {(a.epoch, b.epoch) for a, b in pairs(records) if a.epoch != b.epoch and a.answered < b.sent}
+    in_turn = any((y, x) in later for x, y in later)
+    assert (Kind.EPOCHS_IN_TURN in kinds(judge(records, allow_reset=True))) == in_turn
+    new = len({record.epoch for record in records if record.epoch}) > 1
+    assert (Kind.NEW_EPOCH in kinds(judge(records))) == (new and not in_turn)
+
+
+@settings(max_examples=500)
+@given(anything())
+def test_no_matching_explains_more_missing_numbers_than_the_greedy_one(records: list[Record]) -> None:
+    candidates = []
+    for epoch in {record.epoch for record in records if record.epoch}:
+        told = [record for record in records if record.epoch == epoch]
+        lowest = min((record.number or 0) + record.read for record in told)
+        given_ = {record.number for record in told if not record.read}
+        for number in range(lowest, max(record.number or 0 for record in told) + 1):
+            if number not in given_:
+                higher = min(r.answered for r in told if (r.number or 0) >= number + (not r.read))
+                candidates.append([i for i, r in enumerate(records) if r.unknown and r.sent <= higher])
+    verdict = judge(records)
+    assert verdict.missing == len(candidates)
+    assert verdict.missing - verdict.unexplained == largest_matching(candidates)
+
+
+def largest_matching(candidates: list[list[int]]) -> int:
+    """Kuhn's algorithm: each number takes a request, and who had it looks for another."""
+    owner: dict[int, int] = {}
+
+    def place(number: int, tried: set[int]) -> bool:
+        for request in candidates[number]:
+            if request not in tried:
+                tried.add(request)
+                if request not in owner or place(owner[request], tried):
+                    owner[request] = number
+                    return True
+        return False
+
+    return sum(place(number, set()) for number in range(len(candidates)))
+
+
+# ---- the edges
+
+
+def test_an_answer_that_arrives_as_another_is_sent_for_is_concurrent_with_it() -> None:
+    assert not judge([visit(2, 0, 5), visit(1, 5, 9)]).findings
+    assert kinds(judge([visit(2, 0, 4), visit(1, 5, 9)])) == {Kind.OUT_OF_ORDER}
+
+
+def test_a_nanosecond_is_enough_for_before() -> None:
+    now = 2**62
+    assert kinds(judge([visit(2, 0, now), visit(1, now + 1, now + 2)])) == {Kind.OUT_OF_ORDER}
+
+
+def test_a_refused_connection_explains_no_missing_number() -> None:
+    gap = [visit(1, 0, 1), visit(3, 4, 5)]
+    assert kinds(judge([*gap, failed(2, Outcome.REFUSED)], alone=True)) == {Kind.MISSING}
+    for outcome in set(Outcome) - {Outcome.REFUSED, Outcome.ANSWERED}:
+        assert not judge([*gap, failed(2, outcome)], alone=True).findings
+
+
+def test_a_request_explains_one_missing_number_and_only_if_sent_before_a_higher_one_arrived() -> None:
+    gap = [visit(1, 0, 1), visit(4, 4, 5)]
+    assert judge([*gap, failed(2)], alone=True).unexplained == 1
+    assert judge([*gap, failed(2), failed(5)], alone=True).unexplained == 0
+    assert judge([*gap, failed(2), failed(6)], alone=True).unexplained == 1
+
+
+def test_a_read_that_failed_explains_no_missing_number() -> None:
+    lost = replace(failed(2), read=True)
+    assert kinds(judge([visit(1, 0, 1), visit(3, 4, 5), lost], alone=True)) == {Kind.MISSING}
+
+
+def test_a_last_read_shows_numbers_that_nobody_got() -> None:
+    assert kinds(judge([visit(1, 0, 1), read(2, 2, 3)], alone=True)) == {Kind.MISSING}
+
+
+def test_what_came_before_the_first_seen_number_is_not_judged() -> None:
+    assert not judge([visit(1000, 0, 1), visit(1001, 2, 3)], alone=True).findings
+    assert not judge([read(999, 0, 1), visit(1000, 2, 3)], alone=True).findings
+
+
+def test_a_number_already_read_cannot_be_given_later() -> None:
+    assert kinds(judge([read(5, 0, 1), visit(5, 2, 3)])) == {Kind.OUT_OF_ORDER}
+
+
+def test_a_jump_of_a_trillion_is_one_gap() -> None:
+    verdict = judge([visit(1, 0, 1), visit(10**12, 2, 3)], alone=True)
+    assert verdict.missing == 10**12 - 2
+    assert len(verdict.gaps) == 1
+
+
+def test_an_empty_store_is_no_epoch_but_one_emptied_has_forgotten() -> None:
+    empty = read(0, 0, 1, epoch="")
+    assert not judge([empty, visit(1, 2, 3)], alone=True).findings
+    assert kinds(judge([visit(1, 2, 3), replace(empty, sent=4, answered=5)])) == {Kind.FORGOTTEN}
+
+
+@pytest.mark.parametrize("flaw", Flaw)
+def test_every_flaw_of_an_answer_breaks_a_promise(flaw: Flaw) -> None:
+    assert judge([replace(visit(1, 0, 1), flaw=flaw), visit(2, 2, 3)]).findings
+
+
+def test_several_pods_with_an_epoch_each_are_recognised() -> None:
+    pods = [visit(1, 0, 1, "x", "a"), visit(1, 2, 3, "y", "b"), visit(2, 4, 5, "x", "a"), visit(2, 6, 7, "y", "b")]
+    assert judge(pods).each_pod_for_itself
+    assert not judge([*pods, visit(3, 8, 9, "x", "b")]).each_pod_for_itself
+    assert judge(pods).findings[0].count == 2
+
+
+def test_nothing_answered_is_no_verdict() -> None:
+    assert judge([]).exit_status == 2
+    assert judge([failed(0), read(0, 1, 2)]).exit_status == 2

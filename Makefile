@@ -1,0 +1,164 @@
+# `make` alone prints what there is to make, from the comments beside the targets.
+# Variables: N (pods, for scale), CONTEXT (a kubectl context that is not minikube's), PYTHON.
+
+PYTHON = python3
+BIN = .venv/bin
+KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
+OVERLAY = manifests/overlays/minikube
+OURS = app.kubernetes.io/part-of=hello-world
+
+# What goes into the image decides its tag: a change is rolled out, and no change is not.
+CONTENT := $(shell find .dockerignore Dockerfile LICENSE README.md hello pyproject.toml requirements.txt -type f ! -name '*.pyc' | LC_ALL=C sort)
+TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
+
+# The node's address and the Service's port: `minikube service --url` would hold a tunnel open on some systems.
+FIND_URL = port=$$($(KUBECTL) get service hello-world --output=jsonpath='{.spec.ports[0].nodePort}' 2>/dev/null) \
+	|| { echo "there is no Service hello-world: make deploy" >&2; exit 1; }; url=http://$$(minikube ip):$$port
+REACH_URL = curl --silent --head --output /dev/null --connect-timeout 2 --retry 3 --retry-delay 1 --retry-connrefused $$url
+ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
+	&& $(KUBECTL) wait pod/hello-world-$(1)-volume --for=jsonpath='{.status.phase}'=Succeeded --timeout=5m >/dev/null \
+	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
+
+.NOTPARALLEL:
+.PHONY: help run test lint format lock build load deploy url check status logs scale restart e2e undeploy purge clean \
+	docker cluster no-tour volume password apply wait
+
+help:
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+# ---- this machine ----
+
+run: .venv/.run ## count visitors on this machine: curl localhost:8080
+	@$(BIN)/hello serve
+
+test: lint ## lint, types, and every test that needs no cluster
+	@$(BIN)/pytest --ignore=tests/e2e --ignore=tests/chaos
+
+lint: .venv/.dev ## look for mistakes without running anything
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict manifests .yamllint
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/shellcheck manifests/components/redis/start.sh $(wildcard .ci/run)
+
+format: .venv/.dev ## bring the code into its format
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
+	@for lock in build:requirements.txt dev:requirements-dev.txt; do \
+		$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --upgrade \
+			--group $${lock%:*} --output-file $${lock#*:} pyproject.toml || exit 1; done
+
+.venv/.run: requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): Python 3.11 or later is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$$($(PYTHON) --version) is too old: Python 3.11 or later is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+	@echo "making .venv"
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.txt
+	@echo "adding the tools to .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+clean: ## delete what was made here, except what was counted
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build
+	@find . -name __pycache__ -type d -prune -exec rm -r {} +
+
+# ---- the image ----
+
+build: docker ## build the image, under a tag made from its content
+	@echo "building hello-counter:$(TAG)"
+	@docker build --tag hello-counter:$(TAG) --tag hello-counter:latest .
+
+docker:
+	@command -v docker >/dev/null || { echo "there is no docker: install Docker" >&2; exit 1; }
+	@docker version >/dev/null 2>&1 || { echo "Docker does not answer: start it" >&2; exit 1; }
+
+# ---- minikube ----
+
+cluster:
+	@for tool in minikube kubectl curl; do command -v $$tool >/dev/null || { echo "there is no $$tool: install it" >&2; exit 1; }; done
+	@case "$$(minikube status --format='{{.APIServer}}' 2>/dev/null)" in Running*) ;; \
+		*) echo "minikube does not run: minikube start" >&2; exit 1 ;; esac
+	@profile=$$(minikube profile | tr -d '* ') context=$$(kubectl config current-context 2>/dev/null); \
+		test -n "$(CONTEXT)" || test "$$context" = "$$profile" || { echo "kubectl's context is '$$context', not minikube's:" \
+		"kubectl config use-context $$profile, or tell make CONTEXT=$$context" >&2; exit 1; }
+
+load: cluster build ## put the image on the cluster's nodes, for the tour too
+	@if $(KUBECTL) get nodes --output=jsonpath='{range .items[*]}{.status.images[*].names}{"\n"}{end}' \
+		| grep -qv 'hello-counter:$(TAG)"'; then echo "loading hello-counter:$(TAG)"; mkdir -p build \
+		&& docker save --output $(CURDIR)/build/image.tar hello-counter:$(TAG) hello-counter:latest \
+		&& minikube image load $(CURDIR)/build/image.tar && rm $(CURDIR)/build/image.tar; fi
+
+deploy: load no-tour volume password apply wait url ## count visitors on minikube: three pods over one Redis
+
+# An apply over the tour's objects would keep `paused`, or fail on the selector.
+no-tour: cluster
+	@$(KUBECTL) delete deployment,service --selector=app=myapp --field-selector=metadata.name=hello-world
+
+volume: cluster
+	@$(KUBECTL) get persistentvolume hello-world-redis >/dev/null 2>&1 || { echo "making the volume's directory" \
+		&& $(call ON_VOLUME,make); }
+
+password: cluster
+	@$(KUBECTL) get secret redis-password >/dev/null 2>&1 || { echo "making Redis' password" \
+		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
+		| $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
+
+apply: cluster
+	@echo "applying $(OVERLAY)"
+	@$(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/' | $(KUBECTL) apply --filename=-
+
+wait: cluster
+	@echo "waiting for Redis"
+	@$(KUBECTL) rollout status statefulset/redis --timeout=5m
+	@echo "waiting for the pods"
+	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+	@echo "waiting for the count"
+	@$(FIND_URL); if $(REACH_URL); then \
+		curl --silent --show-error --fail --output /dev/null --max-time 15 --retry 20 --retry-delay 1 $$url/count; fi
+
+url: cluster ## print the URL of the counter on minikube
+	@$(FIND_URL); if $(REACH_URL); then echo $$url; else echo "$$url cannot be reached from here: minikube needs a tunnel," \
+		"leave this running: minikube service hello-world --url" >&2; fi
+
+check: .venv/.run cluster ## prove the counter on minikube, or find what is wrong with it
+	@$(FIND_URL); $(BIN)/hello check $$url
+
+status: cluster ## show what runs on minikube, and the count
+	@$(KUBECTL) get deployment,statefulset,pod,service,persistentvolumeclaim --selector=$(OURS) --output=wide
+	@$(FIND_URL); curl --silent --show-error --fail --max-time 15 $$url/count
+
+logs: cluster ## follow the logs of the pods and of Redis
+	@$(KUBECTL) logs --selector=$(OURS) --prefix --follow --tail=20 --max-log-requests=100
+
+scale: cluster ## change the number of pods: make scale N=5
+	@case "$(N)" in ''|*[!0-9]*) echo "say how many pods: make scale N=5" >&2; exit 1 ;; esac
+	@$(KUBECTL) scale deployment/hello-world --replicas=$(N)
+	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+
+restart: cluster ## replace the pods, one after the other
+	@$(KUBECTL) rollout restart deployment/hello-world
+	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+
+e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count there
+	@$(BIN)/pytest tests/e2e
+
+undeploy: cluster ## take everything off minikube; the count stays on its disk
+	@$(KUBECTL) delete --kustomize=$(OVERLAY) --ignore-not-found
+	@$(KUBECTL) delete configmap --selector=$(OURS)
+	@$(KUBECTL) delete secret redis-password --ignore-not-found
+	@$(KUBECTL) wait pod --selector=$(OURS) --for=delete --timeout=2m
+
+purge: cluster ## undeploy, and delete the count
+	@printf 'This deletes the count for good. Type yes to go on: '; read -r answer; test "$$answer" = yes
+	@$(MAKE) --no-print-directory undeploy
+	@$(call ON_VOLUME,empty)

@@ -1,0 +1,115 @@
+"""What a user types: make, kubectl, minikube, curl; and visitors, who are `hello check`."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+COUNTER = "--selector=app.kubernetes.io/name=hello-world"
+HELLO = [sys.executable, "-m", "hello"]
+FRESH, KEPT = "--clients=8", "--keep-alive"
+RATE = 40
+"""Visits a second by each watcher: far below what one address may open through kube-proxy (kubernetes#101607)."""
+
+
+def run(*command: str, answer: str | None = None) -> str:
+    """Run a command from the repository's root; its output, without the last newline. It must succeed."""
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, input=answer, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout.rstrip("\n")
+
+
+def make(*arguments: str, answer: str | None = None) -> str:
+    return run("make", *arguments, answer=answer)
+
+
+def kubectl(*arguments: str) -> str:
+    return run("kubectl", *arguments)
+
+
+def pods() -> set[str]:
+    """The names of the counter's pods, those that are leaving included."""
+    return set(kubectl("get", "pod", COUNTER, "--output=name").split())
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until a condition holds; fail the test if it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not so after {seconds} s"
+        time.sleep(0.2)
+
+
+def is_up(url: str) -> bool:
+    return subprocess.run(["curl", "--silent", "--head", "--output", "/dev/null", url]).returncode == 0
+
+
+def total(url: str) -> int:
+    return int(run("curl", "--silent", "--fail", "--retry", "20", "--retry-connrefused", f"{url}/count"))
+
+
+def come(url: str) -> None:
+    """Wait until visitors who are there all the while are counted."""
+    before = total(url)
+    until(lambda: total(url) > before + RATE, "visitors are counted")
+
+
+class Visitors:
+    """Runs of `hello check`, whose records are all kept, to be judged as one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.logs: list[Path] = []
+
+    def check(self, url: str, *options: str) -> subprocess.Popen[str]:
+        """Begin a run; its report is JSON on its standard output."""
+        log = self.directory / f"{len(self.logs)}.log"
+        self.logs.append(log)
+        command = [*HELLO, "check", url, "--json", f"--log={log}", f"--rate={RATE}", *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def visit(self, url: str, visits: int) -> tuple[int, int]:
+        """Let 20 clients visit, with nobody else there; the lowest and the highest number given."""
+        with self.check(url, "--alone", "--clients=20", f"--requests={visits}", "--rate=150") as process:
+            (epoch,) = _report(process)["epochs"]
+        assert epoch["answers"] == visits
+        return epoch["lowest"], epoch["highest"]
+
+    @contextmanager
+    def watching(self, url: str) -> Iterator[list[dict[str, Any]]]:
+        """Visit all the while, over fresh connections and over kept ones; the two reports are there at the end."""
+        reports: list[dict[str, Any]] = []
+        with self.check(url, FRESH, "--duration=600") as fresh, self.check(url, KEPT, "--duration=600") as kept:
+            try:
+                come(url)
+                yield reports
+                fresh.send_signal(SIGINT)
+                kept.send_signal(SIGINT)
+                reports += _report(fresh), _report(kept)
+            finally:
+                fresh.kill()
+                kept.kill()
+
+    def judge(self) -> dict[str, Any]:
+        """Judge all runs as one, in which nobody else visited."""
+        together = self.directory / "all.log"
+        together.write_text("".join(log.read_text() for log in self.logs))
+        with subprocess.Popen(
+            [*HELLO, "check", "--json", "--alone", f"--judge={together}"], stdout=subprocess.PIPE, text=True
+        ) as process:
+            return _report(process)
+
+
+def _report(process: subprocess.Popen[str]) -> dict[str, Any]:
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    report: dict[str, Any] = json.loads(output)
+    return report

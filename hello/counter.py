@@ -38,8 +38,11 @@ PROBE = 1.0
 ALIVE = 5.0
 """Seconds after which a trip is made without a visitor, too: it shows in the store that this pod is there."""
 
-EARLY = 0.05
-"""Seconds before the deadline at which a wait ends, so that the answer is out in time."""
+IN_TIME = 0.97
+"""The share of the deadline after which a wait ends, so that the answer has arrived by then."""
+
+TOGETHER = 0.05
+"""Waits that end within so many seconds end at once."""
 
 BUSY = "As many visitors are waiting as may wait."
 
@@ -81,7 +84,7 @@ class Counter:
         """Set once the store has answered this process."""
         self._store = store
         self.metrics = metrics
-        self._deadline = deadline
+        self._deadline = deadline * IN_TIME
         self._places = places
         self._belief = Belief(pod)
         self._loop = asyncio.get_running_loop()
@@ -121,7 +124,7 @@ class Counter:
             self._queue = deque(waiter for waiter in self._queue if not waiter.visit.done())
             if len(self._queue) + len(self._aboard) >= self._places:
                 raise RefusedError("busy", BUSY)
-        waiter = Waiter(self._loop.time() + self._deadline - EARLY, self._loop.create_future())
+        waiter = Waiter(self._loop.time() + self._deadline, self._loop.create_future())
         self._queue.append(waiter)
         self._visited.set()
         if self._expiry is None:
@@ -138,7 +141,7 @@ class Counter:
         self._readers.append(reader)
         self._asked.set()
         try:
-            async with asyncio.timeout(self._deadline - EARLY):
+            async with asyncio.timeout(self._deadline):
                 reading: Reading = await reader
         except TimeoutError:
             raise RefusedError("unavailable", self._trouble) from None
@@ -265,7 +268,7 @@ class Counter:
     def _expire(self) -> None:
         """End the waits that are over. One timer serves all, since they end in order of arrival."""
         self._expiry = None
-        due = self._loop.time() + EARLY
+        due = self._loop.time() + TOGETHER
         over = []
         for waiter in self._waiting():
             if waiter.deadline > due:

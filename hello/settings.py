@@ -42,13 +42,20 @@ def open_store(url: str, redis_password: str | None) -> Store:
 
             return SqliteStore(Path(rest).expanduser())
         case "redis" | "rediss" | "unix":
-            from hello.stores.redis import RedisStore
-
             try:
-                return RedisStore(url, redis_password)
+                return _open_redis(url, redis_password)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{without_password(url)}: {error}") from None
-    raise ValueError(f"{url!r} is none of memory:, sqlite:PATH, redis://…, rediss://…, unix://…")
+    raise ValueError(f"{without_password(url)} is none of memory:, sqlite:PATH, redis://…, rediss://…, unix://…")
+
+
+def _open_redis(url: str, password: str | None) -> Store:
+    from hello.stores.redis import RedisStore
+
+    parts = urlsplit(url)
+    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdecimal():
+        raise ValueError(f"{parts.path!r} is no number of a database")  # redis-py would take 0
+    return RedisStore(url, password)
 
 
 def without_password(url: str) -> str:

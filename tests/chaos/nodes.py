@@ -1,0 +1,70 @@
+"""The nodes of the cluster: what runs on them, and how it dies. It needs a shell on each: `minikube ssh --node`."""
+
+import json
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.e2e.commands import kubectl, run
+
+DOWN = os.environ.get("NODE_DOWN", "minikube node stop {name}")
+UP = os.environ.get("NODE_UP", "minikube node start {name}")
+"""Commands that cut a node's power and give it back; {name} is the node's, {number} counts from 1."""
+
+APP, REDIS = "hello serve", "redis-server"
+
+
+def on_node(name: str, script: str) -> str:
+    """Run a script as root on a node; it must not hold a single quote."""
+    return run("minikube", "ssh", "--node", name, "--", f"sudo sh -c '{script}'")
+
+
+def primary() -> str:
+    """The name of the node that carries the control plane."""
+    return kubectl("get", "node", "--selector=minikube.k8s.io/primary=true", "--output=name").removeprefix("node/")
+
+
+def node(number: int) -> str:
+    """The name of the node of that number, from 1."""
+    return kubectl("get", "node", "--output=name").split()[number - 1].removeprefix("node/")
+
+
+def power(number: int, on: bool) -> None:
+    """Cut a node's power, or give it back and wait until it is ready."""
+    name = node(number)
+    run(*shlex.split((UP if on else DOWN).format(name=name, number=number)))
+    if on:
+        kubectl("wait", f"node/{name}", "--for=condition=Ready", "--timeout=2m")
+
+
+def running(selector: str) -> list[dict[str, Any]]:
+    """The pods that run and are not leaving."""
+    items = json.loads(kubectl("get", "pod", selector, "--output=json"))["items"]
+    return [
+        item for item in items if item["status"]["phase"] == "Running" and "deletionTimestamp" not in item["metadata"]
+    ]
+
+
+def processes(pod: dict[str, Any], command: str) -> str:
+    """The ids of a pod's processes that run a command, as its node counts them."""
+    uid = pod["metadata"]["uid"].replace("-", "[-_]")
+    return on_node(
+        pod["spec"]["nodeName"],
+        f"for id in $(grep -ls pod{uid} /proc/[0-9]*/cgroup | cut -d/ -f3); do "
+        f'tr "\\000" " " 2>/dev/null </proc/$id/cmdline | grep -q "{command}" && echo $id; done; true',
+    ).replace("\n", " ")
+
+
+def kill(pods: list[dict[str, Any]], command: str, signal: str = "KILL") -> None:
+    """Send a signal to a command in each of the pods, to all at once as far as that goes."""
+    victims = [(pod["spec"]["nodeName"], processes(pod, command)) for pod in pods]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda victim: on_node(victim[0], f"kill -{signal} {victim[1]}"), victims))
+
+
+def filter_packets(pod: dict[str, Any], *rules: str) -> None:
+    """Add or remove iptables rules (`-I INPUT …`) in the network of Redis' pod."""
+    process = processes(pod, REDIS).split()[0]
+    for rule in rules:
+        on_node(pod["spec"]["nodeName"], f"nsenter --target {process} --net iptables {rule}")

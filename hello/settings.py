@@ -1,5 +1,6 @@
 """What `hello serve` can be told, and the store that a URL names."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,5 +61,4 @@ def _open_redis(url: str, password: str | None) -> Store:
 
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":***@") if password else url
+    return re.sub(r"(?<=password=)[^&]*|(?<=:)[^:@/]*(?=@)", "***", url)

@@ -45,6 +45,8 @@ class RedisServer:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.arguments = arguments
+        self.command: tuple[str, ...] = ()
+        """What is put before its own command: a tracer."""
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> Self:
@@ -52,9 +54,10 @@ class RedisServer:
         self.directory.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
             [
-                *(REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)),
+                *(*self.command, REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1"),
+                *("--dir", str(self.directory), "--logfile", "redis.log", "--daemonize", "no"),
                 *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--no-appendfsync-on-rewrite", "no"),
-                *("--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--daemonize", "no", *self.arguments),
+                *("--maxmemory-policy", "noeviction", *self.arguments),
             ]
         )
         await until(self._answers, "redis-server")

@@ -291,6 +291,27 @@ async def test_pods_seen_within_a_day_keep_their_entry(aged: tuple[Store, RedisS
     assert (await store.read("", 0)).pods == {"pod-a": 3, "pod-b": 3}
 
 
+async def test_a_reading_tells_when_each_pod_made_its_last_trip(store: Store) -> None:
+    first = (await store.take(FIRST)).time
+    reading = await store.read("", 0)
+    assert reading.seen == {"pod-a": first}
+    assert first <= reading.time < first + 5
+
+
+async def test_a_trip_for_nobody_shows_that_its_pod_is_there(
+    aged: tuple[Store, RedisServer | None], tmp_path: Path
+) -> None:
+    store, server = aged
+    await store.take(FIRST)
+    await store.take(OTHER)
+    await _age(store, server, tmp_path, 60)
+    now = (await store.take(replace(NEXT, n=0))).time
+    reading = await store.read("", 0)
+    assert reading.pods == {"pod-a": 3, "pod-b": 3}
+    assert reading.seen["pod-a"] == now
+    assert reading.seen["pod-b"] < now - 50
+
+
 async def test_a_process_idle_for_a_day_is_forgotten(aged: tuple[Store, RedisServer | None], tmp_path: Path) -> None:
     store, server = aged
     await store.take(FIRST)

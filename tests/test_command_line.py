@@ -1,0 +1,228 @@
+"""The command line: what it takes, and the one line it says to what it cannot take."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from hello import __version__
+from hello.stores import Reading
+from hello.stores.sqlite import SqliteStore
+from tests.client import request
+from tests.processes import Hello, RedisServer, free_port
+
+
+def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "hello", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={"HELLO_STORE": "memory:"} | os.environ | environment,  # never what this user has counted
+    )
+
+
+def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
+    """The one line on standard error, apart from logs."""
+    (line,) = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
+    assert line.startswith("hello: ")
+    assert ran.stdout == ""
+    return line
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--store", "mysql://localhost"),
+        ("--store", "hello.db"),
+        ("--store", "sqlite:"),
+        ("--store", "memory:x"),
+        ("--store", "redis://localhost:99999"),
+        ("--store", "redis://[::1"),
+        ("--store", "redis://localhost/first"),
+        ("--store", "redis://localhost?no_such_option=1"),
+        ("--port", "0"),
+        ("--port", "65536"),
+        ("--port", "http"),
+        ("--admin-port", "70000"),
+        ("--pod", "two words"),
+        ("--pod", "Jürgen"),
+        ("--pod", "a\r\nSet-Cookie: b"),
+        ("--deadline", "0"),
+        ("--deadline", "nan"),
+        ("--drain", "-1"),
+        ("--drain", "nan"),
+        ("--log", "loud"),
+        ("--redis-password-file", "/no/such/file"),
+        ("--redis-password-file", "/"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) -> None:
+    ran = run("serve", option, value)
+
+    assert option in complaint(ran)
+    assert ran.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HELLO_STORE", "mysql://localhost"), ("HELLO_PORT", "tcp://10.96.0.1:80"), ("HELLO_DEADLINE", "soon")],
+)
+def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str) -> None:
+    ran = run("serve", **{variable: value})
+
+    assert variable in complaint(ran)
+    assert ran.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["serve", "--no-such-option"],
+        ["serve", "one", "too-many"],
+        ["serve", "--port", "8081", "--admin-port", "8081"],
+        ["serve", "--redis-password", "a", "--redis-password-file", "/dev/null"],
+        ["reset", "--to", "-1"],
+        ["reset", "--to", str(2**53)],
+    ],
+)
+def test_a_bad_command_is_one_line(arguments: list[str]) -> None:
+    ran = run(*arguments)
+
+    complaint(ran)
+    assert ran.returncode == 2
+
+
+def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"\xff\xfe")
+    ran = run("serve", "--redis-password-file", str(tmp_path / "password"))
+
+    assert "--redis-password-file" in complaint(ran)
+    assert ran.returncode == 2
+
+
+@pytest.mark.parametrize("store", ["redis://:secret@localhost:99999", "valkey://:secret@localhost"])
+def test_a_password_in_a_bad_url_is_not_shown(store: str) -> None:
+    ran = run("serve", "--store", store)
+
+    assert "secret" not in complaint(ran)
+
+
+@pytest.mark.parametrize("option", ["--port", "--admin-port"])
+def test_a_port_in_use_is_one_line(option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        ran = run("serve", "--store", "memory:", "--host", "127.0.0.1", "--port", str(free_port()), option, port)
+
+    assert port in complaint(ran)
+    assert ran.returncode == 1
+
+
+def test_a_host_that_is_not_ours_is_one_line() -> None:
+    ran = run("serve", "--store", "memory:", "--host", "192.0.2.1", "--port", str(free_port()))
+
+    assert "192.0.2.1" in complaint(ran)
+    assert ran.returncode == 1
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout.split()[-1] == __version__
+
+
+def test_the_help_tells_every_command_and_option() -> None:
+    commands, options = run("--help"), run("serve", "--help")
+
+    assert all(f"\n  {command} " in commands.stdout for command in ("serve", "reset"))
+    for name in "store", "host", "port", "admin-port", "redis-password-file", "pod", "deadline", "drain", "log":
+        assert f"--{name} " in options.stdout
+        assert f"HELLO_{name.replace('-', '_').upper()}" in options.stdout
+    assert commands.returncode == options.returncode == 0
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    ran = run()
+
+    assert ran.stdout == run("--help").stdout
+    assert ran.returncode == 2
+
+
+async def test_variables_set_what_flags_set(hello: Callable[..., Hello]) -> None:
+    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment").start()
+
+    assert (await request(server.url)).headers["hello-pod"] == "from-the-environment"
+
+
+async def test_a_flag_wins_over_its_variable(hello: Callable[..., Hello]) -> None:
+    server = await hello("--pod", "flag", HELLO_STORE="memory:", HELLO_POD="variable").start()
+
+    assert (await request(server.url)).headers["hello-pod"] == "flag"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A store that has counted to 3; `run` finds it in HELLO_STORE."""
+    store = SqliteStore(tmp_path / "hello.db")
+    await store.reset("before", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HELLO_STORE", f"sqlite:{tmp_path / 'hello.db'}")
+        yield store
+    await store.close()
+
+
+@pytest.mark.parametrize(("arguments", "to"), [([], 0), (["--to", "41"], 41)])
+async def test_reset_begins_a_new_epoch(
+    store: SqliteStore, hello: Callable[..., Hello], arguments: list[str], to: int
+) -> None:
+    ran = run("reset", "--yes", *arguments)
+
+    assert ran.returncode == 0
+    assert str(to + 1) in ran.stdout
+    assert (await store.read("", 0)).epoch != "before"
+    assert await (await hello().start()).visit() == to + 1
+
+
+async def test_reset_asks_first_and_says_what_there_is(store: SqliteStore) -> None:
+    ran = run("reset", "--to", "9", stdin="y\n")
+
+    assert "counted to 3" in ran.stderr
+    assert ran.returncode == 0
+    assert (await store.read("", 0)).count == 9
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+async def test_reset_without_a_yes_does_nothing(store: SqliteStore, answer: str) -> None:
+    ran = run("reset", stdin=answer)
+
+    assert "nothing was done" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode == 1
+    assert await store.read("", 0) == Reading("before", 3, 3)
+
+
+async def test_reset_does_not_show_a_password(redis_server: RedisServer) -> None:
+    await redis_server.call("ACL", "SETUSER", "hello", "on", ">secret", "~*", "+@all")
+    store = f"redis://hello:secret@127.0.0.1:{redis_server.port}"
+    ran = run("reset", "--store", store, stdin="y\n")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "secret" not in ran.stderr + ran.stdout
+
+
+def test_reset_of_a_memory_store_is_refused() -> None:
+    ran = run("reset", "--store", "memory:", "--yes")
+
+    assert "memory" in complaint(ran)
+    assert ran.returncode == 2
+
+
+def test_reset_of_a_store_that_is_away_is_one_line() -> None:
+    ran = run("reset", "--store", f"redis://127.0.0.1:{free_port()}", "--yes")
+
+    assert "Redis" in complaint(ran)
+    assert ran.returncode == 1

@@ -1,0 +1,323 @@
+"""The HTTP contract, over the wire."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from signal import SIGCONT, SIGSTOP
+
+import pytest
+
+from tests.client import Connection, Response, figure, request, state
+from tests.processes import Hello, RedisServer, free_port, until
+
+TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hello]:
+    """One server for all tests that only ask it something."""
+    server = Hello("--store", "memory:", "--pod", "pod-<1>")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.kill())
+
+
+async def total(server: Hello) -> int:
+    return int((await request(server.url, path="/count")).body)
+
+
+async def test_text_is_the_default(server: Hello) -> None:
+    before = await total(server)
+    response = await request(server.url)
+
+    assert response.status == 200
+    assert response.headers["content-type"] == TEXT
+    assert response.body == f"Hello, world! You are visitor {before + 1}, greeted by pod-<1>.\n"
+
+
+async def test_a_browser_gets_a_page(server: Hello) -> None:
+    response = await request(server.url, Accept=BROWSER)
+
+    assert response.headers["content-type"] == HTML
+    assert response.body.startswith("<!doctype html>")
+    assert response.headers["hello-count"] in response.body
+    assert "pod-&lt;1&gt;" in response.body
+    assert "pod-<1>" not in response.body
+
+
+async def test_a_program_gets_json(server: Hello) -> None:
+    response = await request(server.url, Accept="application/json")
+
+    assert response.headers["content-type"] == JSON
+    assert json.loads(response.body) == {
+        "count": int(response.headers["hello-count"]),
+        "pod": "pod-<1>",
+        "epoch": response.headers["hello-epoch"],
+    }
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
+async def test_all_three_say_who_counted_what(server: Hello, accept: str) -> None:
+    before = await total(server)
+    headers = (await request(server.url, Accept=accept)).headers
+
+    assert headers["hello-count"] == str(before + 1)
+    assert headers["hello-pod"] == "pod-<1>"
+    assert headers["hello-epoch"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/*", TEXT),
+        ("image/png", TEXT),
+        ("text/html", HTML),
+        ("TEXT/HTML", HTML),
+        ("application/*", JSON),
+        ("application/json, */*", JSON),
+        ("text/html;q=0.5, application/json", JSON),
+        ("text/html;q=0.5, application/json;q=0.4", HTML),
+        ("text/html;q=0.1, text/plain;q=0.2, */*;q=0.9", JSON),
+        ("text/plain;q=0, */*", HTML),
+        ("text/html;q=many, application/json;q=0.001", JSON),
+        (", ;q=1, text/html;level=1;q=0.9,,", HTML),
+    ],
+)
+async def test_the_form_is_the_client_s_choice(server: Hello, accept: str, content_type: str) -> None:
+    assert (await request(server.url, Accept=accept)).headers["content-type"] == content_type
+
+
+async def test_each_visitor_has_the_next_number(server: Hello) -> None:
+    before = await total(server)
+
+    assert [await server.visit() for _ in range(3)] == [before + 1, before + 2, before + 3]
+
+
+async def test_a_query_is_a_visit_too(server: Hello) -> None:
+    before = await total(server)
+
+    assert (await request(server.url, path="/?utm_source=article")).headers["hello-count"] == str(before + 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/", 200),
+        ("GET", "/count", 200),
+        ("HEAD", "/count", 200),
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/metrics", 200),
+        ("GET", "/favicon.ico", 404),
+        ("GET", "/index.html", 404),
+        ("GET", "//", 404),
+        ("GET", "/%2e%2e/", 404),
+        ("POST", "/", 405),
+        ("PUT", "/", 405),
+        ("DELETE", "/", 405),
+        ("OPTIONS", "/", 405),
+        ("PATCH", "/", 405),
+        ("POST", "/count", 405),
+        ("POST", "/metrics", 405),
+    ],
+)
+async def test_nothing_else_counts(server: Hello, method: str, path: str, status: int) -> None:
+    before = await total(server)
+    response = await request(server.url, method, path)
+
+    assert response.status == status
+    assert "hello-count" not in response.headers
+    assert await total(server) == before
+    if status == 405:
+        assert set(response.headers["allow"].split(",")) == {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
+async def test_head_has_the_type_of_the_page(server: Hello, accept: str) -> None:
+    head = await request(server.url, "HEAD", Accept=accept)
+
+    assert head.headers["content-type"] == (await request(server.url, Accept=accept)).headers["content-type"]
+
+
+@pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", "prefetch;anonymous-client-ip"])
+async def test_a_page_fetched_in_advance_is_no_visit(server: Hello, purpose: str) -> None:
+    before = await total(server)
+    response = await request(server.url, Accept=BROWSER, Sec_Purpose=purpose)
+
+    assert response.status == 503
+    assert response.headers["retry-after"].isdecimal()
+    assert await total(server) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("HEAD", "/"), ("GET", "/count"), ("GET", "/nowhere"), ("POST", "/"), ("GET", "/metrics")],
+)
+async def test_no_cache_may_keep_an_answer(server: Hello, method: str, path: str) -> None:
+    assert (await request(server.url, method, path)).headers["cache-control"] == "no-store"
+
+
+async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
+    visit = await request(server.url)
+    told = json.loads((await request(server.url, path="/count", Accept="application/json")).body)
+
+    number = int(visit.headers["hello-count"])
+    assert told == {"count": number, "epoch": visit.headers["hello-epoch"], "pods": {"pod-<1>": number}}
+
+
+async def answer_to(server: Hello, text: str) -> Response:
+    """What comes back for bytes of one's own."""
+    connection = await Connection.open(server.url)
+    connection.writer.write(text.encode())
+    response = await connection.receive()
+    connection.close()
+    return response
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET / HTTP/1.1\r\nHost: hello\r\nCookie: {'a' * 10_000}\r\n\r\n",
+        f"GET /{'a' * 10_000} HTTP/1.1\r\nHost: hello\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: hello\r\nContent-Length: -1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: hello\r\nno colon\r\n\r\n",
+        "\x16\x03\x01\r\n\r\n",
+        "hello\r\n\r\n",
+    ],
+    ids=["overlong header", "overlong path", "negative length", "no header", "TLS", "no HTTP"],
+)
+async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, text: str) -> None:
+    before = await total(server)
+    response = await answer_to(server, text)
+
+    assert response.status == 400
+    assert response.headers["server"] == "hello"
+    assert await total(server) == before
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/nowhere"), ("POST", "/"), ("GET", "/healthz")])
+async def test_the_server_keeps_its_version_to_itself(server: Hello, method: str, path: str) -> None:
+    assert (await request(server.url, method, path)).headers["server"] == "hello"
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 405)])
+async def test_a_body_that_never_comes_delays_nobody(server: Hello, method: str, status: int) -> None:
+    before = await total(server)
+    connection = await Connection.open(server.url)
+    connection.send(method, Content_Length="1000")
+
+    assert (await connection.receive()).status == status
+    assert await total(server) == before + (status == 200)
+    async with asyncio.timeout(5):
+        assert await connection.closed()
+    connection.close()
+
+
+async def test_a_kept_connection_serves_one_visitor_after_another(server: Hello) -> None:
+    connection = await Connection.open(server.url)
+    numbers = []
+    for _ in range(3):
+        connection.send()
+        numbers.append(int((await connection.receive()).headers["hello-count"]))
+    connection.close()
+
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+
+
+async def test_metrics_tell_what_happened(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:").start()
+    for _ in range(3):
+        await server.visit()
+    await request(server.url, Sec_Purpose="prefetch")
+    response = await request(server.url, path="/metrics")
+    figures = dict(line.rsplit(" ", 1) for line in response.body.splitlines() if not line.startswith("#"))
+
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    assert figures["hello_visitors_total"] == "3.0"
+    assert figures['hello_refused_total{reason="prefetch"}'] == "1.0"
+    assert figures["hello_last_number"] == "3.0"
+    assert figures["hello_abandoned_numbers_total"] == figures["hello_trip_retries_total"] == "0.0"
+    assert figures["hello_trip_visitors_sum"] == "3.0"
+    assert float(figures["hello_trip_duration_seconds_count"]) >= 3
+    assert figures['hello_store_state{hello_store_state="up"}'] == "1.0"
+    assert figures["hello_store_wipes_total"] == "0.0"
+    epoch = json.loads((await server.get("/count", Accept="application/json"))[1])["epoch"]
+    assert figures[f'hello_epoch_info{{epoch="{epoch}"}}'] == "1.0"
+    assert "process_resident_memory_bytes" in figures
+
+
+async def test_an_admin_port_takes_what_is_not_for_visitors(hello: Callable[..., Hello]) -> None:
+    port = free_port()
+    server = await hello("--store", "memory:", "--admin-port", str(port)).start()
+    admin = f"http://127.0.0.1:{port}"
+
+    for path in "/healthz", "/readyz", "/metrics":
+        assert (await request(server.url, path=path)).status == 404
+        assert (await request(admin, path=path)).status == 200
+    for path in "/", "/count":
+        assert (await request(admin, path=path)).status == 404
+    assert await total(server) == 0
+
+
+async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    redis_server.kill()
+    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+
+    unready = await request(server.url, path="/readyz")
+    assert unready.status == 503
+    assert unready.headers["retry-after"].isdecimal()
+    assert (await request(server.url, path="/healthz")).status == 200
+
+    await redis_server.start()
+    await server.ready()
+    redis_server.kill()
+    assert (await request(server.url)).status == 503
+    assert await state(server.url) == "lost"
+    assert (await request(server.url, path="/readyz")).status == 200
+    assert (await request(server.url, path="/healthz")).status == 200
+
+
+async def test_who_hangs_up_while_waiting_is_not_counted(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    redis_server.signal(SIGSTOP)
+    first = asyncio.create_task(server.visit())
+
+    async def under_way() -> bool:
+        return await figure(server.url, "hello_trip_retries_total") > 0
+
+    await until(under_way, "the first visitor's trip is sent again")
+    others = [await Connection.open(server.url) for _ in range(5)]
+    for other in others:
+        other.send()
+    assert (await request(server.url, path="/healthz")).status == 200
+    for other in others:
+        other.close()
+    assert (await request(server.url, path="/healthz")).status == 200
+    redis_server.signal(SIGCONT)
+
+    assert await first == 1
+    assert await server.visit() == 2
+    assert await figure(server.url, "hello_abandoned_numbers_total") == 0
+
+
+@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 20)])
+async def test_a_request_is_a_line_in_the_log_only_when_asked(
+    hello: Callable[..., Hello], level: str, lines: int
+) -> None:
+    server = await hello("--store", "memory:", "--log", level).start()
+    for _ in range(10):
+        await server.visit()
+        await server.get("/nowhere")
+    await answer_to(server, "GET / HTTP/1.1\r\nno colon\r\n\r\n")
+
+    assert await server.stop() == 0
+    assert sum('"GET /' in json.loads(line)["event"] for line in server.log) == lines
+    assert all(json.loads(line)["level"] in ("info", "warning", "debug") for line in server.log)
+    assert "Traceback" not in "".join(server.log)

@@ -1,0 +1,207 @@
+"""How a server leaves: whoever is in, is served; nobody is kept waiting."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
+
+import pytest
+
+from tests.client import Connection, Response, figure, request
+from tests.processes import Hello, RedisServer, until
+from tests.witness import Witness
+
+SOON = 10
+"""Seconds in which a server that waits for nobody has left, on a busy machine too."""
+
+
+async def left_soon(server: Hello) -> list[str]:
+    """Wait until a server has left well, with nothing but its logs on standard error; what it logged."""
+    async with asyncio.timeout(SOON):
+        assert await server.exit() == 0
+    assert all(json.loads(line)["level"] in ("info", "warning") for line in server.log)
+    return server.events()
+
+
+async def hears_that_it_leaves(server: Hello) -> None:
+    async def says_close() -> bool:
+        connection = await Connection.open(server.url)
+        connection.send(path="/healthz")
+        response = await connection.receive()
+        connection.close()
+        return response.headers.get("connection") == "close"
+
+    await until(says_close, "answers close their connections")
+
+
+async def waiting_visitors(server: Hello, redis: RedisServer, count: int = 5) -> "list[asyncio.Task[Response]]":
+    """Visitors who wait for a Redis that stands still."""
+    redis.signal(SIGSTOP)
+    visitors = [asyncio.create_task(request(server.url)) for _ in range(count)]
+
+    async def under_way() -> bool:
+        return await figure(server.url, "hello_trip_retries_total") > 0
+
+    await until(under_way, "their trip is sent again")
+    return visitors
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+async def test_an_idle_server_leaves_at_once(hello: Callable[..., Hello], number: Signals) -> None:
+    server = await hello("--store", "memory:").start()
+    kept = await Connection.open(server.url)
+    kept.send()
+    await kept.receive()
+    server.signal(number)
+
+    assert await left_soon(server) == [*server.events()[:-1], "leaving"]
+    assert await kept.closed()
+    kept.close()
+
+
+async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:", "--drain", "1").start()
+    kept = await Connection.open(server.url)
+    kept.send()
+    assert "connection" not in (await kept.receive()).headers
+    server.signal(SIGTERM)
+    await hears_that_it_leaves(server)
+
+    kept.send()
+    response = await kept.receive()
+    assert response.headers["hello-count"] == "2"
+    assert response.headers["connection"] == "close"
+    assert await kept.closed()
+    kept.close()
+    assert (await request(server.url, path="/readyz")).status == 200
+    assert await server.visit() == 3
+    await left_soon(server)
+    with pytest.raises(ConnectionRefusedError):
+        await request(server.url)
+
+
+async def test_no_visitor_is_lost_by_a_drain(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    old = await hello("--store", redis_server.url, "--drain", "1").start()
+    new = await hello("--store", redis_server.url).start()
+    numbers: list[int] = []
+
+    async def visit() -> None:
+        """Stay on one connection until told to go; then come to the new server a few times."""
+        for server, visits in (old, 10_000), (new, 5):
+            connection = await Connection.open(server.url)
+            for _ in range(visits):
+                connection.send()
+                response = await connection.receive()
+                numbers.append(int(response.headers["hello-count"]))
+                if response.headers.get("connection") == "close":
+                    break
+                await asyncio.sleep(0.02)
+            connection.close()
+
+    async def all_are_there() -> bool:
+        return len(numbers) > 100
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(visit())
+        await until(all_are_there, "all have come")
+        old.signal(SIGTERM)
+
+    await left_soon(old)
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+async def test_who_waits_for_the_store_is_served_before_the_server_leaves(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    visitors = await waiting_visitors(server, redis_server)
+    server.signal(SIGTERM)
+    await refuses_connections(server)
+    redis_server.signal(SIGCONT)
+
+    responses = await asyncio.gather(*visitors)
+    assert sorted(int(response.headers["hello-count"]) for response in responses) == [1, 2, 3, 4, 5]
+    async with asyncio.timeout(SOON):
+        assert await server.exit() == 0
+
+
+async def refuses_connections(server: Hello) -> None:
+    async def refused() -> bool:
+        try:
+            (await Connection.open(server.url)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    await until(refused, "connections are refused")
+
+
+@pytest.mark.parametrize("numbers", [[SIGINT], [SIGTERM, SIGTERM], [SIGTERM, SIGINT]])
+async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_once(
+    hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
+) -> None:
+    server = await (await hello("--store", redis_server.url, "--drain", "60", "--deadline", "60").start()).ready()
+    visitors = await waiting_visitors(server, redis_server)
+    for number in numbers[:-1]:
+        server.signal(number)
+        await hears_that_it_leaves(server)
+    server.signal(numbers[-1])
+
+    async with asyncio.timeout(SOON):
+        responses = await asyncio.gather(*visitors)
+        assert await server.exit() == 0
+    assert {response.status for response in responses} == {503}
+    assert all(response.headers["retry-after"].isdecimal() for response in responses)
+    assert "Traceback" not in "".join(server.log)
+
+
+async def test_a_second_sigterm_ends_a_drain(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:", "--drain", "60").start()
+    server.signal(SIGTERM)
+    await hears_that_it_leaves(server)
+    server.signal(SIGTERM)
+
+    await left_soon(server)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+async def test_requests_that_never_end_keep_nobody(hello: Callable[..., Hello], number: Signals) -> None:
+    server = await hello("--store", "memory:").start()
+    connections = [await Connection.open(server.url) for _ in range(4)]
+    connections[0].send("POST", Content_Length="1000")
+    connections[1].send("GET", Content_Length="1000")
+    connections[2].writer.write(b"GET / HTTP/1.1\r\nHost: he")
+    await connections[0].receive()
+    await connections[1].receive()
+    server.signal(number)
+
+    await left_soon(server)
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+async def test_a_server_can_be_stopped_while_it_waits_for_redis(
+    hello: Callable[..., Hello], redis_server: RedisServer, number: Signals
+) -> None:
+    redis_server.signal(SIGSTOP)
+    server = await hello("--store", redis_server.url).start()
+    server.signal(number)
+
+    async with asyncio.timeout(SOON):
+        assert await server.exit() == 0
+    assert "Traceback" not in "".join(server.log)
+
+
+async def test_what_was_counted_before_leaving_is_kept(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    witness = Witness()
+    server = hello("--store", redis_server.url, "--drain", "0")
+    await server.start()
+    async with witness.crowd(server):
+        await witness.more(100)
+        assert await server.stop() == 0
+
+    await server.start()
+    await witness.ask(server)
+    await witness.judge(server)

@@ -1,0 +1,389 @@
+"""Redis in trouble, under three servers: what their visitors get, and that it passes."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+
+import pytest
+
+from tests.client import figure, request, state
+from tests.linux import Trace
+from tests.processes import Hello, RedisServer, until
+from tests.proxy import Proxy
+from tests.witness import Witness
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture
+async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
+    """Three servers over one Redis."""
+    return await started(hello, redis_server.url)
+
+
+async def started(hello: Callable[..., Hello], store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
+    servers = [hello("--store", store, "--pod", pod, *arguments) for pod in pods]
+    await asyncio.gather(*(server.start() for server in servers))
+    await asyncio.gather(*(server.ready() for server in servers))
+    return servers
+
+
+async def refusal(server: Hello) -> str:
+    """The reason for which a visitor is refused, as the contract has it."""
+    response = await request(server.url)
+    assert response.status == 503
+    assert response.headers["retry-after"].isdecimal()
+    assert "hello-count" not in response.headers
+    assert (await request(server.url, path="/healthz")).status == 200
+    return response.body
+
+
+async def logs(server: Hello) -> list[str]:
+    """The events in the logs of a server that leaves now."""
+    assert await server.stop() == 0
+    assert "Traceback" not in "".join(server.log)
+    return server.events()
+
+
+def reset(redis: RedisServer, to: int) -> None:
+    command = [sys.executable, "-m", "hello", "reset", "--store", redis.url, "--to", str(to), "--yes"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+async def test_an_absent_redis_is_waited_for(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    redis_server.kill()
+    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+    await refusal(server)
+    await refusal(server)
+    assert (await request(server.url, path="/readyz")).status == 503
+
+    await redis_server.start()
+    await server.ready()
+    assert await server.visit() == 1
+    events = await logs(server)
+    assert events.count("store is lost") == events.count("store is up") == 1
+
+
+async def test_a_wrong_password_is_put_right(
+    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("mellon\n")
+    await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">friend", "~*", "+@all")
+    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
+    options = "--store", store, "--redis-password-file", str(tmp_path / "password"), "--deadline", "0.3"
+    server = await hello(*options).start()
+
+    assert "password" in await refusal(server)
+    assert (await request(server.url, path="/readyz")).status == 503
+    await redis_server.call("ACL", "SETUSER", "gandalf", "resetpass", ">mellon")
+    await server.ready()
+    assert await server.visit() == 1
+    assert await server.stop() == 0
+    assert "mellon" not in "".join(server.log)
+
+
+async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    await redis_server.call("SET", "{hello}", "world")
+    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+
+    assert "WRONGTYPE" in await refusal(server)
+    assert await redis_server.call("GET", "{hello}") == "world"
+    await redis_server.call("DEL", "{hello}")
+    await server.ready()
+    assert await server.visit() == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend", "reason"),
+    [
+        (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"], "maxmemory"),
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"], "read only replica"),
+    ],
+)
+async def test_a_redis_that_takes_no_writes_counts_nobody(
+    hello: Callable[..., Hello], redis_server: RedisServer, fault: list[str], mend: list[str], reason: str
+) -> None:
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    assert await server.visit() == 1
+
+    assert await redis_server.call(*fault) == "+OK"
+    assert reason in await refusal(server)
+    assert reason in await refusal(server)
+    assert (await request(server.url, path="/readyz")).status == 200
+    assert (await request(server.url, path="/count")).body == "1\n"
+
+    assert await redis_server.call(*mend) == "+OK"
+    assert await server.visit() == 2
+    events = await logs(server)
+    assert events.count("store is lost") == 1
+    assert events.count("store is up") == 2
+
+
+async def test_a_redis_that_is_killed_and_comes_back_costs_nobody_anything(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    async with witness.crowd(*pods):
+        for _ in range(2):
+            await witness.more()
+            redis_server.kill()
+            await asyncio.gather(*(lost(pod) for pod in pods))
+            await redis_server.start()
+        await witness.more()
+
+    await witness.judge(pods[0])
+    assert set(witness.statuses()) == {200}
+    for pod in pods:
+        events = await logs(pod)
+        assert events.count("store is lost") == 2
+        assert events.count("store is up") == 3
+
+
+async def lost(pod: Hello) -> None:
+    async def is_lost() -> bool:
+        return await state(pod.url) == "lost"
+
+    await until(is_lost, "the store is lost")
+
+
+async def test_a_redis_away_for_longer_than_the_deadline_is_503_and_then_goes_on(
+    hello: Callable[..., Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    async with witness.crowd(server):
+        await witness.more()
+        redis_server.kill()
+        assert "Redis" in await refusal(server)
+        assert (await request(server.url, path="/readyz")).status == 200
+        await redis_server.start()
+        await witness.more()
+
+    await witness.judge(server)
+    assert set(witness.statuses()) == {200, 503}
+
+
+async def test_a_redis_that_stands_still_delays_those_who_can_wait(
+    hello: Callable[..., Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    patient = await started(hello, redis_server.url, "--deadline", "10", pods="ab")
+    (impatient,) = await started(hello, redis_server.url, "--deadline", "0.5", pods="c")
+    refused = Witness()
+    async with witness.crowd(*patient), refused.crowd(impatient):
+        await witness.more()
+        redis_server.signal(SIGSTOP)
+        await asyncio.sleep(5)  # the fault itself
+        redis_server.signal(SIGCONT)
+        await witness.more()
+        await refused.more()
+
+    assert set(witness.statuses()) == {200}
+    assert set(refused.statuses()) == {200, 503}
+    witness.answers += refused.answers
+    await witness.judge(impatient)
+    for pod in patient:
+        events = await logs(pod)
+        assert events.count("store is lost") == 1
+        assert events.count("store is up") == 2
+
+
+async def test_a_wiped_redis_begins_a_new_epoch_loudly(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    async with witness.crowd(*pods):
+        await witness.more()
+        before = witness.acked[-1].epoch
+        await redis_server.call("FLUSHALL")
+        await witness.more()
+
+    await witness.judge(pods[0])
+    numbers = [answer.number for answer in witness.acked if answer.epoch != before]
+    assert len({answer.epoch for answer in witness.acked}) == 2
+    assert min(numbers) == 1
+    for pod in pods:
+        wiped = await figure(pod.url, "hello_store_wipes_total")
+        events = await logs(pod)
+        assert sum("wiped" in event for event in events) == wiped
+        assert wiped == 1 or "store is in another epoch" in events
+
+
+class Copy:
+    """An older copy of Redis' data."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.redis = redis
+        self.directory = redis.directory.with_name("copy")
+        shutil.copytree(redis.directory / "appendonlydir", self.directory)
+
+    async def restore(self) -> None:
+        self.redis.kill()
+        shutil.rmtree(self.redis.directory / "appendonlydir")
+        shutil.copytree(self.directory, self.redis.directory / "appendonlydir")
+        await self.redis.start()
+
+
+@pytest.mark.parametrize("forgotten", [1, 20])
+async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness, forgotten: int
+) -> None:
+    for pod in pods:
+        await witness.ask(pod)
+    copy = Copy(redis_server)
+    for _ in range(forgotten):
+        await witness.ask(pods[0])
+    await copy.restore()
+
+    batch = await asyncio.gather(*(witness.ask(pods[0]) for _ in range(8)))
+    assert {answer.status for answer in batch} == {503}
+    for pod in pods:
+        assert "back in time" in await refusal(pod)
+        assert (await request(pod.url, path="/count")).status == 503
+        assert (await request(pod.url, path="/readyz")).status == 200
+        assert await state(pod.url) == "distrusted"
+
+    reset(redis_server, 3 + forgotten)
+    for pod in pods:
+        await witness.recovered(pod)
+    assert min(answer.number for answer in witness.acked[3 + forgotten :]) == 4 + forgotten
+    await witness.judge(pods[0], began=3 + forgotten)
+    for pod in pods:
+        assert (await logs(pod)).count("store is distrusted") >= 1
+
+
+async def test_a_process_that_gave_a_lost_number_finds_out_though_another_one_went_first(
+    pods: list[Hello], redis_server: RedisServer
+) -> None:
+    giver, other, third = pods
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    assert await giver.visit() == 4
+    giver.signal(SIGSTOP)
+    await copy.restore()
+
+    for number in 4, 5, 6:  # nobody knows better who could say so
+        assert await other.visit() == number
+    giver.signal(SIGCONT)
+    for pod in giver, other, third:
+        assert "back in time" in await refusal(pod)
+
+
+async def test_a_flushed_script_cache_is_filled_again(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    async with witness.crowd(*pods):
+        for _ in range(2):
+            await witness.more(50)
+            await redis_server.call("SCRIPT", "FLUSH")
+        await witness.more()
+
+    await witness.judge(pods[0])
+    assert set(witness.statuses()) == {200}
+    assert "store is lost" not in await logs(pods[0])
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
+    async with Proxy(redis_server.port) as proxy:
+        yield proxy
+
+
+async def test_an_answer_lost_on_its_way_costs_no_number(
+    hello: Callable[..., Hello], proxy: Proxy, witness: Witness
+) -> None:
+    pods = await started(hello, proxy.url)
+    proxy.lose_every = 7
+    async with witness.crowd(*pods):
+        await witness.more(400)
+
+    proxy.lose_every = 0
+    assert proxy.lost >= 10
+    await witness.judge(pods[0])
+    assert set(witness.statuses()) == {200}
+
+
+async def test_connections_cut_under_load_cost_no_number(
+    hello: Callable[..., Hello], proxy: Proxy, witness: Witness
+) -> None:
+    pods = await started(hello, proxy.url, pods="ab")
+    async with witness.crowd(*pods):
+        for _ in range(10):
+            await witness.more(30)
+            await proxy.cut()
+        await witness.more()
+
+    await witness.judge(pods[0])
+    assert set(witness.statuses()) == {200}
+
+
+async def test_a_command_that_arrives_after_its_repetition_counts_nobody(
+    hello: Callable[..., Hello], proxy: Proxy, redis_server: RedisServer
+) -> None:
+    (server,) = await started(hello, proxy.url, pods="a")
+    assert await server.visit() == 1
+    proxy.swallow = 1
+    assert await server.visit() == 2
+    (late,) = proxy.swallowed
+
+    for number in 3, 4:
+        await deliver(late, redis_server)
+        assert await server.visit() == number
+
+
+async def deliver(command: bytes, redis: RedisServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
+    writer.write(command)
+    assert b"NOSCRIPT" not in await reader.read(1 << 16)
+    writer.close()
+
+
+async def test_a_reset_while_three_servers_count_is_taken_up_by_all(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    async with witness.crowd(*pods):
+        await witness.more()
+        before = witness.acked[-1].epoch
+        await asyncio.to_thread(reset, redis_server, 1_000_000)
+        await witness.more()
+
+    await witness.judge(pods[0], began=1_000_000)
+    assert min(answer.number for answer in witness.acked if answer.epoch != before) == 1_000_001
+    assert set(witness.statuses()) == {200}
+    for pod in pods:
+        assert (await logs(pod)).count("store is in another epoch") == 1
+
+
+async def test_no_number_is_forgotten_by_servers_that_are_killed(
+    pods: list[Hello], redis_server: RedisServer, witness: Witness
+) -> None:
+    async with witness.crowd(*pods):
+        for pod in pods:
+            await witness.more(100)
+            await pod.kill()
+            await witness.more(100)
+            await pod.start()
+        await witness.more(100)
+        await asyncio.gather(*(pod.kill() for pod in pods))
+
+    await pods[0].start()
+    await witness.ask(pods[0])
+    await witness.judge(pods[0])
+
+
+async def test_each_reply_waits_for_the_disk(
+    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    trace = Trace(tmp_path / "trace")
+    redis_server.kill()
+    redis_server.command = trace.command
+    await redis_server.start()
+    (server,) = await started(hello, redis_server.url, pods="a")
+    for _ in range(5):
+        await server.visit()
+    redis_server.kill()
+
+    assert await trace.replies_behind_a_sync(r"range\\r\\n") == 6  # one before the first visitor

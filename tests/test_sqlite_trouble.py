@@ -1,0 +1,163 @@
+"""SQLite in trouble: a file that cannot work is one line, one that cannot work now is waited for."""
+
+import asyncio
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.client import request
+from tests.linux import Trace, mounted, seen_from_outside
+from tests.processes import Hello, until
+from tests.witness import Witness
+
+
+async def refused(server: Hello) -> str:
+    """The one line that a server leaves with."""
+    async with asyncio.timeout(20):
+        assert await server.launch().exit() == 1
+    (line,) = [line for line in server.log if not line.startswith("{")]
+    assert line.startswith("hello: ")
+    return line
+
+
+async def test_a_directory_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    assert str(tmp_path) in await refused(hello("--store", f"sqlite:{tmp_path}"))
+
+
+async def test_a_path_through_a_file_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert "file/hello.db" in await refused(hello("--store", f"sqlite:{tmp_path / 'file' / 'hello.db'}"))
+
+
+async def test_what_is_no_database_is_refused_and_left_alone(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    path = tmp_path / "hello.db"
+    path.write_text("Dear diary, " * 100)
+
+    assert "not a database" in await refused(hello("--store", f"sqlite:{path}"))
+    assert path.read_text() == "Dear diary, " * 100
+
+
+@pytest.mark.parametrize("schema", ["CREATE TABLE diary (day TEXT)", "CREATE TABLE counter (visitors INTEGER)"])
+async def test_somebody_else_s_database_is_refused_and_left_alone(
+    hello: Callable[..., Hello], tmp_path: Path, schema: str
+) -> None:
+    path = tmp_path / "hello.db"
+    with sqlite3.connect(path) as database:
+        database.execute(schema)
+    database.close()
+    before = path.read_bytes()
+
+    assert str(path) in await refused(hello("--store", f"sqlite:{path}"))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_a_read_only_disk_is_refused(hello: Callable[..., Hello], tmp_path: Path, exists: bool) -> None:
+    store = f"sqlite:{tmp_path / 'hello.db'}"
+    if exists:
+        await (await hello("--store", store).start()).stop()
+    read_only = mounted(f"mount --bind {tmp_path} {tmp_path}\nmount -o remount,bind,ro {tmp_path}")
+
+    assert "hello.db" in await refused(hello("--store", store, command=read_only))
+
+
+class Disk:
+    """A small disk of a server's own, which can be filled."""
+
+    def __init__(self, directory: Path, *, full: bool = False) -> None:
+        self.directory = directory
+        mount = f"mount -t tmpfs -o size=256k none {directory}\ntouch {directory}/ballast"
+        fill = f"cat /dev/zero >{directory}/ballast 2>/dev/null || true" if full else ""
+        self.command = mounted(f"{mount}\n{fill}")
+
+    def fill(self, server: Hello) -> None:
+        assert server.process
+        ballast = seen_from_outside(server.process, self.directory / "ballast")
+        assert subprocess.run(["dd", "if=/dev/zero", f"of={ballast}"], capture_output=True).returncode != 0
+
+    def clear(self, server: Hello) -> None:
+        assert server.process
+        seen_from_outside(server.process, self.directory / "ballast").write_bytes(b"")
+
+
+async def test_a_disk_that_is_full_at_the_start_is_waited_for(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    disk = Disk(tmp_path, full=True)
+    store = f"sqlite:{tmp_path / 'hello.db'}"
+    server = await hello("--store", store, "--deadline", "0.3", command=disk.command).start()
+
+    refusal = await request(server.url)
+    assert refusal.status == 503
+    assert refusal.headers["retry-after"].isdecimal()
+    assert "full" in refusal.body
+    assert (await request(server.url, path="/readyz")).status == 503
+    assert (await request(server.url, path="/healthz")).status == 200
+
+    disk.clear(server)
+    await server.ready()
+    assert await server.visit() in (1, 2)  # who was refused may have been counted
+
+
+async def test_a_disk_that_fills_up_is_waited_for(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    disk, witness = Disk(tmp_path), Witness()
+    store = f"sqlite:{tmp_path / 'hello.db'}"
+    server = await hello("--store", store, "--deadline", "0.3", command=disk.command).start()
+    for _ in range(3):
+        await witness.ask(server)
+
+    disk.fill(server)
+
+    async def is_refused() -> bool:
+        return (await witness.ask(server)).status == 503
+
+    await until(is_refused, "refused")
+    assert (await request(server.url, path="/readyz")).status == 200
+    disk.clear(server)
+    await witness.recovered(server)
+
+    await witness.judge(server)
+    assert set(witness.statuses()) == {200, 503}
+    assert await server.stop() == 0
+    assert server.events().count("store is lost") == 1
+    assert server.events().count("store is up") == 2
+
+
+async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    witness = Witness()
+    server = hello("--store", f"sqlite:{tmp_path / 'hello.db'}")
+    for _ in range(3):
+        await server.start()
+        async with witness.crowd(server):
+            await witness.more()
+            await server.kill()
+
+    await server.start()
+    await witness.ask(server)
+    await witness.judge(server)
+
+
+async def test_two_servers_count_in_one_file(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    witness, store = Witness(), f"sqlite:{tmp_path / 'hello.db'}"
+    servers = [hello("--store", store, "--pod", pod) for pod in ("a", "b")]
+    await asyncio.gather(*(server.start() for server in servers))
+    async with witness.crowd(*servers):
+        await witness.more(300)
+
+    await witness.judge(servers[0])
+    assert set(witness.statuses()) == {200}
+    for server in servers:
+        assert await server.stop() == 0
+        assert "store is lost" not in server.events()
+
+
+async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    trace = Trace(tmp_path / "trace")
+    server = await hello("--store", f"sqlite:{tmp_path / 'hello.db'}", command=trace.command).start()
+    for _ in range(5):
+        await server.visit()
+    await server.kill()
+
+    assert await trace.replies_behind_a_sync("Hello-Count") == 5

@@ -1,5 +1,5 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: N (pods, for scale), CONTEXT (a kubectl context that is not minikube's), PYTHON.
+# Variables: N (pods, for scale), SHORT (for chaos), CONTEXT (a kubectl context that is not minikube's), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
@@ -20,7 +20,7 @@ ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
 	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
 
 .NOTPARALLEL:
-.PHONY: help run test lint format lock build load deploy url check status logs scale restart e2e undeploy purge clean \
+.PHONY: help run test lint format lock build load deploy url check status logs scale restart e2e chaos undeploy purge clean \
 	docker cluster no-tour volume password apply wait
 
 help:
@@ -92,9 +92,11 @@ cluster:
 		test -n "$(CONTEXT)" || test "$$context" = "$$profile" || { echo "kubectl's context is '$$context', not minikube's:" \
 		"kubectl config use-context $$profile, or tell make CONTEXT=$$context" >&2; exit 1; }
 
+# A node that has the image lists both of its names together.
 load: cluster build ## put the image on the cluster's nodes, for the tour too
 	@if $(KUBECTL) get nodes --output=jsonpath='{range .items[*]}{.status.images[*].names}{"\n"}{end}' \
-		| grep -qv 'hello-counter:$(TAG)"'; then echo "loading hello-counter:$(TAG)"; mkdir -p build \
+		| grep -qvE '\[[^]]*hello-counter:($(TAG)|latest)"[^]]*hello-counter:($(TAG)|latest)"'; then \
+		echo "loading hello-counter:$(TAG)"; mkdir -p build \
 		&& docker save --output $(CURDIR)/build/image.tar hello-counter:$(TAG) hello-counter:latest \
 		&& minikube image load $(CURDIR)/build/image.tar && rm $(CURDIR)/build/image.tar; fi
 
@@ -151,6 +153,9 @@ restart: cluster ## replace the pods, one after the other
 
 e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count there
 	@$(BIN)/pytest tests/e2e
+
+chaos: .venv/.dev cluster ## break a cluster of three nodes in every way, while visitors come; SHORT=1 is shorter
+	@$(BIN)/pytest tests/chaos $(if $(SHORT),--short)
 
 undeploy: cluster ## take everything off minikube; the count stays on its disk
 	@$(KUBECTL) delete --kustomize=$(OVERLAY) --ignore-not-found

@@ -42,6 +42,7 @@ class Metrics:
         self.retries = Counter("hello_trip_retries", "Trips sent again.", registry=registry)
         self.wipes = Counter("hello_store_wipes", "Times the store was found empty.", registry=registry)
         self.state = Enum("hello_store_state", "The store, as seen from here.", states=STATES, registry=registry)
+        self.watchers = Gauge("hello_watchers", "Browsers that watch this process.", registry=registry)
         self.last_number = Gauge("hello_last_number", "The highest number known to be given.", registry=registry)
         self.epoch = Info("hello_epoch", "The epoch of the store.", registry=registry)
 

@@ -3,25 +3,29 @@
 import json
 from asyncio import Event
 from functools import lru_cache
-from html import escape
-from importlib.resources import files
 
-from aiohttp import web
+from aiohttp import web, web_response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from hello import live
 from hello.counter import Counter, RefusedError, Visit
 
 TEXT, HTML, JSON = "text/plain", "text/html", "application/json"
-PAGE = files(__package__).joinpath("page.html").read_text("utf-8")
+
+# What aiohttp signs with. A hook cannot do this: it is not called for an answer to what is no HTTP.
+web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
 
 
-def public_application(counter: Counter, leaving: Event) -> web.Application:
-    """Make what visitors reach."""
+def public_application(counter: Counter, store: str, leaving: Event) -> web.Application:
+    """Make what visitors reach. `store` is the kind of store, for the live page."""
     app = application(leaving)
     visits = Visits(counter)
     app.router.add_get("/", visits.greet, allow_head=False)
     app.router.add_head("/", visits.head)
     app.router.add_get("/count", visits.count)
+    app.router.add_get("/events", live.Live(counter, store, leaving).watch, allow_head=False)
+    for path in live.FILES:
+        app.router.add_get(path, live.file)
     return app
 
 
@@ -34,12 +38,16 @@ def add_admin_routes(app: web.Application, counter: Counter) -> None:
 
 
 def application(leaving: Event) -> web.Application:
-    """Make an application without routes; once `leaving` is set, its answers close their connections."""
+    """Make an application without routes; once `leaving` is set, its answers close their connections.
 
-    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "hello"
-        response.headers["Cache-Control"] = "no-store"
-        if leaving.is_set():
+    So does an answer to `Hello-Connection: close`: a page may not send `Connection` itself
+    (https://fetch.spec.whatwg.org/#forbidden-request-header), and each visit from it should find a pod anew.
+    """
+
+    async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+        # The stream says no-cache: with no-store, a browser would not keep the page for "back", but come again.
+        response.headers.setdefault("Cache-Control", "no-store")
+        if leaving.is_set() or request.headers.get("Hello-Connection") == "close":
             response.headers["Connection"] = "close"
             response.force_close()
 
@@ -59,15 +67,18 @@ class Visits:
         # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
         if request.headers.get("Sec-Purpose", "").startswith("prefetch"):
             return self._refuse(RefusedError("prefetch", "A page fetched in advance is not a visit."))
+        content_type = preferred_type(request.headers.get("Accept", ""))
         try:
             visit = await self._counter.next()
         except RefusedError as error:
-            return self._refuse(error)
-        return _greeting(preferred_type(request.headers.get("Accept", "")), visit, self._counter.pod)
+            return self._refuse(error, page=content_type == HTML)
+        return _greeting(content_type, visit, self._counter.pod)
 
     async def head(self, request: web.Request) -> web.Response:
         """Answer with the headers of the page, and count nobody."""
-        return web.Response(content_type=preferred_type(request.headers.get("Accept", "")), charset="utf-8")
+        content_type = preferred_type(request.headers.get("Accept", ""))
+        headers = live.HEADERS if content_type == HTML else None
+        return web.Response(content_type=content_type, charset="utf-8", headers=headers)
 
     async def count(self, request: web.Request) -> web.Response:
         """Tell the total, and count nobody."""
@@ -80,20 +91,25 @@ class Visits:
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
         return web.Response(text=json.dumps(total) + "\n", content_type=JSON)
 
-    def _refuse(self, error: RefusedError) -> web.Response:
+    def _refuse(self, error: RefusedError, *, page: bool = False) -> web.Response:
         self._counter.metrics.refused.labels(error.reason).inc()
-        return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
+        response = web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
+        if page:
+            response.text, response.content_type = live.refusal(error), HTML
+            response.headers.update(live.HEADERS)
+        return response
 
 
 def _greeting(content_type: str, visit: Visit, pod: str) -> web.Response:
     number, epoch = visit
+    headers = {"Hello-Count": str(number), "Hello-Pod": pod, "Hello-Epoch": epoch}
     if content_type == JSON:
         text = json.dumps({"count": number, "pod": pod, "epoch": epoch}) + "\n"
     elif content_type == HTML:
-        text = PAGE.replace("{number}", str(number)).replace("{pod}", escape(pod))
+        text = live.greeting(visit, pod)
+        headers |= live.HEADERS
     else:
         text = f"Hello, world! You are visitor {number}, greeted by {pod}.\n"
-    headers = {"Hello-Count": str(number), "Hello-Pod": pod, "Hello-Epoch": epoch}
     return web.Response(text=text, content_type=content_type, headers=headers)
 
 

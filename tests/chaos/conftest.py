@@ -57,7 +57,7 @@ def chance() -> random.Random:
 
 @pytest.fixture(scope="session", autouse=True)
 def _deployed() -> None:
-    make("wait")
+    make("deploy")
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_scaled_to_8_to_1_to_3(fire: Fire, url: str) -> None:
 
 def test_a_pod_deleted_every_2_s(fire: Fire, url: str, times: Times, chance: random.Random) -> None:
     with fire.under_visitors(url):
-        for _ in times(15, 5):
+        for _ in times(12, 4):
             fire.injected += 1
             until(lambda: bool(running(COUNTER)), "a pod runs")
             name = chance.choice(running(COUNTER))["metadata"]["name"]
@@ -155,7 +155,7 @@ def test_redis_deleted(fire: Fire, url: str, times: Times, chance: random.Random
 
 def test_redis_killed_with_9(fire: Fire, url: str, times: Times, chance: random.Random) -> None:
     with fire.under_visitors(url):
-        for _ in times(5):
+        for _ in times(4):
             fire.injected += 1
             pause(chance, 1)
             kill(running(REDIS_POD), REDIS)
@@ -194,7 +194,7 @@ def await_answers(url: str) -> None:
 
 def test_an_app_process_killed_with_9(fire: Fire, url: str, times: Times, chance: random.Random) -> None:
     with fire.under_visitors(url):
-        for _ in times(10, 2):
+        for _ in times(6, 2):
             victim = chance.choice(running(COUNTER))
             pause(chance, 1)
             with fire.excusing(ENDPOINTS):
@@ -207,7 +207,7 @@ def test_an_app_process_killed_with_9(fire: Fire, url: str, times: Times, chance
 
 def test_all_app_processes_killed_with_9(fire: Fire, url: str, times: Times, chance: random.Random) -> None:
     with fire.under_visitors(url):
-        for _ in times(4):
+        for _ in times(3):
             pause(chance, 1)
             with fire.excusing(ENDPOINTS):
                 kill(running(COUNTER), APP)

@@ -1,0 +1,167 @@
+"""The live page: what a browser shows of the count, and the stream that keeps it up to date."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from hello.counter import ALIVE, Counter, RefusedError, Visit
+from hello.stores import Reading
+
+PERIOD = 1.0
+"""Seconds between two messages; they also keep proxies from closing the stream."""
+
+WATCHERS = 2000
+"""Browsers that may watch one process."""
+
+STALLED = 5.0
+"""Seconds after which a watcher who takes nothing is dropped."""
+
+SILENCE = ALIVE + 3
+"""Seconds without a trip after which a pod is taken to be gone."""
+
+KEPT = 600
+"""Seconds for which a pod that is gone keeps a line of its own."""
+
+LINES = 50
+"""Pods with a line of their own, at the most."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+PAGE = _text("page.html")
+FILES = {"/page.css": ("text/css", _text("page.css")), "/page.js": ("text/javascript", _text("page.js"))}
+
+
+def greeting(visit: Visit, pod: str) -> str:
+    """The page of a visitor who was counted."""
+    you = f'You are visitor <strong id="number">{visit.number}</strong> greeted by <b id="greeter">{escape(pod)}</b>'
+    return PAGE.format(title=f"Visitor {visit.number}", you=you, epoch=visit.epoch)
+
+
+def refusal(error: RefusedError) -> str:
+    """The page of a visitor who was not counted."""
+    you = f'You were not counted: {escape(str(error))} <a href="/">Try again</a>'
+    return PAGE.format(title="Not counted", you=you, epoch="")
+
+
+async def file(request: web.Request) -> web.Response:
+    """Answer with one of the page's files."""
+    content_type, text = FILES[request.path]
+    return web.Response(text=text, content_type=content_type, headers=HEADERS)
+
+
+class Live:
+    """The stream. One reader asks the store once a second, while somebody watches this process."""
+
+    def __init__(self, counter: Counter, store: str, leaving: asyncio.Event) -> None:
+        self._counter = counter
+        self._store = store
+        self._leaving = leaving
+        self._loop = asyncio.get_running_loop()
+        self._next: asyncio.Future[str] = self._loop.create_future()
+        """The message to come; empty if it is the end."""
+        self._watchers = 0
+        self._outage = Outage()
+
+    async def watch(self, request: web.Request) -> web.StreamResponse:
+        """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
+        if self._leaving.is_set() or self._watchers >= WATCHERS:
+            text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
+            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+        response = EventSourceResponse(send_timeout=STALLED)
+        with self._place(), suppress(ConnectionError, TimeoutError):
+            await response.prepare(request)
+            async with response:
+                while message := await asyncio.shield(self._next):
+                    await response.send(message)
+        response.force_close()
+        return response
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        self._watchers += 1
+        if self._watchers == 1:
+            self._reader = asyncio.create_task(self._read_on())
+        self._counter.metrics.watchers.set(self._watchers)
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._reader.cancel()
+            self._counter.metrics.watchers.set(self._watchers)
+
+    async def _read_on(self) -> None:
+        """Tell all who watch. A reading begins after they came, so it is not below what they know already."""
+        while not self._leaving.is_set():
+            due = self._loop.time() + PERIOD
+            watched, self._next = self._next, self._loop.create_future()
+            watched.set_result(json.dumps(await self._message()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._leaving.wait()
+        self._next.set_result("")
+
+    async def _message(self) -> dict[str, Any]:
+        """What there is to tell: the count, or how the store is if it does not tell."""
+        message = {"pod": self._counter.pod, "store": self._store, "state": "up", "reason": ""}
+        try:
+            async with asyncio.timeout(PERIOD):
+                reading = await self._counter.read()
+        except (RefusedError, TimeoutError) as error:
+            self._outage.on = True
+            state = self._counter.state
+            return message | {"state": "lost" if state == "up" else state, "reason": str(error)}
+        self._outage.end(reading.time)
+        return message | total(reading, self._outage)
+
+
+@dataclass(slots=True)
+class Outage:
+    """The last time in which the store was away, by its own clock: no pod could show itself then."""
+
+    on: bool = False
+    began: int = 0
+    ended: int = 0
+    heard: int = 0
+
+    def end(self, time: int) -> None:
+        """Note that the store was heard at a time."""
+        if self.on:
+            self.on, self.began, self.ended = False, self.heard, time
+        self.heard = time
+
+    def silence(self, seen: int) -> int:
+        """For how long a pod has not shown itself though it could."""
+        return self.heard - seen - (self.ended - self.began if seen <= self.began else 0)
+
+
+def total(reading: Reading, outage: Outage) -> dict[str, Any]:
+    """The count and the pods' shares: a line for each of those that were seen last, and the rest in one figure."""
+    silence = {pod: outage.silence(seen) for pod, seen in reading.seen.items()}
+    first = sorted(silence, key=lambda pod: silence[pod])[:LINES]
+    lines = [pod for pod in first if silence[pod] < KEPT]
+    return {
+        "epoch": reading.epoch,
+        "count": reading.count,
+        "began": reading.began,
+        "pods": [{"pod": pod, "count": reading.pods[pod], "gone": silence[pod] > SILENCE} for pod in lines],
+        "earlier": sum(reading.pods.values()) - sum(reading.pods[pod] for pod in lines),
+    }

@@ -20,7 +20,7 @@ ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
 	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
 
 .NOTPARALLEL:
-.PHONY: help run test lint format lock build load deploy url check status logs scale restart e2e chaos undeploy purge clean \
+.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos undeploy purge clean \
 	docker cluster no-tour volume password apply wait
 
 help:
@@ -45,6 +45,9 @@ lint: .venv/.dev ## look for mistakes without running anything
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+screenshot: .venv/.dev ## take the README's picture of the live page
+	@$(BIN)/python -m tests.page.picture
 
 lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@for lock in build:requirements.txt dev:requirements-dev.txt; do \

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -38,6 +39,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises BrokenError, or OSError if a port cannot be had."""
     logs.configure(settings.log)
+    _raise_file_limit()
     signals = Signals()
     store = open_store(settings.store, settings.redis_password)
     await _ask_once(store)
@@ -56,6 +58,13 @@ async def serve(settings: Settings) -> None:
                     await signals.wait()
         if not signals.graceful:
             counter.leave()
+
+
+def _raise_file_limit() -> None:
+    """Let each connection have its file, as far as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS names no number it would take
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Signals:

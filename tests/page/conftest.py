@@ -1,0 +1,68 @@
+"""What the tests of the live page share: a browser, and its windows."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from tests.page.window import FLAGS, Window, chromium
+from tests.processes import Hello, RedisServer
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
+    """A redis-server that all tests share which do it no harm."""
+    server = await RedisServer(tmp_path_factory.mktemp("page") / "redis").start()
+    yield server
+    server.kill()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def pods(redis: RedisServer) -> AsyncIterator[list[Hello]]:
+    """Two servers over it."""
+    servers = [Hello("--store", redis.url, "--pod", pod) for pod in ("pod-a", "pod-b")]
+    await asyncio.gather(*(server.start() for server in servers))
+    await asyncio.gather(*(server.ready() for server in servers))
+    yield servers
+    for server in servers:
+        assert await server.stop() == 0
+        assert [event for event in server.events() if event not in ("serving", "store is up", "leaving")] == []
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium; without it the tests are skipped, and fail where that must not happen."""
+    if chromium() is None:
+        missing = "Chromium is not installed: on Debian and Ubuntu, apt install chromium"
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    async with async_playwright() as playwright:
+        # Playwright turns the cache for the back button off; a user has it.
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(), args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def window(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Window]]]:
+    """Makes windows, each of another visitor: `await window(color_scheme="dark")`."""
+    windows: list[Window] = []
+    async with AsyncExitStack() as stack:
+
+        async def make(**options: Any) -> Window:
+            context = await browser.new_context(**options)
+            stack.push_async_callback(context.close)
+            windows.append(Window(await context.new_page()))
+            return windows[-1]
+
+        yield make
+        for made in windows:
+            made.judge()

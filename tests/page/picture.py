@@ -1,0 +1,58 @@
+"""Takes the README's picture of the live page: `python -m tests.page.picture`."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.async_api import async_playwright
+
+from tests.page.service import Service
+from tests.page.window import FLAGS, Window, chromium
+from tests.processes import Hello, RedisServer
+
+PICTURE = Path(__file__).with_name("page.png")
+PODS = [f"hello-world-7d9c8b6f5d-{end}" for end in ("q9f4m", "tt8zb", "x2x7k")]
+
+
+async def take(directory: Path) -> None:
+    """Have three pods visited for a while, one of them replaced, and photograph what the page shows."""
+    async with AsyncExitStack() as stack:
+        redis = await RedisServer(directory / "redis").start()
+        stack.callback(redis.kill)
+
+        async def start(pod: str) -> Hello:
+            server = Hello("--store", redis.url, "--pod", pod)
+            stack.push_async_callback(server.kill)
+            return await server.start()
+
+        pods = [await start(pod) for pod in PODS]
+        service = await stack.enter_async_context(Service(*pods))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        stack.push_async_callback(browser.close)
+        window = Window(await browser.new_page(viewport={"width": 1100, "height": 800}))
+        await visit(pods, seconds=2)
+        await window.open(service.url)
+        await visit(pods, seconds=15)
+        await window.page.click("#visit")
+        await window.shows("#visited", "None came twice.", 30)
+        await pods.pop(0).kill()
+        pods.append(await start(PODS[0][:-5] + "zk6pw"))
+        await visit(pods, seconds=20)
+        await window.shows("#pods", "gone")
+        await window.page.screenshot(path=PICTURE, full_page=True)
+
+
+async def visit(servers: list[Hello], seconds: int) -> None:
+    """Have visitors come, more of them in the middle of each ten seconds."""
+    for i in range(10 * seconds):
+        for _ in range(random.randint(0, 1 + min(i % 100, -i % 100) // 10)):
+            await random.choice(servers).visit()
+        await asyncio.sleep(0.1)
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as directory:
+        asyncio.run(take(Path(directory)))

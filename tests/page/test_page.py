@@ -1,0 +1,314 @@
+"""The live page, in a real browser, from real servers over a real Redis."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from signal import SIGKILL, SIGSTOP, SIGTERM
+from typing import Literal
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.client import figure, request
+from tests.page.service import Service
+from tests.page.window import Window
+from tests.processes import Hello, RedisServer, until
+
+Make = Callable[..., Hello]
+Windows = Callable[..., Awaitable[Window]]
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+NAMED_MARKUP = "<img/src=x/onerror=alert(1)>{number}&lt;"
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def total(server: Hello) -> int:
+    """The count, by what the server says."""
+    count: int = json.loads((await request(server.url, path="/count", Accept="application/json")).body)["count"]
+    return count
+
+
+async def watched_by(server: Hello, number: int) -> None:
+    async def watched() -> bool:
+        return await figure(server.url, "hello_watchers") == number
+
+    await until(watched, f"{number} watch")
+
+
+async def test_the_number_shown_is_the_one_counted(pods: list[Hello], window: Windows) -> None:
+    here = await window()
+    response = await here.open(pods[0].url)
+
+    assert await here.number() == int(response.headers["hello-count"]) == await total(pods[0])
+    await here.counts(await here.number())
+    await here.shows("#greeter", "pod-a")
+    await here.shows("#pods tr:has-text('pod-a')", "greeted you")
+    await here.shows("#stream", "live from pod-a")
+    await here.shows("#store", "Redis: counting")
+
+
+async def test_a_visit_in_one_window_moves_the_other_within_two_seconds(pods: list[Hello], window: Windows) -> None:
+    one, two = await window(), await window()
+    await one.open(pods[0].url)
+    await one.counts(await one.number())
+    await two.open(pods[1].url)
+
+    assert await two.number() == await one.number() + 1
+    await one.counts(await two.number(), seconds=2)
+    await two.counts(await two.number())
+
+
+async def test_opening_counts_one_and_reloading_counts_one(pods: list[Hello], window: Windows) -> None:
+    before = await total(pods[0])
+    here = await window()
+    await here.open(pods[0].url)
+    await here.counts(before + 1)
+    await here.page.reload()
+    await here.counts(before + 2)
+    assert await total(pods[0]) == before + 2
+
+
+async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[Hello], window: Windows) -> None:
+    here = await window()
+    await here.open(pods[0].url)
+    number = await here.number()
+    await here.counts(number)
+    await here.open(pods[0].url + "/page.css")
+    await watched_by(pods[0], 0)
+    await here.page.evaluate("history.back()")
+    await watched_by(pods[0], 1)
+
+    assert await total(pods[0]) == number
+    assert await here.number() == number
+    await here.counts(await pods[0].visit())
+
+
+async def test_without_javascript_the_number_is_there(pods: list[Hello], window: Windows) -> None:
+    here = await window(java_script_enabled=False)
+    await here.open(pods[0].url)
+    assert await here.number() == await total(pods[0])
+    await expect(here.page.locator("#live")).to_be_hidden()
+
+
+async def test_a_name_is_text_whatever_is_in_it(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+    server = await (await hello("--store", redis_server.url, "--pod", NAMED_MARKUP).start()).ready()
+    here = await window()
+    await here.open(server.url)
+    await here.counts(1)
+    assert await here.page.text_content("#greeter") == NAMED_MARKUP
+    assert await here.page.text_content(".pod") == NAMED_MARKUP
+    await here.page.click("#visit")
+    await here.shows("#visited", f"100 by {NAMED_MARKUP}", 30)
+    assert await here.page.locator("main img").count() == 0
+
+
+async def test_pods_come_and_go(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+    one, two = (hello("--store", redis_server.url, "--pod", pod) for pod in ("pod-1", "pod-2"))
+    await asyncio.gather(one.start(), two.start())
+    await asyncio.gather(one.ready(), two.ready())
+    async with Service(one, two) as service:
+        here = await window()
+        here.broken = True
+        await here.open(service.url)
+        await here.shows("#stream", "live from")
+        greeter = await here.page.inner_text("#greeter")
+        watched = (await here.page.inner_text("#stream")).removeprefix("live from ")
+        killed, other = (one, two) if watched == "pod-1" else (two, one)
+        await here.shows("#pods", "pod-1")
+        await here.shows("#pods", "pod-2")
+
+        await asyncio.gather(killed.stop(SIGKILL), hello("--store", redis_server.url, "--pod", "pod-3").start())
+        await here.shows("#news", f"The stream from {watched} broke off")
+        survivor = "pod-2" if watched == "pod-1" else "pod-1"
+        await here.shows("#stream", f"live from {survivor}")
+        await here.shows("#pods tr:has-text('pod-3')", "new")
+        await here.shows(f"#pods tr:has-text('{watched}')", "gone", 20)
+        await expect(here.page.locator("#pods tr.gone")).to_have_count(1)
+        await here.shows("#news", f"Pod {watched} is gone.")
+        await here.shows("#news", "Pod pod-3 is new.")
+        await here.shows(f"#pods tr:has-text('{greeter}')", "greeted you")
+        await here.counts(await other.visit())
+
+
+async def test_a_pod_that_leaves_hands_its_watchers_over(hello: Make, redis: RedisServer, window: Windows) -> None:
+    one, two = (hello("--store", redis.url, "--pod", pod, "--drain", "60") for pod in ("pod-1", "pod-2"))
+    await asyncio.gather(one.start(), two.start())
+    async with Service(one) as service:
+        here = await window()
+        here.broken = True
+        await here.open(service.url)
+        await here.shows("#stream", "live from pod-1")
+        service.servers = [two]
+        one.signal(SIGTERM)
+        await here.shows("#stream", "live from pod-2")
+        await here.shows("#news", "The stream is back, from pod-2.")
+        await here.counts(await one.visit())
+
+
+async def test_a_stream_that_falls_silent_is_given_up(hello: Make, pods: list[Hello], window: Windows) -> None:
+    frozen = await hello("--store", "memory:", "--pod", "pod-1").start()
+    async with Service(frozen) as service:
+        here = await window()
+        await here.open(service.url)
+        await here.shows("#stream", "live from pod-1")
+        service.servers = [pods[1]]
+        frozen.signal(SIGSTOP)
+        await here.shows("#news", "The stream from pod-1 broke off")
+        await here.shows("#stream", "live from pod-b")
+
+
+async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+    server = await (await hello("--store", redis_server.url, "--deadline", "2").start()).ready()
+    here = await window()
+    here.broken = True
+    await here.open(server.url)
+    await here.counts(1)
+    redis_server.kill()
+    await here.shows("#trouble", "The store is away: Redis does not answer.")
+    await here.accessible()
+    await here.screenshot("redis-away")
+    assert await here.total() == 1
+    late = await window()
+    late.broken = True
+    assert (await late.open(server.url)).status == 503
+    await late.shows("#you", "You were not counted")
+    await late.shows("#trouble", "The store is away")
+    await late.accessible()
+
+    await redis_server.start()
+    await expect(here.page.locator("#trouble")).to_be_hidden(timeout=10_000)
+    await here.shows("#news", "The store is back.")
+    await late.counts(1)
+    await late.page.click("text=Try again")
+    await here.counts(2)
+    assert await late.number() == 2
+
+
+async def test_a_wipe_is_said_loudly(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    for _ in range(3):
+        await server.visit()
+    here = await window()
+    await here.open(server.url)
+    await here.counts(4)
+    await redis_server.call("FLUSHALL")
+    assert await server.visit() == 1
+    await here.shows("#anew", "The count began anew")
+    await here.counts(1)
+    await here.accessible()
+
+
+async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(
+    hello: Make, redis_server: RedisServer, window: Windows
+) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    await server.visit()
+    here = await window()
+    await here.open(server.url)
+    await here.counts(2)
+    await redis_server.call("HSET", "{hello}", "count", 1)
+    await here.shows("#trouble", "Nobody is counted: the store went back in time")
+    assert await here.total() == 2
+
+
+async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: Windows) -> None:
+    async with Service(*pods) as service:
+        here = await window()
+        await here.open(service.url)
+        await here.counts(before := await here.number())
+        await here.page.keyboard.press("Tab")
+        await expect(here.page.locator("#visit")).to_be_focused()
+        connections = service.accepted
+        await here.page.keyboard.press("Enter")
+        await expect(here.page.locator("#visit")).to_be_disabled()
+        await here.shows("#visited", f"100 visits got the numbers {before + 1} to {before + 100}:", 30)
+        await here.shows("#visited", "None came twice.")
+        assert service.accepted - connections >= 94, "all but those on a connection that was there"
+        spread = dict(re.findall(r"(\d+) by (pod-\w)", await here.page.inner_text("#visited")))
+        assert sorted(spread.values()) == ["pod-a", "pod-b"]
+        assert min(int(visits) for visits in spread) > 20
+        await here.counts(before + 100)
+        await expect(here.page.locator("#squares .failed")).to_have_count(0)
+        await expect(here.page.locator("#visit")).to_be_enabled()
+
+
+async def test_pods_that_count_each_for_itself_are_found_out(hello: Make, window: Windows) -> None:
+    servers = [hello("--store", "memory:", "--pod", pod) for pod in ("pod-1", "pod-2")]
+    await asyncio.gather(*(server.start() for server in servers))
+    async with Service(*servers) as service:
+        here = await window()
+        await here.open(service.url)
+        await here.shows("#alone", "Each pod counts for itself: this count is in the memory of pod pod-")
+        await here.page.click("#visit")
+        await here.shows("#visited", re.compile(r"Number \d+ came twice: from pod-\d and from pod-\d\."), 30)
+        await expect(here.page.locator("#anew")).to_be_hidden()
+        await here.accessible()
+
+
+async def test_visits_without_a_number_are_shown(pods: list[Hello], window: Windows) -> None:
+    here = await window()
+    here.broken = True
+    await here.open(pods[0].url)
+
+    async def fail(route: Route) -> None:
+        await route.abort()
+
+    await here.page.route(pods[0].url + "/", fail, times=7)
+    await here.page.click("#visit")
+    await here.shows("#visited", "7 got no number.", 30)
+    await expect(here.page.locator("#squares .failed")).to_have_count(7)
+
+
+@pytest.mark.parametrize(("name", "viewport"), [("phone", PHONE), ("desktop", DESKTOP)])
+async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, viewport: object) -> None:
+    async with Service(*pods) as service:
+        here = await window(viewport=viewport, reduced_motion="reduce")
+        await here.open(service.url)
+        await here.counts(await here.number())
+        await here.page.click("#visit")
+        await here.shows("#visited", "None came twice.", 30)
+        for scheme in SCHEMES:
+            await here.page.emulate_media(color_scheme=scheme)
+            await here.accessible()
+            await here.screenshot(f"{name}-{scheme}")
+        width = await here.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= await here.page.evaluate("innerWidth"), "the page is wider than its window"
+
+
+async def test_what_is_read_out_does_not_change_with_the_count(pods: list[Hello], window: Windows) -> None:
+    here = await window()
+    await here.open(pods[0].url)
+    await here.counts(await here.number())
+    await here.page.evaluate("""() => {
+        window.said = 0;
+        const all = {subtree: true, childList: true, characterData: true, attributes: true};
+        for (const region of document.querySelectorAll("[role=log], [role=status], [role=alert], [aria-live]"))
+            new MutationObserver(() => window.said++).observe(region, all);
+    }""")
+    for _ in range(3):
+        await here.counts(await pods[1].visit())
+    assert await here.page.evaluate("window.said") == 0
+
+
+async def test_nothing_moves_for_who_wants_no_motion(pods: list[Hello], window: Windows) -> None:
+    here = await window(reduced_motion="reduce")
+    await here.open(pods[0].url)
+    await here.counts(await here.number())
+    bar = here.page.locator(".bar i").first
+    assert await bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
+
+
+async def test_the_page_forbids_itself_all_that_is_not_its_own(pods: list[Hello]) -> None:
+    response = await request(pods[0].url, Accept="text/html")
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {policy[name] for name in ("script-src", "style-src", "connect-src")} == {"'self'"}
+    assert "unsafe" not in response.headers["content-security-policy"]
+
+
+async def test_the_page_is_small() -> None:
+    assert sum(len(files("hello").joinpath(f"page.{kind}").read_bytes()) for kind in ("html", "css", "js")) < 30_000

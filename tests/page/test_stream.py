@@ -1,0 +1,222 @@
+"""The stream: what it tells, what it costs the store, and when it ends."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from signal import SIGTERM
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from hello import live
+from hello.counter import Counter
+from hello.metrics import Metrics
+from hello.stores import EARLIER_PODS, Reading, Store
+from hello.stores.memory import MemoryStore
+from hello.web import public_application
+from tests.client import Connection, figure, request
+from tests.page.stream import Stream, watch
+from tests.processes import Hello, RedisServer, until
+
+Make = Callable[..., Hello]
+Client = TestClient[web.Request, web.Application]
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def readings(server: RedisServer) -> int:
+    """How often the store was read so far: what reads it, and hardly anything else, reads all shares."""
+    lines = await server.lines("INFO", "commandstats")
+    return next(int(line.split("calls=")[1].split(",")[0]) for line in lines if "cmdstat_hgetall:" in line)
+
+
+async def have_watchers(server: Hello, number: int) -> None:
+    async def have() -> bool:
+        return await figure(server.url, "hello_watchers") == number
+
+    await until(have, f"{number} watch", 30)
+
+
+async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
+    for server in *pods, pods[0]:
+        await server.visit()
+    async with watch(pods[0].url) as stream:
+        told = await stream.next()
+    total = json.loads((await request(pods[0].url, path="/count", Accept="application/json")).body)
+
+    assert {key: told[key] for key in ("count", "epoch")} == {key: total[key] for key in ("count", "epoch")}
+    assert {line["pod"]: line["count"] for line in told["pods"]} == total["pods"]
+    assert (told["state"], told["store"], told["pod"], told["began"], told["earlier"]) == ("up", "redis", "pod-a", 0, 0)
+
+
+async def test_many_watchers_cost_the_store_one_reading_a_second(pods: list[Hello], redis: RedisServer) -> None:
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(watch(pods[0].url)) for _ in range(50)]
+        await asyncio.gather(*(stream.next() for stream in streams))
+        before = await readings(redis)
+        for _ in range(3):
+            await asyncio.gather(*(stream.next() for stream in streams))
+        assert 2 <= await readings(redis) - before <= 4
+
+
+async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redis: RedisServer) -> None:
+    async with watch(pods[0].url) as stream:
+        await stream.next()
+    await have_watchers(pods[0], 0)
+    async with watch(pods[1].url) as stream:  # the other server's readings are the clock
+        await stream.next()
+        before = await readings(redis)
+        for _ in range(3):
+            await stream.next()
+        assert 2 <= await readings(redis) - before <= 4
+
+
+async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis_server: RedisServer) -> None:
+    server = await hello("--store", redis_server.url).start()
+    number = await server.visit()
+    async with watch(server.url) as stream, asyncio.timeout(30):
+        await stream.next()
+        redis_server.kill()
+        while (told := await stream.next())["state"] != "lost":
+            pass
+        assert "count" not in told
+        await redis_server.start()
+        while (told := await stream.next())["state"] != "up":
+            pass
+        assert (told["count"], [line["gone"] for line in told["pods"]]) == (number, [False])
+
+
+async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
+    outage = live.Outage()
+    outage.end(1000)
+    outage.on = True
+    outage.end(1600)
+    assert [outage.silence(seen) for seen in (900, 998, 1600)] == [100, 2, 0]
+    outage.end(1620)
+    assert [outage.silence(seen) for seen in (998, 1600)] == [22, 20]
+
+
+def _told(seen: dict[str, int]) -> Any:
+    """What is told at the time 10,000 of pods that counted one each."""
+    outage = live.Outage()
+    outage.end(10_000)
+    shares = dict.fromkeys(seen, 1)
+    return live.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
+
+
+async def test_pods_of_long_ago_share_one_figure() -> None:
+    told = _told({"pod-a": 9_999, "pod-b": 9_990, "pod-c": 9_000, EARLIER_PODS: 0})
+    assert [(line["pod"], line["gone"]) for line in told["pods"]] == [("pod-a", False), ("pod-b", True)]
+    assert told["earlier"] == 2
+
+
+async def test_only_so_many_pods_have_a_line() -> None:
+    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(live.LINES)} | {"pod-b": 9_999})
+    lines = [line["pod"] for line in told["pods"]]
+    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (live.LINES, True, 2)
+
+
+async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
+    server = await hello("--store", "memory:", "--drain", "60").start()
+    connection = await Connection.open(server.url)
+    connection.send(path="/events")
+    await connection.reader.readuntil(b"data:")
+    server.signal(SIGTERM)
+    async with asyncio.timeout(10):
+        assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
+    connection.close()
+    assert await server.visit() == 1
+    refused = await request(server.url, path="/events")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+
+
+async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
+    server = await hello("--store", "memory:").start()
+    async with watch(server.url) as stream, asyncio.timeout(8):
+        await stream.next()
+        assert await server.stop() == 0
+    assert server.events()[-1] == "leaving"
+
+
+async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: RedisServer) -> None:
+    names = [str(i) * 40 for i in range(10, 50)]
+    now = (await redis.lines("TIME"))[0]
+    await redis.call("HSET", "{hello}:pods", *(word for name in names for word in (name, f"0 {now}")))
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        stalled.connect(("127.0.0.1", pods[0].port))
+        stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
+        await have_watchers(pods[0], 1)
+        await have_watchers(pods[0], 0)
+    await redis.call("HDEL", "{hello}:pods", *names)
+
+
+@asynccontextmanager
+async def served(store: Store) -> AsyncIterator[Client]:
+    """A server in this process."""
+    async with Counter(store, "pod", Metrics()).running() as counter:
+        application = public_application(counter, "memory", asyncio.Event())
+        async with TestClient(TestServer(application, handler_cancellation=True)) as client:
+            yield client
+
+
+class SlowStore(MemoryStore):
+    """Its readings arrive when they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read = asyncio.Event()
+        self.arrives = asyncio.Event()
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        reading = await super().read(epoch, seen)
+        self.has_read.set()
+        await self.arrives.wait()
+        return reading
+
+
+async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> None:
+    store = SlowStore()
+    async with served(store) as client, client.get("/events"):
+        await store.has_read.wait()
+        async with client.get("/") as visit, client.get("/events") as late:
+            store.arrives.set()
+            assert (await Stream(late.content).next())["count"] == int(visit.headers["Hello-Count"]) == 1
+
+
+async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "WATCHERS", 2)
+    async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
+        refused = await client.get("/events")
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        second.close()
+
+        async def has_room() -> bool:
+            async with client.get("/events") as again:
+                return again.status == 200
+
+        await until(has_room, "there is room again")
+
+
+async def test_watching_counts_nobody(hello: Make) -> None:
+    server = await hello("--store", "memory:").start()
+    async with watch(server.url) as stream:
+        assert [(await stream.next())["count"] for _ in range(2)] == [0, 0]
+    for path in "/page.css", "/page.js":
+        assert (await request(server.url, path=path)).status == 200
+    assert (await request(server.url, "HEAD", "/events")).status == 405
+    assert await server.visit() == 1
+
+
+async def test_a_page_can_ask_for_its_connection_to_be_closed(pods: list[Hello]) -> None:
+    connection = await Connection.open(pods[0].url)
+    connection.send()
+    assert "connection" not in (await connection.receive()).headers
+    connection.send(Hello_Connection="close")
+    assert (await connection.receive()).headers["connection"] == "close"
+    assert await connection.closed()
+    connection.close()

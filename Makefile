@@ -32,7 +32,7 @@ run: .venv/.run ## count visitors on this machine: curl localhost:8080
 	@$(BIN)/hello serve
 
 test: lint ## lint, types, and every test that needs no cluster
-	@$(BIN)/pytest --ignore=tests/e2e --ignore=tests/chaos
+	@$(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos
 
 lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/ruff check

@@ -1,0 +1,1 @@
+"""How fast the server is, beside its peers: `python -m bench`."""

@@ -1,0 +1,130 @@
+"""Compare our server with its peers over the same Redis: `python -m bench --help`."""
+
+import json
+import os
+import platform
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import click
+
+from bench.goals import Goal, goals
+from bench.processes import BUILD, CORES
+from bench.results import Results, ratio
+from bench.rounds import Round
+from bench.samples import WrongCountError
+from bench.servers import Pythons, Redis, pythons
+from bench.tables import tables
+
+STORES = 0.9
+"""What share of the memory store's throughput the Redis-backed one must have."""
+
+Setting = tuple[Redis, Pythons]
+
+
+@click.group()
+def bench() -> None:
+    """Compare our server with its peers, over the same Redis with the same durability."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 30), default=3, show_default=True, help="How long each run takes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=BUILD, help="Where bench.json and bench.svg go."
+)
+def full(rounds: int, seconds: int, out: Path) -> None:
+    """Measure everything, print it, and write bench.json and bench.svg."""
+    from bench.chart import draw
+
+    results = Results()
+    with setting(peers=True) as (redis, ours):
+        for number in range(rounds):
+            for result in Round(number, seconds, redis, ours).everything():
+                results.add(result)
+                click.echo(f"\rround {number + 1} of {rounds}: {result.server:15}", err=True, nl=False)
+    click.echo(err=True)
+    fsync = fdatasync()
+    reached = list(goals(results, fsync))
+    show(results, reached)
+    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, fdatasync {fsync:.2f} ms, AOF always"
+    note = f"Medians of {rounds} rounds; server, Redis and load share two cores ({machine})."
+    draw(results, out / "bench.svg", note)
+    summary = {"machine": machine, "goals": [asdict(goal) | {"met": goal.met} for goal in reached]}
+    (out / "bench.json").write_text(json.dumps(summary | asdict(results), indent=1, ensure_ascii=False) + "\n")
+
+
+@bench.command()
+def short() -> None:
+    """Measure in a minute what noise cannot hide; fail where a result is intolerable."""
+    results = Results()
+    with setting(peers=False) as (redis, ours):
+        for number in range(3):
+            for sample in Round(number, 2, redis, ours).short():
+                results.add(sample)
+    reached = list(goals(results, fdatasync()))
+    show(results, reached)
+    for goal in reached:
+        if not goal.tolerable:
+            raise click.ClickException(f"{goal.what}: {goal.result.median:.3g} cannot be noise")
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 30), default=3, show_default=True, help="How long each run takes.")
+def stores(rounds: int, seconds: int) -> None:
+    """Compare the Redis-backed counter with the memory store, one process each, 64 connections."""
+    results = Results()
+    with setting(peers=False) as (redis, ours):
+        for number in range(rounds):
+            current = Round(number, seconds, redis, ours)
+            with current.servers([("hello", 1), ("hello memory", 1)]) as servers:
+                for sample in current.throughput(servers, (64,)):
+                    results.add(sample)
+                    click.echo(f"{sample.server:13} {sample.throughput:8.0f}/s")
+    share = ratio(results.values("throughput", "hello"), results.values("throughput", "hello memory"))
+    assert share
+    click.echo(f"Redis over memory: {share.median:.3f} ({share.low:.3f} to {share.high:.3f}), goal ≥ {STORES}")
+    raise SystemExit(share.median < STORES)
+
+
+@contextmanager
+def setting(peers: bool) -> Iterator[Setting]:
+    """Start Redis, and find the Pythons; a wrong count ends it all in one line."""
+    with ExitStack() as stack:
+        redis, found = stack.enter_context(Redis()), stack.enter_context(pythons(peers))
+        click.echo(f"hello runs in {found.hello.description}; all processes share the cores {CORES}")
+        try:
+            yield redis, found
+        except WrongCountError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def show(results: Results, reached: list[Goal]) -> None:
+    """Print all tables."""
+    for table in tables(results, reached):
+        click.echo(table)
+
+
+def fdatasync() -> float:
+    """What the disk under Redis and SQLite takes for a write that it must keep, in ms."""
+    file, times = BUILD / "fdatasync", []
+    with file.open("wb", buffering=0) as out:
+        for _ in range(100):
+            out.write(bytes(256))
+            began = time.perf_counter()
+            os.fdatasync(out.fileno())
+            times.append(time.perf_counter() - began)
+    file.unlink()
+    return 1e3 * median(times)
+
+
+if __name__ == "__main__":
+    bench()

@@ -1,0 +1,30 @@
+"""A proxy that delays what Redis answers: toxiproxy."""
+
+import json
+from http.client import HTTPConnection
+
+from bench.processes import BUILD, Process, free_ports
+
+
+class Delay(Process):
+    """A port that leads to another one, later."""
+
+    def __init__(self, upstream: int) -> None:
+        self._admin, self.port = free_ports(2)
+        super().__init__(BUILD / "toxiproxy", "-port", str(self._admin), log=BUILD / "toxiproxy.log")
+        self.until_listens(self._admin)
+        addresses = {"listen": f"127.0.0.1:{self.port}", "upstream": f"127.0.0.1:{upstream}"}
+        self._ask("POST", "/proxies", name="redis", enabled=True, **addresses)
+        self._ask("POST", "/proxies/redis/toxics", name="late", type="latency", attributes={"latency": 0})
+
+    def set(self, milliseconds: int) -> None:
+        """Choose how much later: whole milliseconds, on top of what the proxy itself takes."""
+        self._ask("POST", "/proxies/redis/toxics/late", attributes={"latency": milliseconds})
+
+    def _ask(self, method: str, path: str, **body: object) -> None:
+        connection = HTTPConnection("127.0.0.1", self._admin, timeout=5)
+        connection.request(method, path, json.dumps(body))
+        answer = connection.getresponse()
+        if answer.status >= 400:
+            raise SystemExit(f"bench: toxiproxy: {answer.read().decode()}")
+        connection.close()

@@ -100,6 +100,17 @@ async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], red
     assert await server.visit() == 1
 
 
+async def test_a_share_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    assert await server.visit() == 1
+
+    await redis_server.call("HSET", "{hello}:pods", "somebody", "rubbish")
+    assert (await request(server.url, path="/count")).status == 503
+    await redis_server.call("HDEL", "{hello}:pods", "somebody")
+    assert (await request(server.url, path="/count")).body == "1\n"
+    assert await server.visit() == 2
+
+
 @pytest.mark.parametrize(
     ("fault", "mend", "reason"),
     [

@@ -126,10 +126,16 @@ async def _read(connection: Connection, epoch: str, seen: int) -> Reading:
         answer = await _call(connection, READ, *words)
     except NoScriptError:
         answer = await _call(connection, READ, *words, known=False)
-    current, count, began, distrusted, now, pods = answer
+    try:
+        return _reading(*answer)
+    except (IndexError, TypeError, ValueError) as error:
+        raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
+
+
+def _reading(epoch: str, count: str, began: str, distrusted: str, now: str, pods: list[str]) -> Reading:
     shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-    visitors, last_seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
-    return Reading(current, int(count), int(began), distrusted, visitors, last_seen, int(now))
+    visitors, seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
+    return Reading(epoch, int(count), int(began), distrusted, visitors, seen, int(now))
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:

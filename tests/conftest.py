@@ -3,10 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from signal import SIGINT, default_int_handler, signal
 
 import pytest
 
 from tests.processes import Hello, RedisServer
+
+# A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
+signal(SIGINT, default_int_handler)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from statistics import median
 import click
 
 from bench.goals import Goal, goals
+from bench.load import watching
 from bench.processes import BUILD, CORES
 from bench.results import Results, ratio
 from bench.rounds import Round
@@ -23,6 +24,9 @@ from bench.tables import tables
 
 STORES = 0.9
 """What share of the memory store's throughput the Redis-backed one must have."""
+
+WATCHERS, WATCHED = 1000, 0.9
+"""How many watch, and what share of its throughput a process must keep then."""
 
 Setting = tuple[Redis, Pythons]
 
@@ -93,6 +97,29 @@ def stores(rounds: int, seconds: int) -> None:
     assert share
     click.echo(f"Redis over memory: {share.median:.3f} ({share.low:.3f} to {share.high:.3f}), goal ≥ {STORES}")
     raise SystemExit(share.median < STORES)
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 30), default=3, show_default=True, help="How long each run takes.")
+def watchers(rounds: int, seconds: int) -> None:
+    """Compare the throughput of one process while 1,000 browsers watch its live stream with that while none does."""
+    alone, watched = dict[int, float](), dict[int, float]()
+    with setting(peers=False) as (redis, ours):
+        for number in range(rounds):
+            current = Round(number, seconds, redis, ours)
+            with current.servers([("hello", 1)]) as [server]:
+                alone[number] = current.full(server, 64).throughput
+                with watching(server.ports[0], WATCHERS, 3 * seconds + 10) as stream:
+                    while server.open_files() < WATCHERS:
+                        time.sleep(0.05)
+                    watched[number] = current.full(server, 64).throughput
+                    stream.terminate()
+            click.echo(f"alone {alone[number]:8.0f}/s, watched {watched[number]:8.0f}/s")
+    share = ratio(watched, alone)
+    assert share
+    click.echo(f"watched over alone: {share.median:.3f} ({share.low:.3f} to {share.high:.3f}), goal ≥ {WATCHED}")
+    raise SystemExit(share.median < WATCHED)
 
 
 @contextmanager

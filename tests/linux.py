@@ -11,7 +11,7 @@ import pytest
 from tests.processes import until
 
 
-def _require(*command: str) -> None:
+def require(*command: str) -> None:
     """Skip the test where a tool cannot be used; where that must not happen, fail it."""
     missing = f"{command[0]} is not installed"
     if shutil.which(command[0]):
@@ -26,7 +26,7 @@ def _require(*command: str) -> None:
 
 def mounted(script: str) -> tuple[str, ...]:
     """Make a command prefix that runs a shell script, in which it may mount, and then the command."""
-    _require("unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt")
+    require("unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt")
     return "unshare", "--mount", "--map-root-user", "sh", "-ec", f'{script}\nexec "$@"', "sh"
 
 
@@ -41,7 +41,7 @@ class Trace:
     def __init__(self, file: Path) -> None:
         self.file = file
         calls = "trace=fsync,fdatasync,write,writev,sendto,sendmsg"
-        _require("strace", "-D", "-o", os.devnull, "true")
+        require("strace", "-D", "-o", os.devnull, "true")
         self.command = ("strace", "-D", "-f", "--seccomp-bpf", "-s", "400", "-o", str(file), "-e", calls)
 
     async def replies_behind_a_sync(self, reply: str) -> int:

@@ -7,6 +7,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
 
+import hiredis
 from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -161,7 +162,9 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
     try:
         async with asyncio.timeout(PATIENCE):
-            await connection.send_command(*name, *words)
+            # hiredis packs in C what redis-py would pack in Python.
+            command = hiredis.pack_command((*name, *words))  # type: ignore[arg-type] -- its stub takes one word
+            await connection.send_packed_command(command, check_health=False)
             return await connection.read_response()
     except NoScriptError:
         raise
@@ -176,9 +179,11 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
 async def _connect(connection: Connection) -> None:
     """Make sure that the connection is open, and holds nothing unread that would be taken for the next answer."""
     try:
+        if connection.is_connected:
+            if not await connection.can_read():
+                return
+            await connection.disconnect(nowait=True)
         async with asyncio.timeout(PATIENCE):
-            if connection.is_connected and await connection.can_read():
-                await connection.disconnect(nowait=True)
             await connection.connect()
     except (RedisError, OSError, TypeError) as error:
         await connection.disconnect(nowait=True)

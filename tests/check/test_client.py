@@ -18,6 +18,7 @@ from hello.check.client import Client, Site
 from hello.check.history import Outcome, Record
 from hello.check.load import CheckError, Load, Plan
 from tests.check.servers import Counter, http
+from tests.linux import require
 
 EXPECTED = {
     "answer": Outcome.ANSWERED,
@@ -245,6 +246,7 @@ def certificate(tmp_path: Path) -> Path:
     """A certificate of 127.0.0.1's own, with its key."""
     path = tmp_path / "certificate.pem"
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    require("openssl", "version")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     subprocess.run(
         ["openssl", "req", "-x509", *key, *subject, "-keyout", path, "-out", tmp_path / "own.pem"],

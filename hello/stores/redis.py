@@ -163,7 +163,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     try:
         async with asyncio.timeout(PATIENCE):
             # hiredis packs in C what redis-py would pack in Python.
-            command = hiredis.pack_command((*name, *words))  # type: ignore[arg-type] -- its stub takes one word
+            command = hiredis.pack_command((*name, *words))  # type: ignore[arg-type]  # its stub takes one word
             await connection.send_packed_command(command, check_health=False)
             return await connection.read_response()
     except NoScriptError:

@@ -68,3 +68,9 @@ def filter_packets(pod: dict[str, Any], *rules: str) -> None:
     process = processes(pod, REDIS).split()[0]
     for rule in rules:
         on_node(pod["spec"]["nodeName"], f"nsenter --target {process} --net iptables {rule}")
+
+
+def forget(pods: list[dict[str, Any]]) -> None:
+    """Drop what the visitors' node remembers of connections to dead pods: they may meet it (kubernetes#101607)."""
+    for pod in pods:
+        on_node(primary(), f"conntrack -D --reply-src {pod['status']['podIP']} 2>/dev/null; true")

@@ -16,7 +16,7 @@ class Settings:
 
     store: str
     redis_password: str | None
-    host: str
+    host: str | None
     port: int
     admin_port: int | None
     pod: str

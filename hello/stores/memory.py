@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 
 from hello.stores import Range, Reading, Trip
-from hello.stores.rules import WENT_BACK, Record, State, count, repeat
+from hello.stores.rules import Record, State, count, goes_back, repeat
 
 
 class MemoryStore:
@@ -33,8 +33,7 @@ class MemoryStore:
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
         state = self._state
-        if state.epoch == epoch and state.count < seen:
-            state.distrusted = WENT_BACK
+        goes_back(state, epoch, seen)
         shares = dict(self._pods), dict(self._seen)
         return Reading(state.epoch, state.count, state.began, state.distrusted, *shares, time=int(time.time()))
 

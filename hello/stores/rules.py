@@ -71,6 +71,14 @@ def _check_epoch(trip: Trip, state: State) -> None:
         raise OtherEpochError(state.epoch)
 
 
+def goes_back(state: State, epoch: str, seen: int) -> bool:
+    """Say whether a reading shows less than was seen in its epoch, and mark the state as distrusted then."""
+    if state.epoch != epoch or state.count >= seen:
+        return False
+    state.distrusted = WENT_BACK
+    return True
+
+
 def count(trip: Trip, state: State, nanoseconds: int) -> None:
     """Count a trip that is not repeated; one that finds no epoch begins one."""
     # The clock makes it another epoch if a trip that began one comes again, late, after a wipe.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hello.stores import EARLIER_PODS, MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
-from hello.stores.rules import WENT_BACK, Record, State, count, repeat
+from hello.stores.rules import Record, State, count, goes_back, repeat
 
 T = TypeVar("T")
 
@@ -168,8 +168,7 @@ def _fold(connection: sqlite3.Connection, before: int) -> None:
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
     with _transaction(connection):
         state = _state(connection)
-        if state.epoch == epoch and state.count < seen:
-            state.distrusted = WENT_BACK
+        if goes_back(state, epoch, seen):
             _write(connection, state)
         pods = connection.execute("SELECT pod, count, seen FROM pods ORDER BY count DESC").fetchall()
     visitors, last_seen = {pod: count for pod, count, _ in pods}, {pod: then for pod, _, then in pods}

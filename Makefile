@@ -1,5 +1,5 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: N (pods, for scale), SHORT (for chaos), CONTEXT (a kubectl context that is not minikube's), PYTHON.
+# Variables: N (pods, for scale), SHORT (for chaos and bench), CONTEXT (a kubectl context that is not minikube's), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
@@ -20,7 +20,7 @@ ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
 	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
 
 .NOTPARALLEL:
-.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos undeploy purge clean \
+.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos bench undeploy purge clean \
 	docker cluster no-tour volume password apply wait
 
 help:
@@ -69,6 +69,15 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 .venv/.dev: .venv/.run requirements-dev.txt
 	@echo "adding the tools to .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in 20 minutes; SHORT=1 takes one
+	@sh bench/prepare.sh $(if $(SHORT),short)
+	@$(BIN)/python -m bench $(if $(SHORT),short,full)
+
+.venv/.bench: .venv/.dev bench/requirements.txt
+	@echo "adding what draws the chart"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement bench/requirements.txt
 	@touch $@
 
 clean: ## delete what was made here, except what was counted

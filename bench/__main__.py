@@ -5,14 +5,16 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 
+from bench.delay import added
 from bench.goals import Goal, goals
 from bench.load import watching
 from bench.processes import BUILD, CORES
@@ -21,6 +23,8 @@ from bench.rounds import Round
 from bench.samples import WrongCountError
 from bench.servers import Pythons, Redis, pythons
 from bench.tables import tables
+
+HERE = Path(__file__).parent
 
 STORES = 0.9
 """What share of the memory store's throughput the Redis-backed one must have."""
@@ -39,10 +43,10 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--seconds", type=click.IntRange(1, 30), default=3, show_default=True, help="How long each run takes.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 30), default=2, show_default=True, help="How long each run takes.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=BUILD, help="Where bench.json and bench.svg go."
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where bench.json and bench.svg go."
 )
 def full(rounds: int, seconds: int, out: Path) -> None:
     """Measure everything, print it, and write bench.json and bench.svg."""
@@ -50,6 +54,7 @@ def full(rounds: int, seconds: int, out: Path) -> None:
 
     results = Results()
     with setting(peers=True) as (redis, ours):
+        results.proxy = added(redis.port)
         for number in range(rounds):
             for result in Round(number, seconds, redis, ours).everything():
                 results.add(result)
@@ -59,10 +64,10 @@ def full(rounds: int, seconds: int, out: Path) -> None:
     reached = list(goals(results, fsync))
     show(results, reached)
     machine = f"{os.cpu_count()} cores, Linux {platform.release()}, fdatasync {fsync:.2f} ms, AOF always"
-    note = f"Medians of {rounds} rounds; server, Redis and load share two cores ({machine})."
+    note = f"Medians of {rounds} rounds; server, Redis and load share the cores {CORES} ({machine})."
     draw(results, out / "bench.svg", note)
-    summary = {"machine": machine, "goals": [asdict(goal) | {"met": goal.met} for goal in reached]}
-    (out / "bench.json").write_text(json.dumps(summary | asdict(results), indent=1, ensure_ascii=False) + "\n")
+    summary = {"note": note, "goals": [asdict(goal) | {"met": goal.met} for goal in reached], **asdict(results)}
+    (out / "bench.json").write_text(lines(summary))
 
 
 @bench.command()
@@ -138,6 +143,11 @@ def show(results: Results, reached: list[Goal]) -> None:
     """Print all tables."""
     for table in tables(results, reached):
         click.echo(table)
+
+
+def lines(summary: Mapping[str, Any]) -> str:
+    """JSON with a line for each goal and sample."""
+    return json.dumps(summary, ensure_ascii=False).replace(", {", ",\n{").replace(": [", ": [\n") + "\n"
 
 
 def fdatasync() -> float:

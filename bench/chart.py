@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ COLOURS = dict(
     )
 )
 # Text stays text, and the same results make the same file.
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "hello", "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "hello", "axes.spines.top": False, "axes.spines.right": False}
 
 
 def draw(results: Results, file: Path, note: str) -> None:
@@ -34,7 +35,11 @@ def draw(results: Results, file: Path, note: str) -> None:
         _draw_growth(growth, results)
         _describe(growth, "Commands to Redis per request, 256 connections", "processes")
         _draw_delays(delays, results)
-        _describe(delays, "Requests a second, 256 connections", "ms added before Redis' answers")
+        _describe(
+            delays,
+            "Requests a second, 256 connections",
+            f"ms before Redis' answers, and {results.proxy:.1f} of the proxy that adds them",
+        )
         for axes in connections, waiting, growth:
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter("{x:.0f}")

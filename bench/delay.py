@@ -1,7 +1,11 @@
 """A proxy that delays what Redis answers: toxiproxy."""
 
 import json
+import time
 from http.client import HTTPConnection
+from statistics import median
+
+import redis
 
 from bench.processes import BUILD, Process, free_ports
 
@@ -28,3 +32,20 @@ class Delay(Process):
         if answer.status >= 400:
             raise SystemExit(f"bench: toxiproxy: {answer.read().decode()}")
         connection.close()
+
+
+def added(port: int) -> float:
+    """What the proxy itself adds to an answer of Redis, in ms, where it is told to add nothing."""
+    with Delay(port) as delay:
+        return _answer(delay.port) - _answer(port)
+
+
+def _answer(port: int) -> float:
+    """What Redis takes to answer, in ms."""
+    times = []
+    with redis.Redis(port=port) as client:
+        for _ in range(500):
+            began = time.perf_counter()
+            client.ping()
+            times.append(time.perf_counter() - began)
+    return 1e3 * median(times)

@@ -6,19 +6,26 @@ cd "$(dirname "$0")"
 build=$PWD/../build/bench
 mkdir -p "$build"
 
-need() { command -v "$1" >/dev/null || { echo "bench: there is no $1: $2" >&2; exit 1; }; }
+missing=
+for tool in taskset wrk go $([ "${1:-}" = short ] || echo webdis npm cargo); do
+	command -v "$tool" >/dev/null || missing="$missing $tool"
+done
+[ -z "$missing" ] || { echo "bench: install what is missing:$missing (Debian and Ubuntu have wrk and webdis)" >&2; exit 1; }
 
-need wrk "on Debian and Ubuntu, apt install wrk"
-need go "install Go"
 (cd peers/go && go build -trimpath -o "$build/go" .)
 [ "${1:-}" != short ] || exit 0
 
-need webdis "on Debian and Ubuntu, apt install webdis"
-need npm "install Node"
-need cargo "install Rust"
+# Without Docker, or unless root, servers.py runs the peers in Python with one of this machine.
+{ [ "$(id -u)" = 0 ] && docker version >/dev/null 2>&1; } || {
+	[ -d "$build/peers" ] || ../.venv/bin/python -m venv "$build/peers"
+	"$build/peers/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement peers/python/requirements.txt
+}
+
 mkdir -p "$build/node"
 cp peers/node/server.js peers/node/package.json peers/node/package-lock.json "$build/node"
 npm ci --prefix "$build/node" --silent --no-audit --no-fund --ignore-scripts
-GOBIN=$build go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
-mv "$build/server" "$build/toxiproxy"
+[ -x "$build/toxiproxy" ] || {
+	GOBIN=$build go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+	mv "$build/server" "$build/toxiproxy"
+}
 [ -x "$build/bin/oha" ] || cargo install oha --version 1.16.0 --locked --quiet --root "$build"

@@ -31,6 +31,8 @@ class Results:
 
     samples: list[Sample] = field(default_factory=list)
     footprints: list[Footprint] = field(default_factory=list)
+    proxy: float = 0
+    """What the proxy that delays Redis' answers adds by itself, in ms."""
 
     def add(self, result: Sample | Footprint) -> None:
         """Keep a result."""

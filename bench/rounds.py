@@ -1,7 +1,7 @@
 """One round: every server in turn, in each of the situations that are compared."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,13 @@ GROWTH = [("hello", 4), ("hello", 8), ("go", 2), ("go", 4), ("go", 8)]
 
 DELAYS = (0, 1, 5, 20)
 """Milliseconds between server and Redis, on top of what the proxy itself takes."""
+
+DURABILITY = ("off", "everysec", "always")
+THOROUGH = 3
+"""One round of so many measures everything, the others what a goal needs."""
+
+COMPARED = {1: ("hello", "go"), 64: tuple(name for name in dict(SERVERS) if name != "webdis"), 256: ("hello", "go")}
+"""Which servers a goal compares with how many connections."""
 
 IDLE = 10_000
 WARM_UP = 1
@@ -52,21 +59,30 @@ class Round:
     redis: Redis
     pythons: Pythons
 
+    @property
+    def thorough(self) -> bool:
+        """Tell whether everything is measured, and not only what a goal needs."""
+        return self.number % THOROUGH == 0
+
     def everything(self) -> Iterator[Sample | Footprint]:
-        """All that is measured."""
-        for name in dict(SERVERS):
-            yield self.footprint(name, with_idle=name in ("hello", "go", "node"))
-        with self.servers(SERVERS) as servers:
+        """All that is measured in this round."""
+        yield from self.footprints()
+        with self.servers([server for server in SERVERS if self._wants(server[0], 64)]) as servers:
             maximum = 0.0
             for sample in self.throughput(servers, CONNECTIONS):
                 if sample.server == "go" and sample.connections == 64:
                     maximum = sample.throughput
                 yield sample
             single = {server.name: server for server in servers if len(server.ports) == 1}
-            yield from self.rates([single[name] for name in ("hello", "go", "node")], maximum)
-            yield from self.durabilities([single[name] for name in ("hello", "go", "node", "fastapi", "flask")])
-        yield from self.growth()
+            yield from self.rates(single, maximum)
+            if self.thorough:
+                yield from self.durabilities([single[name] for name in ("hello", "go", "node", "fastapi", "flask")])
+        if self.thorough:
+            yield from self.growth()
         yield from self.delays()
+
+    def _wants(self, name: str, connections: int) -> bool:
+        return self.thorough or name in COMPARED.get(connections, ())
 
     def short(self) -> Iterator[Sample]:
         """What noise cannot hide."""
@@ -95,13 +111,14 @@ class Round:
         """Every server with every number of connections."""
         for number in connections:
             for server in servers:
-                if number >= len(server.ports):
+                if number >= len(server.ports) and self._wants(server.name, number):
                     yield self.full(server, number)
 
-    def rates(self, servers: list[Server], maximum: float) -> Iterator[Sample]:
+    def rates(self, servers: Mapping[str, Server], maximum: float) -> Iterator[Sample]:
         """Fixed rates, below the Go peer's maximum."""
-        for share in SHARES:
-            for server in servers:
+        for share in SHARES if self.thorough else (0.5,):
+            for name in ("hello", "go", "node") if self.thorough else ("hello", "go"):
+                server = servers[name]
                 load = partial(oha, server.ports[0], server.path, 64, share * maximum, self.seconds)
                 yield measure(server, self.redis, load, 64, self.number, share=share)
 
@@ -122,16 +139,21 @@ class Round:
     def delays(self) -> Iterator[Sample]:
         """Redis further and further away."""
         with Delay(self.redis.port) as delay, self.servers([("hello", 1), ("go", 1)], delay.port) as servers:
-            for milliseconds in DELAYS:
+            for milliseconds in DELAYS if self.thorough else (5,):
                 delay.set(milliseconds)
                 for server in servers:
                     yield self.full(server, 256, delay=milliseconds)
 
-    def footprint(self, name: str, with_idle: bool) -> Footprint:
-        """Start one process, and look at it while nobody asks it anything."""
+    def footprints(self) -> Iterator[Footprint]:
+        """Each server while nobody asks it anything."""
+        for name in dict(SERVERS) if self.thorough else ("hello",):
+            yield self._footprint(name)
+
+    def _footprint(self, name: str) -> Footprint:
         with Server(name, self.redis, self.pythons) as server:
             memory = server.memory()
-            idle_memory = self._idle_memory(server) if with_idle else None
+            measured = self.thorough and name in ("hello", "go", "node")
+            idle_memory = self._idle_memory(server) if measured else None
         return Footprint(round=self.number, server=name, start=server.start, memory=memory, idle_memory=idle_memory)
 
     def _idle_memory(self, server: Server) -> float:

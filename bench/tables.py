@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bench.goals import Goal
 from bench.results import Figure, Results
-from bench.rounds import CONNECTIONS, DELAYS, GROWTH, IDLE, SERVERS, SHARES
+from bench.rounds import CONNECTIONS, DELAYS, DURABILITY, GROWTH, IDLE, SERVERS, SHARES
 
 Row = tuple[str, ...]
 
 COSTS = {"p50": ".2f", "p99": ".2f", "p999": ".2f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
 GROWING = {"throughput": ".0f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
+CHANGING = {"throughput": ".0f", "p50": ".2f", "p99": ".2f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
 FOOTPRINT = {"start": ".2f", "memory": ".0f", "idle_memory": ".0f"}
 """Fields, and how their numbers are shown."""
 
@@ -25,10 +26,10 @@ def tables(results: Results, reached: Iterable[Goal]) -> Iterator[str]:
     )
     shares = [f"{share:.0%} of Go's maximum" for share in SHARES]
     yield from _table("64 connections at fixed rates: p50 / p99 / p99.9", shares, _rates(results))
-    levels = "off", "everysec", "always"
-    yield from _table("64 connections, by Redis' durability: requests/s", levels, _durabilities(results, levels))
+    yield from _table("64 connections, by Redis' durability", CHANGING, _durabilities(results))
     yield from _table("256 connections, by processes", GROWING, _growth(results))
-    yield from _table("256 connections, by ms added before Redis' answers: requests/s", DELAYS, _delays(results))
+    title = f"256 connections, by ms before Redis' answers (and {results.proxy:.1f} of the proxy itself): requests/s"
+    yield from _table(title, DELAYS, _delays(results))
     yield from _table("goals", ("goal", "median", "lowest to highest", ""), _goals(reached))
 
 
@@ -83,11 +84,10 @@ def _rates(results: Results) -> Iterator[Row]:
         yield name, *(" / ".join(_cells(results, forms, name, share=share)) for share in SHARES)
 
 
-def _durabilities(results: Results, levels: Iterable[str]) -> Iterator[Row]:
+def _durabilities(results: Results) -> Iterator[Row]:
     for name in "hello", "go", "node", "fastapi", "flask":
-        figures = [results.figure("throughput", name, durability=level) for level in levels]
-        if all(figures):
-            yield name, *(_cell(figure, ".0f") for figure in figures)
+        for level in DURABILITY:
+            yield f"{name}, {level}", *_cells(results, CHANGING, name, durability=level)
 
 
 def _growth(results: Results) -> Iterator[Row]:

@@ -4,13 +4,14 @@ import json
 import os
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
-from tests.chaos.fire import Fire, Row
-from tests.e2e.commands import ROOT, make
+from tests.chaos.cluster import deploy, disk_url, undeploy
+from tests.chaos.fire import Fire, Row, Visitors
+from tests.e2e.commands import ROOT
 
 SEED = int(os.environ.get("SEED", random.randrange(1_000_000)))
 ROWS: list[Row] = []
@@ -36,18 +37,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def times(request: pytest.FixtureRequest) -> "Times":
-    return Times(request.config.getoption("--short"))
-
-
-class Times:
-    """How often to inject a fault."""
-
-    def __init__(self, short: bool) -> None:
-        self.short = short
-
-    def __call__(self, full: int, short: int = 1) -> range:
-        return range(short if self.short else full)
+def short(request: pytest.FixtureRequest) -> bool:
+    value: bool = request.config.getoption("--short")
+    return value
 
 
 @pytest.fixture(scope="session")
@@ -55,19 +47,26 @@ def chance() -> random.Random:
     return random.Random(SEED)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _deployed() -> None:
-    make("deploy")
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The URL of the counter, deployed as the faults need it."""
+    yield deploy()
+    undeploy()
+
+
+@pytest.fixture(scope="session")
+def visitors(url: str) -> Iterator[Visitors]:
+    """Who visits it from the first fault to the last."""
+    with Visitors(url) as visitors:
+        yield visitors
 
 
 @pytest.fixture
-def url(_deployed: None) -> str:
-    return make("url")
-
-
-@pytest.fixture
-def fire(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fire]:
-    fire = Fire(request.node.name.removeprefix("test_").replace("_", " "), tmp_path)
-    yield fire
-    expected = {mark.args[0] for mark in request.node.iter_markers("expected")}
-    ROWS.append(fire.row(expected))
+def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Iterator[Fire]:
+    """The fault that a test is named after; by the mark `disk` it is that of a counter on a small disk."""
+    mark = request.node.get_closest_marker("disk")
+    with Visitors(disk_url(mark.args[0])) if mark else nullcontext(visitors) as those:
+        fire = Fire(request.node.name.removeprefix("test_").replace("_", " "), those, short)
+        fire.control()
+        yield fire
+        ROWS.append(fire.row())

@@ -1,29 +1,92 @@
-"""Visitors under fire: `hello check`, over fresh connections and over kept ones, while something breaks."""
+"""Visitors under fire: the clients of `hello check`, over fresh connections and kept ones, while something breaks."""
 
-import json
-import subprocess
-import time
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from signal import SIGINT
+from time import monotonic_ns
+from typing import Self
 
-from hello.check.history import Outcome, Record, read_records
-from tests.e2e.commands import HELLO, total, until
+from hello.check.client import Site
+from hello.check.history import Outcome, Record
+from hello.check.judge import judge
+from hello.check.load import Load, Plan
+from hello.check.verdict import Kind, Verdict
+from tests.e2e.commands import until
 
-FRESH = ("--clients=30", "--rate=80")
-KEPT = ("--clients=30", "--rate=160", "--keep-alive")
+USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
+FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
+KEPT = Plan(**USUAL, rate=200, keep_alive=True)  # type: ignore[arg-type]
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
-CONTROL = 2
-"""Seconds of the run without a fault before each row."""
+CONTROL = 500
+"""Answers before each fault, without one."""
 
 DEADLINE = 10
 """Seconds after which the server says 503: HELLO_DEADLINE."""
 
 GOOD = {Outcome.ANSWERED, Outcome.INTERRUPTED}
+
+
+class Visitors:
+    """Visit a counter, from a thread of their own, until the block ends; `records` grows meanwhile."""
+
+    def __init__(self, url: str) -> None:
+        self.records: list[Record] = []
+        """In the order in which their requests ended."""
+        self.excused: list[tuple[int, int]] = []
+        """Spans of time (monotonic, in nanoseconds) in which visits might fail."""
+        self._site = Site.parse(url)
+        self._loads = [Load(self._site, plan, self.records.append) for plan in (FRESH, KEPT)]
+        self._thread = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._visits = [self._loop.create_task(load.run()) for load in self._loads]
+        self._running = self._thread.submit(self._loop.run_until_complete, asyncio.wait(self._visits))
+        self.come(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+        self._thread.shutdown()
+        self._loop.close()
+
+    def leave(self) -> None:
+        """End the visits, and read the count once more."""
+        if self._running.done():
+            return
+        for visit in self._visits:
+            self._loop.call_soon_threadsafe(visit.cancel)
+        self._running.result()
+        for visit in self._visits:
+            with suppress(asyncio.CancelledError):
+                visit.result()
+        last = Plan(requests=1, duration=None, clients=1, rate=None, keep_alive=False, timeout=15, retry=False)
+        self._loop.run_until_complete(Load(self._site, last, self.records.append).run())
+
+    def come(self, visits: int) -> None:
+        """Wait until so many more visits have got their numbers."""
+        enough = self._answers() + visits
+        until(lambda: self._answers() >= enough, f"{visits} visits are counted")
+
+    def failed(self, records: list[Record]) -> list[Record]:
+        """Those of the visits that got no number though nothing excused it."""
+        return [
+            record
+            for record in records
+            if record.outcome not in GOOD
+            and not any(began <= record.answered and record.sent <= ended for began, ended in self.excused)
+        ]
+
+    def judge(self) -> Verdict:
+        """Judge all visits as one run, in which nobody else came; new epochs were judged when they began."""
+        return judge(self.records, alone=True, allow_reset=True)
+
+    def _answers(self) -> int:
+        return sum(load.outcomes[Outcome.ANSWERED] for load in self._loads)
 
 
 @dataclass(frozen=True)
@@ -39,81 +102,55 @@ class Row:
 
 
 class Fire:
-    """One fault: a control without it, the visitors under it, the judgement over all their answers."""
+    """One fault: a control without it; what visitors got while it was injected, again and again; the judgement."""
 
-    def __init__(self, fault: str, directory: Path) -> None:
-        self.fault = fault
-        self.injected = 0
-        self.records: list[Record] = []
-        self._directory = directory
-        self._excused: list[tuple[int, int]] = []
-        self._findings: list[str] = []
+    def __init__(self, fault: str, visitors: Visitors, short: bool) -> None:
+        self.short = short
+        self.expected: set[Kind] = set()
+        """What the fault is meant to bring about: no broken promise."""
+        self.announced = False
+        """Whether a new epoch is."""
+        self._fault = fault
+        self._visitors = visitors
+        self._injected = 0
+        self._first = len(visitors.records)
 
-    @contextmanager
-    def under_visitors(self, url: str, *judging: str) -> Iterator[None]:
-        """Visit without a fault first, which must be clean; then all the while; then judge, and add the findings."""
-        self._control(url)
-        logs = [self._directory / name for name in ("fresh.log", "kept.log")]
-        watchers = [
-            _check(url, f"--log={log}", "--duration=900", *kind) for log, kind in zip(logs, (FRESH, KEPT), strict=True)
-        ]
-        try:
-            before = total(url)
-            until(lambda: total(url) > before + 50, "visitors come")
+    @property
+    def records(self) -> list[Record]:
+        """Of the visits that ended since the control began."""
+        return self._visitors.records[self._first :]
+
+    def control(self) -> None:
+        """Let visitors come without a fault; it must be clean."""
+        self._visitors.come(CONTROL)
+        self.served_as_before()
+
+    def times(self, full: int, short: int = 1) -> Iterator[None]:
+        """Count the injections."""
+        for _ in range(short if self.short else full):
+            self._injected += 1
             yield
-        finally:
-            for watcher in watchers:
-                watcher.send_signal(SIGINT)
-            for watcher in watchers:
-                watcher.communicate()
-        together = self._directory / "all.log"
-        together.write_text("".join(log.read_text() for log in logs))
-        with together.open() as log:
-            self.records = read_records(log)
-        with _check("--alone", f"--judge={together}", *judging) as judge:
-            self._findings = [finding["kind"] for finding in json.loads(judge.communicate()[0])["findings"]]
-
-    def _control(self, url: str) -> None:
-        runs = [_check(url, f"--duration={CONTROL}", *kind) for kind in (FRESH, KEPT)]
-        for report in [json.loads(process.communicate()[0]) for process in runs]:
-            assert report["kept"], f"without a fault: {report['summary']}"
-            assert report["visits"].keys() == {"answered"}, f"without a fault: {report['visits']}"
 
     @contextmanager
     def excusing(self, seconds: float = 0) -> Iterator[None]:
-        """Inject a fault under which visits may fail, until so many seconds after the block."""
-        began = time.monotonic_ns()
-        self.injected += 1
+        """Let visits fail, until so many seconds after the block."""
+        began = monotonic_ns()
         yield
-        self._excused.append((began, time.monotonic_ns() + int(seconds * 1e9)))
+        self._visitors.excused.append((began, monotonic_ns() + int(seconds * 1e9)))
 
-    def row(self, expected: set[str] | None = None) -> Row:
-        """Its line of the table. Findings that the fault is meant to bring about are no broken promises."""
-        outcomes = Counter(record.outcome for record in self.records if not record.read)
-        broken = [finding for finding in self._findings if finding not in (expected or set())]
-        refused = outcomes[Outcome.UNAVAILABLE]
-        good = sum(outcomes[outcome] for outcome in GOOD)
-        return Row(
-            self.fault,
-            self.injected,
-            answers=outcomes[Outcome.ANSWERED],
-            refused=refused,
-            failed=outcomes.total() - good - refused,
-            broken=len(broken),
-        )
+    def come(self) -> None:
+        """Wait until visitors are counted again."""
+        self._visitors.come(100)
 
-    def unexcused(self) -> list[Record]:
-        """The requests that got no number when none could be missed."""
-        return [
-            record
-            for record in self.records
-            if record.outcome not in GOOD
-            and not any(began <= record.answered and record.sent <= ended for began, ended in self._excused)
-        ]
+    def served_as_before(self) -> None:
+        """No promise was broken, and visits failed only when they might."""
+        assert self._found() == self.expected
+        failed = self._visitors.failed(self.records)
+        assert not failed, f"{Counter(record.outcome for record in failed)}, of them {failed[0]} to {failed[-1]}"
 
-    def found(self) -> set[str]:
-        """What the judge found."""
-        return set(self._findings)
+    def outcomes(self) -> set[Outcome]:
+        """What became of the visits."""
+        return {record.outcome for record in self.records}
 
     def answered(self, after: int, before: int) -> list[Record]:
         """The answers with a number to requests that were sent and answered between two moments."""
@@ -126,6 +163,19 @@ class Fire:
             and record.answered < before
         ]
 
+    def row(self) -> Row:
+        """Its line of the table."""
+        outcomes = Counter(record.outcome for record in self.records if not record.read)
+        refused = outcomes[Outcome.UNAVAILABLE]
+        good = sum(outcomes[outcome] for outcome in GOOD)
+        return Row(
+            self._fault,
+            self._injected,
+            answers=outcomes[Outcome.ANSWERED],
+            refused=refused,
+            failed=outcomes.total() - good - refused,
+            broken=len(self._found() - self.expected),
+        )
 
-def _check(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*HELLO, "check", "--json", *arguments], stdout=subprocess.PIPE, text=True)
+    def _found(self) -> set[Kind]:
+        return {finding.kind for finding in judge(self.records, allow_reset=self.announced).findings}

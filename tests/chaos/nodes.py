@@ -38,9 +38,9 @@ def power(number: int, on: bool) -> None:
         kubectl("wait", f"node/{name}", "--for=condition=Ready", "--timeout=2m")
 
 
-def running(selector: str) -> list[dict[str, Any]]:
-    """The pods that run and are not leaving."""
-    items = json.loads(kubectl("get", "pod", selector, "--output=json"))["items"]
+def running(*selection: str) -> list[dict[str, Any]]:
+    """The pods that run and are not leaving, by selector and namespace."""
+    items = json.loads(kubectl("get", "pod", *selection, "--output=json"))["items"]
     return [
         item for item in items if item["status"]["phase"] == "Running" and "deletionTimestamp" not in item["metadata"]
     ]

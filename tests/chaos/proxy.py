@@ -1,21 +1,20 @@
-"""Runs as a pod between the counter and Redis: port 6379 delays, port 6380 resets connections in mid-answer."""
+"""Runs as a pod between the counter and Redis, and delays what passes, or resets connections in mid-answer."""
 
 import asyncio
+import os
 import random
-import sys
-from functools import partial
 
-DELAY = 0.05
+DELAY = 0.05 if os.environ["FAULT"] == "redis-delay" else 0
 """Seconds each way."""
 
-RESETS = 0.02
+RESETS = 0.02 if os.environ["FAULT"] == "redis-reset" else 0
 """The share of answers of which half arrives, before the connection is reset."""
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float, resets: float) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, resets: float) -> None:
     """Pass on what comes, late; or half of it, and a reset."""
     while data := await reader.read(65536):
-        await asyncio.sleep(delay)
+        await asyncio.sleep(DELAY)
         if random.random() < resets:
             writer.write(data[: len(data) // 2])
             await asyncio.sleep(0.01)
@@ -23,24 +22,23 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, de
         writer.write(data)
 
 
-async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float, resets: float) -> None:
+async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Connect a client to Redis until either side, or chance, ends it."""
-    target_reader, target_writer = await asyncio.open_connection(sys.argv[1], 6379)
+    redis_reader, redis_writer = await asyncio.open_connection(os.environ["REDIS"], 6379)
     ways = [
-        asyncio.create_task(pass_on(reader, target_writer, delay, 0)),
-        asyncio.create_task(pass_on(target_reader, writer, delay, resets)),
+        asyncio.create_task(pass_on(reader, redis_writer, 0)),
+        asyncio.create_task(pass_on(redis_reader, writer, RESETS)),
     ]
     await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
     for way in ways:
         way.cancel()
-    for end in writer, target_writer:
+    for end in writer, redis_writer:
         end.transport.abort()
 
 
 async def main() -> None:
-    """Listen on both ports."""
-    for port, delay, resets in (6379, DELAY, 0.0), (6380, 0.0, RESETS):
-        await asyncio.start_server(partial(accept, delay=delay, resets=resets), port=port)
+    """Listen where Redis would."""
+    await asyncio.start_server(accept, port=6379)
     await asyncio.Event().wait()
 
 

@@ -1,0 +1,116 @@
+"""The counter on the cluster, as the faults need it: Redis' volume on node 2, two more counters on small disks."""
+
+from pathlib import Path
+
+from tests.chaos.nodes import node, on_node, running
+from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
+
+HERE = Path(__file__).parent
+REDIS_POD = "--selector=app.kubernetes.io/name=redis"
+REDIS_NODE = 2
+DATA = "/data/hello-world-redis"
+DISKS = "--namespace=hello-disks"
+
+
+def deploy() -> str:
+    """Count on minikube, with Redis' data where its node can lose power; the counter's URL."""
+    make("undeploy")
+    make("no-tour", "password")
+    image = load(ROOT)
+    on_node(node(REDIS_NODE), f"mkdir -p {DATA} && find {DATA} -mindepth 1 -delete && chown 999:999 {DATA}")
+    apply(ROOT, image)
+    _apply(kubectl("kustomize", str(HERE / "disks")), image)
+    make("wait")
+    return make("url")
+
+
+def undeploy() -> None:
+    """Take it all away; the volume goes, so that the next `make deploy` makes its own."""
+    kubectl("delete", "namespace", DISKS.partition("=")[2], "--ignore-not-found", "--wait=false")
+    make("undeploy")
+
+
+def load(root: Path) -> str:
+    """Build the image of a source tree, and put it on the nodes; its name."""
+    lines = make(f"--directory={root}", "load").splitlines()
+    return next(line.removeprefix("building ") for line in lines if line.startswith("building "))
+
+
+def apply(root: Path, image: str) -> None:
+    """Apply the manifests of a source tree, with Redis' volume on its node."""
+    manifest = kubectl("kustomize", str(root / "manifests/overlays/minikube"))
+    for old, new in ("minikube.k8s.io/primary", "kubernetes.io/hostname"), ('- "true"', f"- {node(REDIS_NODE)}"):
+        assert old in manifest
+        manifest = manifest.replace(old, new)
+    _apply(manifest, image)
+
+
+def _apply(manifest: str, image: str) -> None:
+    named = manifest.replace("image: hello-counter\n", f"image: {image}\n")
+    assert named != manifest
+    run("kubectl", "apply", "--filename=-", answer=named)
+
+
+def disk_url(name: str) -> str:
+    """The URL of one of the counters on a small disk."""
+    kubectl(DISKS, "rollout", "status", f"deployment/{name}", "--timeout=2m")
+    port = kubectl(DISKS, "get", f"service/{name}", "--output=jsonpath={.spec.ports[0].nodePort}")
+    return f"http://{run('minikube', 'ip')}:{port}"
+
+
+def scale(pods: int) -> None:
+    kubectl("scale", "deployment/hello-world", f"--replicas={pods}")
+    settle(pods)
+
+
+def settle(pods: int = 3) -> None:
+    """Wait until so many pods serve, and no other but those that are leaving."""
+    kubectl("rollout", "status", "deployment/hello-world", "--timeout=3m")
+    until(lambda: len(running(COUNTER)) == pods, f"{pods} pods", 120)
+
+
+def all_gone(pods: int = 3) -> None:
+    """Wait until no pod is leaving any more."""
+    until(lambda: len(kubectl("get", "pod", COUNTER, "--output=name").split()) == pods, "the others are gone")
+
+
+def redis(up: bool) -> None:
+    """Take Redis away, or bring it back."""
+    kubectl("scale", "statefulset/redis", f"--replicas={int(up)}")
+    if up:
+        redis_ready()
+    else:
+        kubectl("wait", "pod/redis-0", "--for=delete", "--timeout=1m")
+
+
+def redis_ready(*namespace: str) -> None:
+    kubectl(*namespace, "rollout", "status", "statefulset/redis", "--timeout=3m")
+
+
+def ready_redis(*namespace: str) -> int:
+    """How many Redis pods are ready."""
+    return int(kubectl(*namespace, "get", "statefulset/redis", "--output=jsonpath={.status.readyReplicas}") or 0)
+
+
+def ready_endpoints(*namespace: str) -> int:
+    """How many pods the Service sends visitors to."""
+    ready = kubectl(
+        *(*namespace, "get", "endpointslice", "--selector=kubernetes.io/service-name=hello-world"),
+        "--output=jsonpath={.items[*].endpoints[*].conditions.ready}",
+    )
+    return ready.split().count("true")
+
+
+def lead_redis_to(name: str) -> None:
+    """Choose the pods behind Redis' Service, by their name's label."""
+    kubectl("patch", "service/redis", "--patch", f'{{"spec": {{"selector": {{"app.kubernetes.io/name": "{name}"}}}}}}')
+
+
+def restarts() -> int:
+    """How often Redis' container was started again."""
+    return int(kubectl("get", "pod/redis-0", "--output=jsonpath={.status.containerStatuses[0].restartCount}") or 0)
+
+
+def present_image() -> str:
+    """The image that the counter's pods run."""
+    return kubectl("get", "deployment/hello-world", "--output=jsonpath={.spec.template.spec.containers[0].image}")

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import chain, repeat
 from time import perf_counter
@@ -43,6 +43,9 @@ IN_TIME = 0.97
 
 TOGETHER = 0.05
 """Waits that end within so many seconds end at once."""
+
+TURNS = 4
+"""Turns of the loop for which a trip waits, at the most, while more visitors come."""
 
 BUSY = "As many visitors are waiting as may wait."
 
@@ -151,15 +154,24 @@ class Counter:
 
     async def _travel(self) -> None:
         while True:
+            await self._gather()
             self._visited.clear()
             self._aboard = [waiter for waiter in self._queue if not waiter.visit.done()]
             self._queue.clear()
             await self._trip()
-            if self._queue:
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ALIVE if self.state == "up" else PROBE):
-                    await self._visited.wait()
+            if not self._queue:
+                pulse = self._loop.call_later(ALIVE if self.state == "up" else PROBE, self._visited.set)
+                await self._visited.wait()
+                pulse.cancel()
+
+    async def _gather(self) -> None:
+        """Let those come along who were just answered and ask again, while each turn of the loop brings some."""
+        waiting = 1  # who is alone leaves at once
+        for _ in range(TURNS):
+            if len(self._queue) <= waiting:
+                return
+            waiting = len(self._queue)
+            await asyncio.sleep(0)
 
     async def _trip(self) -> None:
         """Take those aboard to the store; the same trip again, while its outcome is unknown and somebody waits."""

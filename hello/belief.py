@@ -22,6 +22,8 @@ class Belief:
     def __init__(self, pod: str) -> None:
         self.epoch = ""
         self.seen = 0
+        self.changes = 0
+        """How often the epoch has changed: it may be the same one again."""
         self._pod = pod
         self._left: set[str] = set()
         self._identify()
@@ -42,14 +44,13 @@ class Belief:
 
     def accept(self, trip: Trip, given: Range) -> bool:
         """Learn from a trip's range; false if its epoch was over already: then nobody may have its numbers."""
-        over = not trip.epoch and given.epoch in self._left
         if trip.process == self._process:
             self._answered, self._answered_at = trip.sequence, given.time
             if not self.epoch:
                 self._take_up(given.epoch)
         if given.epoch == self.epoch:
             self.seen = max(self.seen, given.top)
-        return not over
+        return given.epoch not in self._left
 
     def refused(self, trip: Trip, error: StoreError) -> None:
         """Learn from a trip that the store did not count."""
@@ -79,6 +80,7 @@ class Belief:
 
     def _take_up(self, epoch: str) -> None:
         self.epoch = epoch
+        self.changes += 1
         # A store that is back in an epoch it had left went back in time; this makes it distrust itself.
         self.seen = LIMIT if epoch in self._left else 0
 

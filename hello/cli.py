@@ -3,7 +3,6 @@
 import asyncio
 import math
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -63,6 +62,10 @@ def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], C
     return click.option(name, envvar=variable, show_envvar=True, **attributes)  # type: ignore[arg-type]
 
 
+def _host_name() -> str:
+    return socket.gethostname().encode("ascii", "replace").decode()
+
+
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
     """Declare the flags that name the store."""
     for add in (
@@ -98,7 +101,7 @@ cli.add_command(check)
     type=click.IntRange(1, 65535),
     help="A port of their own for health, readiness and metrics.  [default: on the same port]",
 )
-@option("--pod", type=PodName(), default=socket.gethostname, show_default="the host's name", help="Who greets.")
+@option("--pod", type=PodName(), default=_host_name, show_default="the host's name", help="Who greets.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),
@@ -121,22 +124,21 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
     GET / counts a visitor; GET /count tells the total.
     """
-    # The first process of a container would ignore SIGTERM until the server handles it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    settings = Settings(redis_password=_password(redis_password, redis_password_file), **options)
+    password = _password(options["store"], redis_password, redis_password_file)
+    settings = Settings(redis_password=password, **options)
     if settings.admin_port == settings.port:
         raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
     _run(settings)
 
 
 def _run(settings: Settings) -> None:
-    from hello.server import loop_factory, serve
+    from hello.server import ListenError, loop_factory, serve
 
     failure: Exception | None = None
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(serve(settings))
-    except* (OSError, BrokenError) as group:
+    except* (BrokenError, ListenError) as group:
         failure = group.exceptions[0]
     if failure:
         raise click.ClickException(str(failure))
@@ -160,7 +162,9 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
     """
     if store == "memory:":
         raise click.UsageError("the memory store begins anew when its process does: restart it")
-    opened = open_store(store, _password(redis_password, redis_password_file))
+    if not yes and sys.stdin is None:
+        raise click.UsageError("there is nobody to ask: say --yes")
+    opened = open_store(store, _password(store, redis_password, redis_password_file))
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -178,15 +182,26 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
     click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")
 
 
-def _password(password: str | None, file: Path | None) -> str | None:
-    if file is None:
-        return password
-    if password is not None:
-        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
+def _password(store: str, password: str | None, file: Path | None) -> str | None:
+    if file is not None:
+        if password is not None:
+            raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
+        password = _read_password(file)
     try:
-        return file.read_text("utf-8").rstrip("\n")
+        open_store(store, password)
+    except ValueError as error:
+        raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
+    return password
+
+
+def _read_password(file: Path) -> str:
+    try:
+        password = file.read_text("utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
+    if not password:
+        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {file} is empty")
+    return password
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import chain, repeat
 from time import perf_counter
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 
@@ -48,6 +48,8 @@ TURNS = 4
 """Turns of the loop for which a trip waits, at the most, while more visitors come."""
 
 BUSY = "As many visitors are waiting as may wait."
+LATE = "The store did not answer in time."
+LEAVING = "This pod is leaving."
 
 log = structlog.get_logger()
 
@@ -94,6 +96,7 @@ class Counter:
         self._queue: deque[Waiter] = deque()
         self._aboard: list[Waiter] = []
         self._readers: list[asyncio.Future[Reading]] = []
+        self._answering: list[asyncio.Future[Reading]] = []
         self._visited = asyncio.Event()
         self._asked = asyncio.Event()
         self._up = asyncio.Event()
@@ -117,7 +120,8 @@ class Counter:
     def leave(self) -> None:
         """Refuse who waits and who comes."""
         self._places = 0
-        self._refuse(self._waiting(), "leaving", "This pod is leaving.")
+        self._refuse((waiter.visit for waiter in self._waiting()), "leaving", LEAVING)
+        self._refuse([*self._answering, *self._readers], "leaving", LEAVING)
 
     async def next(self) -> Visit:
         """Count a visitor; raises RefusedError."""
@@ -126,7 +130,7 @@ class Counter:
         if len(self._queue) + len(self._aboard) >= self._places:
             self._queue = deque(waiter for waiter in self._queue if not waiter.visit.done())
             if len(self._queue) + len(self._aboard) >= self._places:
-                raise RefusedError("busy", BUSY)
+                raise self._full()
         waiter = Waiter(self._loop.time() + self._deadline, self._loop.create_future())
         self._queue.append(waiter)
         self._visited.set()
@@ -139,7 +143,7 @@ class Counter:
         if len(self._readers) >= self._places:
             self._readers = [reader for reader in self._readers if not reader.done()]
             if len(self._readers) >= self._places:
-                raise RefusedError("busy", BUSY)
+                raise self._full()
         reader = self._loop.create_future()
         self._readers.append(reader)
         self._asked.set()
@@ -147,10 +151,13 @@ class Counter:
             async with asyncio.timeout(self._deadline):
                 reading: Reading = await reader
         except TimeoutError:
-            raise RefusedError("unavailable", self._trouble) from None
+            raise RefusedError("unavailable", self._trouble or LATE) from None
         if reading.distrusted:
             raise RefusedError("distrusted", reading.distrusted)
         return reading
+
+    def _full(self) -> RefusedError:
+        return RefusedError("busy", BUSY) if self._places else RefusedError("leaving", LEAVING)
 
     async def _travel(self) -> None:
         while True:
@@ -199,7 +206,7 @@ class Counter:
         aboard, self._aboard = self._aboard, []
         before = self._belief.epoch
         if not self._belief.accept(trip, given):
-            self._refuse(aboard, "unavailable", "The store went back to an epoch that was over.")
+            self._refuse_all(aboard, "unavailable", "The store has begun another epoch meanwhile.")
             return
         self._note_epoch(before)
         self._note("up")
@@ -227,14 +234,14 @@ class Counter:
         match error:
             case DistrustedError():
                 self._note("distrusted", str(error))
-                self._refuse(aboard, "distrusted", str(error))
+                self._refuse_all(aboard, "distrusted", str(error))
             case ExhaustedError():
                 self._note("up")
-                self._refuse(aboard, "exhausted", str(error))
+                self._refuse_all(aboard, "exhausted", str(error))
             case _:
                 self._visited.set()
                 if lost or isinstance(error, OutdatedError):
-                    self._refuse(aboard, "unavailable", str(error))
+                    self._refuse_all(aboard, "unavailable", str(error))
                 else:
                     self._queue.extendleft(reversed(aboard))
 
@@ -242,37 +249,44 @@ class Counter:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            readers, self._readers = self._readers, []
+            self._answering, self._readers = self._readers, []
             reading = await self._read()
-            for reader in readers:
-                if not reader.done():
+            for reader in self._answering:
+                if reading and not reader.done():
                     reader.set_result(reading)
 
     async def _watch(self) -> None:
         """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
         while True:
             await self._up.wait()
+            soonest = self._loop.time() + PROBE
             await self._store.until_lost()
-            self._doubt("lost", "it ended the connection")
+            self._visited.set()  # a trip finds out
+            await asyncio.sleep(soonest - self._loop.time())
 
-    async def _read(self) -> Reading:
+    async def _read(self) -> Reading | None:
+        """Read the store, again and again while somebody waits; None if nobody does any more."""
         for pause in _pauses():
-            epoch = self._belief.epoch
+            epoch, changes = self._belief.epoch, self._belief.changes
             try:
                 reading = await self._store.read(epoch, self._belief.seen)
             except (UnavailableError, BrokenError) as error:
-                self._doubt("lost", str(error))
+                self._trouble = self._trouble or str(error)
                 await asyncio.sleep(pause)
-                continue
-            if epoch == self._belief.epoch:  # else it was read with what is no longer believed
-                break
+            else:
+                if changes == self._belief.changes:  # else it was read with what is no longer believed
+                    break
+            if all(reader.done() for reader in self._answering):
+                return None
         if not reading.distrusted:
             self._belief.read(reading)
             self._note_epoch(epoch)
             if self._belief.seen == LIMIT > reading.count:
                 reading = replace(reading, distrusted=WENT_BACK)
         if reading.distrusted:
-            self._doubt("distrusted", reading.distrusted)
+            if self.state == "up":
+                self._visited.set()  # a trip finds out more
+            self._note("distrusted", reading.distrusted)
         return reading
 
     def _waiting(self) -> Iterator[Waiter]:
@@ -289,18 +303,15 @@ class Counter:
                 self._expiry = self._loop.call_at(waiter.deadline, self._expire)
                 break
             over.append(waiter)
-        self._refuse(over, "unavailable", self._trouble)
+        self._refuse_all(over, "unavailable", self._trouble or LATE)
 
-    def _refuse(self, waiters: Iterable[Waiter], reason: str, message: str) -> None:
-        for waiter in waiters:
-            if not waiter.visit.done():
-                waiter.visit.set_exception(RefusedError(reason, message))
+    def _refuse_all(self, waiters: Iterable[Waiter], reason: str, message: str) -> None:
+        self._refuse((waiter.visit for waiter in waiters), reason, message)
 
-    def _doubt(self, state: str, trouble: str) -> None:
-        """Note what was not learned on a trip, and let one find out more."""
-        if self.state == "up":
-            self._visited.set()
-        self._note(state, trouble)
+    def _refuse(self, waiting: Iterable[asyncio.Future[Any]], reason: str, message: str) -> None:
+        for answer in waiting:
+            if not answer.done():
+                answer.set_exception(RefusedError(reason, message))
 
     def _note(self, state: str, trouble: str = "") -> None:
         """Note how the store is; tell of a change, once."""

@@ -27,6 +27,10 @@ LINGERING = 1.0
 log = structlog.get_logger()
 
 
+class ListenError(Exception):
+    """A port cannot be had."""
+
+
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """Choose uvloop where there is one: it is faster."""
     try:
@@ -37,27 +41,22 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raises BrokenError, or OSError if a port cannot be had."""
+    """Serve until SIGTERM or SIGINT; raises BrokenError, or ListenError."""
     logs.configure(settings.log)
     _raise_file_limit()
     signals = Signals()
     store = open_store(settings.store, settings.redis_password)
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    leaving = asyncio.Event()
-    async with counter.running(), _listening(settings, counter, leaving):
+    async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals.leaving):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if settings.store == "memory:":
             log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
-        await signals.wait()
-        leaving.set()
-        log.info("leaving", drain=settings.drain if signals.graceful else 0)
-        if signals.graceful:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(settings.drain):
-                    await signals.wait()
-        if not signals.graceful:
-            counter.leave()
+        await signals.leaving.wait()
+        log.info("leaving", drain=0 if signals.at_once.is_set() else settings.drain)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.drain):
+                await signals.at_once.wait()
 
 
 def _raise_file_limit() -> None:
@@ -71,22 +70,29 @@ class Signals:
     """SIGTERM asks to leave gracefully; SIGINT, or SIGTERM once more, to leave at once."""
 
     def __init__(self) -> None:
-        self.graceful = True
-        self._arrived = asyncio.Event()
+        self.leaving = asyncio.Event()
+        self.at_once = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in signal.SIGTERM, signal.SIGINT:
             loop.add_signal_handler(number, self._arrive, number)
-        self._terminating = False
 
     def _arrive(self, number: signal.Signals) -> None:
-        self.graceful = number == signal.SIGTERM and not self._terminating
-        self._terminating = True
-        self._arrived.set()
+        if number == signal.SIGINT or self.leaving.is_set():
+            self.at_once.set()
+        self.leaving.set()
 
-    async def wait(self) -> None:
-        """Wait for the next signal."""
-        await self._arrived.wait()
-        self._arrived.clear()
+
+@asynccontextmanager
+async def _hurrying(signals: Signals, counter: Counter) -> AsyncIterator[None]:
+    """Keep nobody waiting any more as soon as the server is to leave at once, while it leaves already too."""
+
+    async def hurry() -> None:
+        await signals.at_once.wait()
+        counter.leave()
+
+    task = asyncio.create_task(hurry())
+    yield
+    task.cancel()
 
 
 async def _ask_once(store: Store) -> None:
@@ -123,7 +129,10 @@ async def _site(app: web.Application, settings: Settings, port: int | None) -> A
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, port, backlog=BACKLOG).start()
+        try:
+            await web.TCPSite(runner, settings.host, port, backlog=BACKLOG).start()
+        except (OSError, UnicodeError) as error:
+            raise ListenError(f"--host {settings.host or '(every address)'}, port {port}: {error}") from error
         yield
     finally:
         await runner.cleanup()

@@ -66,17 +66,17 @@ class Visits:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
         # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
         if request.headers.get("Sec-Purpose", "").startswith("prefetch"):
-            return self._refuse(RefusedError("prefetch", "A page fetched in advance is not a visit."))
-        content_type = preferred_type(request.headers.get("Accept", ""))
+            return self._refuse_visit(RefusedError("prefetch", "A page fetched in advance is not a visit."))
+        content_type = preferred_type(_accept(request))
         try:
             visit = await self._counter.next()
         except RefusedError as error:
-            return self._refuse(error, page=content_type == HTML)
+            return self._refuse_visit(error, page=content_type == HTML)
         return _greeting(content_type, visit, self._counter.pod)
 
     async def head(self, request: web.Request) -> web.Response:
         """Answer with the headers of the page, and count nobody."""
-        content_type = preferred_type(request.headers.get("Accept", ""))
+        content_type = preferred_type(_accept(request))
         headers = live.HEADERS if content_type == HTML else None
         return web.Response(content_type=content_type, charset="utf-8", headers=headers)
 
@@ -85,19 +85,28 @@ class Visits:
         try:
             reading = await self._counter.read()
         except RefusedError as error:
-            return self._refuse(error)
-        if preferred_type(request.headers.get("Accept", "")) != JSON:
+            return _refusal(error)
+        if preferred_type(_accept(request)) != JSON:
             return web.Response(text=f"{reading.count}\n")
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
         return web.Response(text=json.dumps(total) + "\n", content_type=JSON)
 
-    def _refuse(self, error: RefusedError, *, page: bool = False) -> web.Response:
+    def _refuse_visit(self, error: RefusedError, *, page: bool = False) -> web.Response:
         self._counter.metrics.refused.labels(error.reason).inc()
-        response = web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
+        response = _refusal(error)
         if page:
             response.text, response.content_type = live.refusal(error), HTML
             response.headers.update(live.HEADERS)
         return response
+
+
+def _accept(request: web.Request) -> str:
+    """What the client takes; several lines are one list (RFC 9110, section 5.3)."""
+    return ",".join(request.headers.getall("Accept", ()))
+
+
+def _refusal(error: RefusedError) -> web.Response:
+    return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
 
 
 def _greeting(content_type: str, visit: Visit, pod: str) -> web.Response:

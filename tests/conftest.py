@@ -1,5 +1,6 @@
 """What the tests share: stores, and servers over them."""
 
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from signal import SIGINT, default_int_handler, signal
 
 import pytest
 
+from tests.linux import require
 from tests.processes import Hello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
@@ -32,3 +34,19 @@ async def hello() -> AsyncIterator[Callable[..., Hello]]:
             return server
 
         yield make
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1's own, with its key."""
+    path = tmp_path / "certificate.pem"
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    require("openssl", "version")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    subprocess.run(
+        ["openssl", "req", "-x509", *key, *subject, "-keyout", path, "-out", tmp_path / "own.pem"],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + (tmp_path / "own.pem").read_text())
+    return path

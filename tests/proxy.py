@@ -1,15 +1,17 @@
 """A network of which a test has control: a proxy that loses commands and answers, and cuts connections."""
 
 import asyncio
+import ssl
 from contextlib import suppress
 from typing import Self
 
 
 class Proxy:
-    """Passes the TCP connections of a Redis client on to a port of this machine."""
+    """Passes the TCP connections of a Redis client on to a port of this machine; it can speak TLS with the client."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self.tls = tls
         self.lose_every = 0
         """One answer in so many is lost, and its connection cut; half of every second one still comes through."""
         self.lost = 0
@@ -21,7 +23,7 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         """Listen."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self.tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
         return self

@@ -1,6 +1,7 @@
 """The command line: what it takes, and the one line it says to what it cannot take."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -46,6 +47,9 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "redis://[::1"),
         ("--store", "redis://localhost/first"),
         ("--store", "redis://localhost?no_such_option=1"),
+        ("--store", "redis://localhost?protocol=9"),
+        ("--store", "redis://a..b"),
+        ("--store", "sqlite:~nobody-of-that-name/hello.db"),
         ("--port", "0"),
         ("--port", "65536"),
         ("--port", "http"),
@@ -88,6 +92,8 @@ def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str) -> 
         ["serve", "one", "too-many"],
         ["serve", "--port", "8081", "--admin-port", "8081"],
         ["serve", "--redis-password", "a", "--redis-password-file", "/dev/null"],
+        ["serve", "--redis-password", "a", "--store", "redis://:b@localhost"],
+        ["serve", "--redis-password-file", "/dev/null"],
         ["reset", "--to", "-1"],
         ["reset", "--to", str(2**53)],
     ],
@@ -107,7 +113,17 @@ def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     assert ran.returncode == 2
 
 
-@pytest.mark.parametrize("store", ["redis://:secret@localhost:99999", "valkey://:secret@localhost"])
+@pytest.mark.parametrize(
+    "store",
+    [
+        "redis://:secret@localhost:99999",
+        "valkey://:secret@localhost",
+        "redis://:/secret@localhost",
+        "redis://:a/secret@localhost:1",
+        "redis://hello:secret:secret@localhost:99999",
+        "redis://hello:a@secret@localhost/x",
+    ],
+)
 def test_a_password_in_a_bad_url_is_not_shown(store: str) -> None:
     ran = run("serve", "--store", store)
 
@@ -129,6 +145,29 @@ def test_a_host_that_is_not_ours_is_one_line() -> None:
 
     assert "192.0.2.1" in complaint(ran)
     assert ran.returncode == 1
+
+
+@pytest.mark.parametrize("host", ["a..b", "no-such-host.invalid"])
+def test_a_host_that_is_none_is_one_line_that_names_the_option(host: str) -> None:
+    ran = run("serve", "--store", "memory:", "--host", host, "--port", str(free_port()))
+
+    assert f"--host {host}" in complaint(ran)
+    assert ran.returncode == 1
+
+
+async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", f"redis://hello:sec:ret@127.0.0.1:{free_port()}").start()
+    assert await server.stop() == 0
+
+    assert "***@127.0.0.1" in "".join(server.log)
+    assert not {"sec:", "ret"} & set(re.split(r"(sec:|ret)", "".join(server.log)))
+
+
+def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert run("reset", "--yes", "--store", "sqlite::memory:").returncode == 0
+    assert (tmp_path / ":memory:").is_file()
 
 
 def test_the_version_is_told() -> None:
@@ -212,6 +251,14 @@ async def test_reset_does_not_show_a_password(redis_server: RedisServer) -> None
 
     assert ran.returncode == 0, ran.stderr
     assert "secret" not in ran.stderr + ran.stdout
+
+
+def test_reset_asks_nobody_where_there_is_nobody(tmp_path: Path) -> None:
+    command = f'exec "$0" -m hello reset --store sqlite:{tmp_path}/hello.db <&-'
+    ran = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True)
+
+    assert "--yes" in complaint(ran)
+    assert ran.returncode == 2
 
 
 def test_reset_of_a_memory_store_is_refused() -> None:

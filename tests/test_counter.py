@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +113,48 @@ async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(
     visit = await counter.next()
     readings = await asyncio.gather(counter.read(), counter.read(), early)
     assert readings[0].count == readings[1].count == visit.number
+
+
+async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Counter, gate: Gate) -> None:
+    visitor, reader = await first_trip(counter, gate), asyncio.create_task(counter.read())
+    for outcome in await asyncio.gather(visitor, reader, return_exceptions=True):
+        assert str(outcome) == "The store did not answer in time."
+
+
+async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
+    counter.leave()
+    for late in counter.next(), counter.read():
+        with pytest.raises(RefusedError) as refused:
+            await late
+        assert refused.value.reason == "leaving"
+
+
+async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was sent while the process believed in no epoch, and so it does when it arrives; in between lies another."""
+    sent, arrives, read = asyncio.Event(), asyncio.Event(), gate.read
+
+    async def slow(epoch: str, seen: int) -> Reading:
+        reading = await read(epoch, seen)
+        if not sent.is_set():
+            sent.set()
+            await arrives.wait()
+            return replace(reading, epoch=first.epoch, count=1)
+        return reading
+
+    gate.open.clear()
+    monkeypatch.setattr(gate, "read", slow)
+    async with Counter(gate, "pod", Metrics()).running() as counter:
+        gate.open.set()
+        reader = asyncio.create_task(counter.read())
+        await sent.wait()
+        first = await counter.next()
+        gate.__init__()  # type: ignore[misc]
+        await counter.next()
+        arrives.set()
+        assert (await reader).epoch != first.epoch
+        assert counter.state == "up"
 
 
 async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:

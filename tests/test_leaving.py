@@ -156,6 +156,28 @@ async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_onc
     assert "Traceback" not in "".join(server.log)
 
 
+@pytest.mark.parametrize("path", ["/", "/count"])
+@pytest.mark.parametrize("numbers", [[SIGINT], [SIGTERM, SIGTERM], [SIGTERM, SIGINT]])
+async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
+    hello: Callable[..., Hello], redis_server: RedisServer, path: str, numbers: list[Signals]
+) -> None:
+    server = await (await hello("--store", redis_server.url, "--deadline", "60").start()).ready()
+    visitors = await waiting_visitors(server, redis_server, 1)
+    connection = await Connection.open(server.url)
+    connection.send(path=path)
+    for number in numbers[:-1]:
+        server.signal(number)
+        await refuses_connections(server)
+    server.signal(numbers[-1])
+
+    async with asyncio.timeout(SOON):
+        response = await connection.receive()
+        assert await server.exit() == 0
+    assert (response.status, response.body) == (503, "This pod is leaving.\n")
+    connection.close()
+    await asyncio.gather(*visitors)
+
+
 async def test_a_second_sigterm_ends_a_drain(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", "memory:", "--drain", "60").start()
     server.signal(SIGTERM)

@@ -109,6 +109,31 @@ async def test_a_share_that_is_none_is_refused(hello: Callable[..., Hello], redi
     await redis_server.call("HDEL", "{hello}:pods", "somebody")
     assert (await request(server.url, path="/count")).body == "1\n"
     assert await server.visit() == 2
+    assert await figure(server.url, 'hello_refused_total{reason="unavailable"}') == 0
+    assert (await logs(server)).count("store is up") == 1
+
+
+async def test_a_redis_with_no_place_for_a_third_connection_is_not_lost(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    await redis_server.call("CONFIG", "SET", "maxclients", "2")
+    server = await hello("--store", redis_server.url).start()
+    await asyncio.sleep(2.5)  # with nobody there, who would ask anything
+    trips = await figure(server.url, "hello_trip_duration_seconds_count")
+    assert await server.stop() == 0
+    assert 1 <= trips <= 4
+    assert server.events().count("store is up") == 1
+    assert "store is lost" not in server.events()
+
+
+async def test_a_redis_that_closes_what_is_idle_is_not_lost(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    await redis_server.call("CONFIG", "SET", "timeout", "1")
+    (server,) = await started(hello, redis_server.url, pods="a")
+    await asyncio.sleep(4)
+    assert await server.visit() == 1
+    assert "store is lost" not in await logs(server)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The contract of a store: one suite over all three."""
 
 import sqlite3
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -21,12 +22,14 @@ from hello.stores import (
     OutdatedError,
     Store,
     Trip,
+    UnavailableError,
     WipedError,
 )
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.processes import RedisServer
+from tests.proxy import Proxy
 
 FIRST = Trip(epoch="", process="a", sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
 NEXT = replace(FIRST, sequence=2, answered=1, seen=3)
@@ -251,6 +254,47 @@ async def test_another_connection_sees_the_same(tmp_path: Path, redis_server: Re
         await one.close()
         assert await two.take(FIRST) == given
         await two.close()
+
+
+async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> None:
+    server = await RedisServer(tmp_path / "redis", "--unixsocket", str(tmp_path / "socket")).start()
+    store = RedisStore(f"unix://{tmp_path / 'socket'}")
+    assert (await store.take(FIRST)).top == 3
+    await store.close()
+    server.kill()
+
+
+async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Proxy(redis_server.port, tls) as proxy:
+        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}")
+        assert (await store.take(FIRST)).top == 3
+        await store.close()
+
+
+async def test_a_share_that_is_none_counts_nobody(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url)
+    await store.take(FIRST)
+    for pod in "pod-a", "pod-b":
+        await redis_server.call("HSET", "{hello}:pods", pod, "rubbish")
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await store.take(replace(OTHER, pod="pod-a"))
+        await redis_server.call("HDEL", "{hello}:pods", pod)
+    assert (await store.read("", 0)).count == 3
+    await store.close()
+
+
+async def test_more_pods_than_are_folded_at_once_lose_no_visitor(redis_server: RedisServer) -> None:
+    store = RedisStore(redis_server.url)
+    await store.reset("e1", 0)
+    shares = [word for number in range(2500) for word in (f"old-{number}", "1 1")]
+    await redis_server.call("HSET", "{hello}:pods", *shares)
+    for process in "abc":
+        await store.take(replace(FIRST, process=process))
+    assert (await store.read("", 0)).pods == {EARLIER_PODS: 2500, "pod-a": 9}
+    await store.close()
 
 
 async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds: int) -> None:

@@ -57,23 +57,27 @@ class RedisStore:
     """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
 
     def __init__(self, url: str, password: str | None = None) -> None:
-        """Raise a ValueError or a TypeError if the URL is no Redis URL; connect with the first trip."""
-        secret = {} if password is None else {"password": password}
-        pool = ConnectionPool.from_url(
-            url,
-            **secret,
-            protocol=2,
-            decode_responses=True,
-            encoding_errors="replace",
-            driver_info=None,
-            socket_timeout=None,
-            socket_connect_timeout=PATIENCE,
-            socket_keepalive=True,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        )
-        self._trips: Connection = pool.make_connection()
-        self._readings: Connection = pool.make_connection()
-        self._silent: Connection = pool.make_connection()
+        """Raise a ValueError if the URL is no Redis URL; connect with the first trip."""
+        options: dict[str, Any] = {} if password is None else {"password": password}
+        if not url.startswith("unix:"):
+            options["socket_keepalive"] = True
+        try:
+            pool = ConnectionPool.from_url(
+                url,
+                **options,
+                protocol=2,
+                decode_responses=True,
+                encoding_errors="replace",
+                driver_info=None,
+                socket_timeout=None,
+                socket_connect_timeout=PATIENCE,
+                maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            )
+            self._trips: Connection = pool.make_connection()
+            self._readings: Connection = pool.make_connection()
+            self._silent: Connection = pool.make_connection()
+        except (RedisError, TypeError) as error:
+            raise ValueError(str(error)) from error
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
@@ -105,8 +109,13 @@ class RedisStore:
 
     async def until_lost(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
-        with suppress(UnavailableError, RedisError, OSError, TypeError):
-            await _connect(self._silent)
+        while True:
+            try:
+                await _connect(self._silent)
+                break
+            except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
+                await asyncio.sleep(PATIENCE)
+        with suppress(RedisError, OSError, TypeError):
             await self._silent.read_response(timeout=math.inf)
 
     async def close(self) -> None:

@@ -15,7 +15,11 @@ local time = now[1]
 
 local function text(number) return string.format('%.0f', number) end
 local function answer(...) return {process, ARGV[3], ...} end
-local function share(value) return string.match(value, '^(%d+) (%d+)$') end
+local function share(of, value)
+  local visitors, seen = string.match(value, '^(%d+) (%d+)$')
+  if not visitors then error('the share of ' .. of .. ' is none') end
+  return tonumber(visitors), tonumber(seen)
+end
 
 local current, count = counter[1], tonumber(counter[1] and counter[2] or 0)
 if counter[3] then return answer('distrusted', counter[3]) end
@@ -39,11 +43,13 @@ end
 
 local mine, earlier, gone = 0, 0, {}
 for i = 1, current and #pods or 0, 2 do
-  local visitors, when = share(pods[i + 1] or '0 0')
+  local visitors, seen_at = share(pods[i], pods[i + 1] or '0 0')
   if pods[i] == pod then
-    mine = tonumber(visitors)
-  elseif tonumber(when) <= tonumber(time) - MEMORY and #gone < 1000 then
-    earlier = earlier + tonumber(visitors)
+    mine = visitors
+  elseif pods[i] == EARLIER then
+    earlier = earlier + visitors
+  elseif seen_at <= tonumber(time) - MEMORY and #gone < 1000 then
+    earlier = earlier + visitors
     gone[#gone + 1] = pods[i]
   end
 end

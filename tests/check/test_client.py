@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 import struct
-import subprocess
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,6 @@ from hello.check.client import Client, Site
 from hello.check.history import Outcome, Record
 from hello.check.load import CheckError, Load, Plan
 from tests.check.servers import Counter, http
-from tests.linux import require
 
 EXPECTED = {
     "answer": Outcome.ANSWERED,
@@ -239,22 +237,6 @@ async def test_ipv6_is_spoken() -> None:
     async with serving(cutter, "::1") as site:
         assert (await run(site, plan(1)))[1].number == 1
     assert b"Host: [::1]:" in cutter.received[0]
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1's own, with its key."""
-    path = tmp_path / "certificate.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    require("openssl", "version")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    subprocess.run(
-        ["openssl", "req", "-x509", *key, *subject, "-keyout", path, "-out", tmp_path / "own.pem"],
-        check=True,
-        capture_output=True,
-    )
-    path.write_text(path.read_text() + (tmp_path / "own.pem").read_text())
-    return path
 
 
 @pytest.mark.parametrize("keep_alive", [False, True])

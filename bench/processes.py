@@ -23,7 +23,10 @@ STARTUP = 20
 
 
 class Process:
-    """A process with its children; as a context manager, until the block ends."""
+    """A process with its children; as a context manager, until the block ends.
+
+    It knows nothing of this shell's environment: OpenSSL, for one, would load the certificates that it names.
+    """
 
     def __init__(self, *command: str | Path, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self._log, self._name = log, log.stem
@@ -31,7 +34,7 @@ class Process:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*PINNED, *command],
-                env=os.environ | (environment or {}),
+                env={"PATH": os.environ["PATH"], **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

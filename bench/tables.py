@@ -86,7 +86,7 @@ def _rates(results: Results) -> Iterator[Row]:
 
 def _durabilities(results: Results) -> Iterator[Row]:
     for name in "hello", "go", "node", "fastapi", "flask":
-        for level in DURABILITY:
+        for level in DURABILITY if results.values("p50", name, durability="off") else ():
             yield f"{name}, {level}", *_cells(results, CHANGING, name, durability=level)
 
 

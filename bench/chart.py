@@ -38,7 +38,7 @@ def draw(results: Results, file: Path, note: str) -> None:
         _describe(
             delays,
             "Requests a second, 256 connections",
-            f"ms before Redis' answers, and {results.proxy:.1f} of the proxy that adds them",
+            f"ms before Redis' answers (and {results.proxy:.1f} of the proxy)",
         )
         for axes in connections, waiting, growth:
             axes.set_xscale("log", base=2)

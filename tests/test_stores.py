@@ -1,5 +1,6 @@
 """The contract of a store: one suite over all three."""
 
+import asyncio
 import sqlite3
 import ssl
 import time
@@ -9,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Connection
 
+from hello.server import loop_factory
 from hello.stores import (
     EARLIER_PODS,
     LIMIT,
@@ -24,6 +27,7 @@ from hello.stores import (
     Trip,
     UnavailableError,
     WipedError,
+    redis,
 )
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
@@ -254,6 +258,33 @@ async def test_another_connection_sees_the_same(tmp_path: Path, redis_server: Re
         await one.close()
         assert await two.take(FIRST) == given
         await two.close()
+
+
+async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_any_loop(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = redis._connect  # noqa: SLF001
+
+    async def connect_and_be_reset(connection: Connection) -> None:
+        await connect(connection)
+        connection._writer.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001
+        with suppress(ConnectionError):
+            await connection._writer.wait_closed()  # type: ignore[union-attr]  # noqa: SLF001
+
+    async def take() -> None:
+        store = RedisStore(redis_server.url)
+        monkeypatch.setattr(redis, "_connect", connect_and_be_reset)
+        with pytest.raises(LostError):
+            await store.take(FIRST)
+        monkeypatch.undo()
+        assert (await store.take(FIRST)).top == 3
+        await store.close()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(take())
+
+    await asyncio.to_thread(run)
 
 
 async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ A process that saw the last numbers may be slower to come back than one that did
 are missing.
 """
 
+# A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
+LOST = RedisError, OSError, TypeError, RuntimeError
+
 COUNTER = "{hello}"
 PODS = "{hello}:pods"
 PROCESS = "{hello}:process:"
@@ -115,7 +118,7 @@ class RedisStore:
                 break
             except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
                 await asyncio.sleep(PATIENCE)
-        with suppress(RedisError, OSError, TypeError):
+        with suppress(*LOST):
             await self._silent.read_response(timeout=math.inf)
 
     async def close(self) -> None:
@@ -179,8 +182,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
         raise
     except ResponseError as error:
         raise UnavailableError(f"Redis: {error}") from error
-    # A TypeError is how a closed connection can look on some CPython (redis-py #4287).
-    except (RedisError, OSError, TypeError) as error:
+    except LOST as error:
         await connection.disconnect(nowait=True)
         raise LostError(f"Redis: {error or 'no answer in time'}") from error
 
@@ -194,6 +196,6 @@ async def _connect(connection: Connection) -> None:
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(PATIENCE):
             await connection.connect()
-    except (RedisError, OSError, TypeError) as error:
+    except LOST as error:
         await connection.disconnect(nowait=True)
         raise UnavailableError(f"Redis: {error or 'no connection in time'}") from error

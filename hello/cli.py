@@ -101,6 +101,7 @@ cli.add_command(check)
     type=click.IntRange(1, 65535),
     help="A port of their own for health, readiness and metrics.  [default: on the same port]",
 )
+@option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
 @option("--pod", type=PodName(), default=_host_name, show_default="the host's name", help="Who greets.")
 @option(
     "--deadline",

@@ -52,7 +52,7 @@ FILES = {"/page.css": ("text/css", _text("page.css")), "/page.js": ("text/javasc
 def greeting(visit: Visit, pod: str) -> str:
     """The page of a visitor who was counted."""
     you = f'You are visitor <strong id="number">{visit.number}</strong> greeted by <b id="greeter">{escape(pod)}</b>'
-    return PAGE.format(title=f"Visitor {visit.number}", you=you, epoch=visit.epoch)
+    return PAGE.format(title=f"Visitor {visit.number}", you=you, epoch=escape(visit.epoch))
 
 
 def refusal(error: RefusedError) -> str:

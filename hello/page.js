@@ -82,6 +82,7 @@ document.addEventListener("visibilitychange", () => (document.hidden ? stop() : 
 // ---- what it tells ----
 
 let state = "up";
+let store;
 let epoch = find("page").dataset.epoch;
 let readings = []; // of the last minute: when, count, and each pod's share
 const colours = new Map(); // a pod keeps the colour in which it was first shown
@@ -120,18 +121,19 @@ function showStream(isBroken) {
 }
 
 function showStore(message) {
-  const store = STORES[message.store] ?? "Redis";
+  store = message.store;
+  const name = STORES[store] ?? "Redis";
   find("store-lamp").classList.toggle("on", message.state === "up");
-  write(find("store"), `${store}: ${STATES[message.state]}`);
+  write(find("store"), `${name}: ${STATES[message.state]}`);
   warn("trouble", {
     up: "",
-    starting: `The store has not answered yet: ${store}. Visitors wait.`,
-    lost: `The store is away: ${store} does not answer. Visitors wait, or are told to come again; no number is made up.`,
+    starting: `The store has not answered yet: ${name}. Visitors wait.`,
+    lost: `The store is away: ${name} does not answer. Visitors wait, or are told to come again; no number is made up.`,
     distrusted: `Nobody is counted: ${message.reason}. A person must run “hello reset”.`,
   }[message.state]);
   if (state !== "up" && message.state === "up") tell("The store is back.");
   state = message.state;
-  find("alone").hidden = message.store !== "memory";
+  find("alone").hidden = store !== "memory";
   write(find("alone-pod"), message.pod);
   showStale();
 }
@@ -219,12 +221,15 @@ function colour(pod) {
 
 // ---- a hundred visits ----
 
-const given = new Map(); // each number that came to this page, and the pod that it came from
+const given = new Map(); // each number that came to this page, and the pods and epochs that it came from
 const twice = new Set();
 
-function receive(count, pod) {
-  if (given.has(count)) twice.add(`Number ${number(count)} came twice: from ${given.get(count)} and from ${pod}.`);
-  given.set(count, pod);
+// After a reset a number may come again; pods that count each for itself have an epoch each, and there it must not.
+function receive(count, pod, epoch) {
+  const others = given.get(count) ?? [];
+  const same = others.findLast((other) => other.epoch === epoch || store === "memory");
+  if (same) twice.add(`Number ${number(count)} came twice: from ${same.pod} and from ${pod}.`);
+  given.set(count, [...others, { pod, epoch }]);
 }
 
 // The server closes the connection of each of these: a kept one would stay with its pod.
@@ -246,8 +251,8 @@ async function visitOften() {
   const come = async () => {
     for (const square of waiting)
       try {
-        const { count, pod } = await visit();
-        receive(count, pod);
+        const { count, pod, epoch } = await visit();
+        receive(count, pod, epoch);
         numbers.push(count);
         pods.set(pod, (pods.get(pod) ?? 0) + 1);
         square.className = colour(pod);
@@ -274,7 +279,7 @@ function showVisits(numbers, pods) {
 
 const greeter = find("greeter")?.textContent;
 if (greeter) {
-  receive(Number(find("number").textContent), greeter);
+  receive(Number(find("number").textContent), greeter, epoch);
   tell(`You came, and ${greeter} greeted you.`);
 }
 find("visit").addEventListener("click", visitOften);

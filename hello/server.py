@@ -130,7 +130,8 @@ async def _site(app: web.Application, settings: Settings, port: int | None) -> A
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, settings.host, port, backlog=BACKLOG).start()
+            site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG, reuse_port=settings.reuse_port or None)
+            await site.start()
         except (OSError, UnicodeError) as error:
             raise ListenError(f"--host {settings.host or '(every address)'}, port {port}: {error}") from error
         yield

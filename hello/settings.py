@@ -19,6 +19,7 @@ class Settings:
     host: str | None
     port: int
     admin_port: int | None
+    reuse_port: bool
     pod: str
     deadline: float
     drain: float

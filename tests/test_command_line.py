@@ -14,7 +14,7 @@ from hello import __version__
 from hello.stores import Reading
 from hello.stores.sqlite import SqliteStore
 from tests.client import request
-from tests.processes import Hello, RedisServer, free_port
+from tests.processes import Hello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -168,6 +168,22 @@ def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
         patch.chdir(tmp_path)
         assert run("reset", "--yes", "--store", "sqlite::memory:").returncode == 0
     assert (tmp_path / ":memory:").is_file()
+
+
+async def test_servers_share_a_port_only_where_they_are_told_to(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    shared = "--store", redis_server.url, "--reuse-port"
+    one = await hello(*shared, "--pod", "a").start()
+    hello(*shared, "--pod", "b", "--port", str(one.port)).launch()
+
+    async def both_answer() -> bool:
+        return len({(await request(one.url)).headers["hello-pod"] for _ in range(20)}) == 2
+
+    await until(both_answer, "both answer")
+    alone = run("serve", "--store", "memory:", "--host", "127.0.0.1", "--port", str(one.port))
+    assert str(one.port) in complaint(alone)
+    assert alone.returncode == 1
 
 
 def test_the_version_is_told() -> None:

@@ -92,9 +92,7 @@ async def test_the_form_is_the_client_s_choice(server: Hello, accept: str, conte
 
 async def test_several_lines_of_accept_are_one_list(server: Hello) -> None:
     connection = await Connection.open(server.url)
-    connection.writer.write(
-        b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*;q=0.1\r\nAccept: application/json\r\n\r\n"
-    )
+    connection.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*;q=0.1\r\nAccept: application/json\r\n\r\n")
     assert (await connection.receive()).headers["content-type"] == JSON
     connection.close()
 

@@ -1,6 +1,7 @@
 """One client: it asks over a connection of its own and keeps a record of each request. It never sends one twice."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -139,5 +140,7 @@ def _outcome(error: Exception) -> Outcome:
             return Outcome.CLOSED
         case h11.RemoteProtocolError():
             return Outcome.MALFORMED
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return Outcome.NOT_SENT
         case _:
             return Outcome.UNREACHABLE

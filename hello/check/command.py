@@ -2,20 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+import math
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
 from hello.check.client import Site
-from hello.check.history import HistoryError, Record, read_records, write_record
+from hello.check.history import HistoryError, Record, read_records
 from hello.check.judge import judge
 from hello.check.load import CheckError, Load, Plan
+from hello.check.log import Log
 from hello.check.progress import progress
 from hello.check.report import as_json, as_text
+from hello.check.verdict import Verdict
+from hello.limits import raise_file_limit
 
 REQUESTS = 1000
-POSITIVE = click.FloatRange(0, min_open=True)
 
 
 class NotRunError(click.ClickException):
@@ -35,6 +41,20 @@ class SiteType(click.ParamType[Site]):
             return Site.parse(value)
         except ValueError as error:
             self.fail(f"{value}: {error}.", param, ctx)
+
+
+class Positive(click.FloatRange):
+    """A number above 0, of those that one can count with."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Take it, or fail."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = Positive(0, min_open=True)
 
 
 @click.command(short_help="Prove that a deployment counts every visitor once.")
@@ -68,7 +88,11 @@ class SiteType(click.ParamType[Site]):
 @click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: then a new epoch breaks no promise.")
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")
 @click.option(
-    "--log", type=click.File("w", "utf-8", lazy=False), metavar="FILE", help="Write all that was seen to FILE."
+    "--log",
+    "log_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write all that is seen to FILE.",
 )
 @click.option("--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge such a FILE, visit nobody.")
 def check(
@@ -83,7 +107,7 @@ def check(
     alone: bool,
     allow_reset: bool,
     for_machines: bool,
-    log: TextIO | None,
+    log_path: Path | None,
     seen: TextIO | None,
 ) -> None:
     """Visit the counter at URL many times and judge its answers.
@@ -100,35 +124,66 @@ def check(
     """  # noqa: D301 -- click wants the character itself
     if requests and duration:
         raise click.UsageError("Give either --requests or --duration.")
+    if seen and log_path:
+        raise click.UsageError("Give either --log or --judge: what is judged again is not written again.")
     plan = Plan(requests if requests or duration else REQUESTS, duration, clients, rate, keep_alive, timeout, retry)
-    match site, seen:
-        case Site(), None:
-            records, late = _visit(site, plan)
-        case None, seen if seen:
-            records, late = _read(seen), 0
-        case _:
-            raise click.UsageError("Give either the URL of a counter or --judge FILE.")
-    if log:
-        _write(log, records)
-    verdict = judge(records, alone=alone, allow_reset=allow_reset)
-    if for_machines:
-        click.echo(json.dumps(as_json(verdict, late), indent=2))
-    else:
-        click.echo("\n".join(as_text(verdict, late)))
+    log_error: OSError | None = None
+    try:
+        match site, seen:
+            case Site(), None:
+                records, late, log_error = _visit(site, plan, log_path)
+            case None, seen if seen:
+                records, late = _read(seen), 0
+            case _:
+                raise click.UsageError("Give either the URL of a counter or --judge FILE.")
+        verdict = judge(records, alone=alone, allow_reset=allow_reset)
+        _print(verdict, late, for_machines=for_machines)
+    except KeyboardInterrupt as error:
+        raise NotRunError("interrupted before all was judged and told") from error
+    if log_error:
+        raise NotRunError(f"{log_path} does not hold all that was seen: {log_error}")
     raise SystemExit(verdict.exit_status)
 
 
-def _visit(site: Site, plan: Plan) -> tuple[list[Record], int]:
-    """Run the load, and return what was seen, and how many visits of an open loop were left out."""
-    records: list[Record] = []
-    load = Load(site, plan, records.append)
+def _print(verdict: Verdict, late: int, *, for_machines: bool) -> None:
+    """Print the report; where nobody got it, the exit status must not look like a verdict."""
+    report = json.dumps(as_json(verdict, late), indent=2) if for_machines else "\n".join(as_text(verdict, late))
     try:
-        asyncio.run(_run(load, plan))
-    except CheckError as error:
-        raise NotRunError(str(error)) from error
-    except KeyboardInterrupt:
-        click.echo("Interrupted: judging what was seen so far.", err=True)
-    return records, load.late
+        click.echo(report)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(NotRunError.exit_code) from error
+        raise NotRunError(f"the report could not be written: {error}") from error
+
+
+def _visit(site: Site, plan: Plan, log_path: Path | None) -> tuple[list[Record], int, OSError | None]:
+    """Run the load; what was seen, how many visits of an open loop were left out, and why the log is not whole."""
+    raise_file_limit()
+    records: list[Record] = []
+    log = _open(log_path) if log_path else None
+
+    def keep(record: Record) -> None:
+        records.append(record)
+        if log:
+            log.keep(record)
+
+    load = Load(site, plan, keep)
+    with log or nullcontext():
+        try:
+            asyncio.run(_run(load, plan))
+        except CheckError as error:
+            raise NotRunError(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted: judging what was seen so far.", err=True)
+    return records, load.late, log.error if log else None
+
+
+def _open(path: Path) -> Log:
+    try:
+        return Log(path)
+    except OSError as error:
+        raise NotRunError(f"{path}: {error.strerror}") from error
 
 
 async def _run(load: Load, plan: Plan) -> None:
@@ -141,12 +196,3 @@ def _read(seen: TextIO) -> list[Record]:
         return read_records(seen)
     except (HistoryError, OSError, UnicodeDecodeError) as error:
         raise NotRunError(f"{seen.name}: {error}") from error
-
-
-def _write(log: TextIO, records: Iterable[Record]) -> None:
-    try:
-        for record in records:
-            write_record(log, record)
-        log.close()
-    except OSError as error:
-        raise NotRunError(f"{log.name}: {error}") from error

@@ -14,6 +14,7 @@ class Outcome(StrEnum):
     ANSWERED = "answered"  # 200 with a number
     UNAVAILABLE = "unavailable"  # 503
     REFUSED = "refused"  # no connection: refused
+    NOT_SENT = "not sent"  # no connection: this machine had no file left for one
     UNREACHABLE = "unreachable"  # no connection: no route, no TLS
     RESET = "reset"
     TIMEOUT = "timeout"
@@ -61,7 +62,7 @@ class Record:
     @property
     def unknown(self) -> bool:
         """Whether it may have been counted, though no number came back."""
-        return not self.read and self.outcome not in (Outcome.ANSWERED, Outcome.REFUSED)
+        return not self.read and self.outcome not in (Outcome.ANSWERED, Outcome.REFUSED, Outcome.NOT_SENT)
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Record)}

@@ -47,7 +47,8 @@ def as_text(verdict: Verdict, late: int = 0) -> Iterator[str]:
         yield f"pod      {pod}: {answers:,} ({answers / verdict.answered:.1%})"
     if verdict.latency:
         latencies = (
-            f"p{p} {ns / 1e6:,.1f}" if p < 100 else f"max {ns / 1e6:,.1f}" for p, ns in verdict.latency.items()
+            f"{f'p{percentile}' if percentile < 100 else 'max'} {nanoseconds / 1e6:,.1f}"
+            for percentile, nanoseconds in verdict.latency.items()
         )
         yield f"latency  {', '.join(latencies)} ms"
     for finding in verdict.findings:

@@ -163,6 +163,6 @@ class Verdict:
 
     @property
     def each_pod_for_itself(self) -> bool:
-        """Whether it looks like the memory store: several pods, and no epoch shared by two, though one may only be read."""
+        """Whether it looks like the memory store: several pods, and no epoch that two of them gave numbers of."""
         pods = [epoch.pods for epoch in self.epochs]
         return all(len(names) <= 1 for names in pods) and len(set().union(*pods)) > 1

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -17,6 +18,8 @@ import pytest
 from tests.check.commands import COMMAND, check, result, start
 from tests.check.servers import Counter, Skipped, http, serving
 from tests.processes import Hello, free_port, until
+
+ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
 
 
 @asynccontextmanager
@@ -108,6 +111,10 @@ async def test_a_counter_that_refuses_everybody_cannot_be_judged() -> None:
         ("http://example.org/", "--requests", "0"),
         ("http://example.org/", "--requests", "5", "--duration", "5"),
         ("http://example.org/", "--judge", os.devnull),
+        ("http://example.org/", "--rate", "nan"),
+        ("http://example.org/", "--rate", "inf"),
+        ("http://example.org/", "--duration", "nan"),
+        ("http://example.org/", "--timeout", "nan"),
         ("http://example.org/", "--log", "/nowhere/log"),
         ("--judge", "/nowhere/log"),
         ("--judge", __file__),
@@ -123,11 +130,90 @@ async def test_bad_input_is_told_apart_from_a_broken_promise(arguments: tuple[st
     assert not outcome.output
 
 
-async def test_a_disk_that_is_full_is_told(tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_is_told_after_the_verdict() -> None:
     async with serving(Counter()) as url:
         outcome = await check(url, "--log", "/dev/full")
     assert outcome.status == 2
+    assert outcome.output.splitlines()[-1].startswith("Promise kept: 1,000 visitors")
     assert one_line(outcome.errors)
+    assert "/dev/full" in outcome.errors
+
+
+@pytest.mark.parametrize("arguments", [("--judge", "LOG", "--log", "LOG"), ("--log", "LOG")])
+async def test_a_log_is_not_emptied_by_a_command_that_cannot_be_run(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(ANSWERED)
+    outcome = await check(*(str(log) if argument == "LOG" else argument for argument in arguments))
+    assert outcome.status == 2
+    assert log.read_text() == ANSWERED
+
+
+async def test_a_run_that_is_killed_leaves_its_log(tmp_path: Path) -> None:
+    counter, log = Counter(), tmp_path / "log"
+
+    async def visited() -> bool:
+        return counter.visits > 60
+
+    async with serving(counter) as url:
+        process = await start(url, "--duration", "600", "--log", str(log))
+        await until(visited, "visits")
+        process.kill()
+        await result(process)
+    assert (await check("--judge", str(log), "--json")).report["visits"]["answered"] >= 40  # up to 20 were under way
+
+
+async def test_a_report_that_nobody_got_is_no_verdict(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(ANSWERED)
+    to_a_full_disk = ("sh", "-c", 'exec "$@" >/dev/full', "sh")
+    process = await asyncio.create_subprocess_exec(
+        *to_a_full_disk, *COMMAND, "--judge", str(log), stdout=PIPE, stderr=PIPE
+    )
+    outcome = await result(process)
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+    assert "the report could not be written" in outcome.errors
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(*COMMAND, "--judge", str(log), stdout=writing, stderr=PIPE)
+    os.close(writing)
+    _, errors = await process.communicate()
+    assert (process.returncode, errors) == (2, b"")
+
+
+async def test_ctrl_c_while_it_judges_is_no_verdict(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    process = await start("--judge", str(log))
+    with await asyncio.to_thread(log.open, "w") as writing:
+        await asyncio.to_thread(writing.write, 10_000 * ANSWERED)  # far more than a pipe holds: it is reading
+        process.send_signal(SIGINT)
+        outcome = await result(process)
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+    assert "interrupted" in outcome.errors
+
+
+async def test_more_clients_than_files_are_let_in_as_far_as_the_system_allows() -> None:
+    soft_limit = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
+    async with serving(Counter()) as url:
+        process = await asyncio.create_subprocess_exec(
+            *soft_limit, *COMMAND, url, "--clients", "100", "--keep-alive", "--json", stdout=PIPE, stderr=PIPE
+        )
+        outcome = await result(process)
+    assert outcome.report["visits"] == {"answered": 1000}
+
+
+async def test_a_visit_for_which_there_was_no_file_was_not_sent() -> None:
+    hard_limit = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+    async with serving(Counter()) as url:
+        process = await asyncio.create_subprocess_exec(
+            *hard_limit, *COMMAND, url, "--clients", "100", "--keep-alive", "--json", stdout=PIPE, stderr=PIPE
+        )
+        outcome = await result(process)
+    assert outcome.report["visits"].keys() == {"answered", "not sent"}
+    assert outcome.report["unknown"] == 0
 
 
 async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Literal
 import pytest
 from playwright.async_api import Route, expect
 
+from hello.counter import Visit
+from hello.live import greeting
 from tests.client import figure, request
 from tests.page.service import Service
 from tests.page.window import Window
@@ -200,6 +202,26 @@ async def test_a_wipe_is_said_loudly(hello: Make, redis_server: RedisServer, win
     await here.shows("#anew", "The count began anew")
     await here.counts(1)
     await here.accessible()
+
+
+async def test_a_number_that_comes_again_after_a_reset_did_not_come_twice(
+    hello: Make, redis_server: RedisServer, window: Windows
+) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    for _ in range(3):
+        await server.visit()
+    here = await window()
+    await here.open(server.url)
+    await here.counts(4)
+    await redis_server.call("FLUSHALL")
+    await here.page.click("#visit")
+    await here.shows("#visited", "100 visits got the numbers 1 to 100:", 30)
+    await here.shows("#visited", "None came twice.")
+
+
+async def test_an_epoch_is_text_whatever_is_in_it() -> None:
+    page = greeting(Visit(1, "x\"><b>&'"), "pod-a")
+    assert 'data-epoch="x&quot;&gt;&lt;b&gt;&amp;&#x27;"' in page
 
 
 async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(

@@ -42,7 +42,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .yamllint
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck manifests/components/redis/start.sh $(wildcard .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard .ci/run)
 
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix

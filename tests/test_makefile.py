@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = "make", "sh", "awk", "cut", "find", "git", "grep", "sort", "test", "tr"
+TOOLS = "make", "sh", "awk", "cut", "find", "git", "grep", "sed", "sort", "test", "tr"
 WORKS = "exit 0"
 RUNNING = "case $1 in status) echo Running ;; profile) echo '* minikube' ;; ip) echo 127.0.0.1 ;; esac"
 STOPPED = "echo Stopped; exit 7"
@@ -86,8 +86,19 @@ def test_where_the_node_cannot_be_reached_make_url_tells_of_the_tunnel_and_print
     make: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     done = make("url", **CLUSTER)
+    assert done.returncode == 2
     assert done.stdout == ""
     assert "minikube service hello-world --url" in done.stderr
+
+
+def test_where_the_node_cannot_be_reached_make_deploy_goes_on_to_its_end_and_tells_of_the_tunnel(
+    make: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = make("deploy", docker=WORKS, **CLUSTER)
+    assert done.returncode == 0, done.stderr
+    assert "waiting for the count" in done.stdout
+    assert "minikube service hello-world --url" in done.stderr
+    assert "make: ***" not in done.stderr
 
 
 def test_purge_deletes_nothing_without_a_yes(make: Callable[..., subprocess.CompletedProcess[str]]) -> None:

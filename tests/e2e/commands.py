@@ -14,6 +14,8 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 COUNTER = "--selector=app.kubernetes.io/name=hello-world"
+OURS = "--selector=app.kubernetes.io/part-of=hello-world"
+"""The counter's and Redis' objects."""
 HELLO = [sys.executable, "-m", "hello"]
 FRESH, KEPT = "--clients=8", "--keep-alive"
 RATE = 40

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import COUNTER, HELLO, ROOT, Visitors, come, is_up, kubectl, make, pods, run, total, until
+from tests.e2e.commands import COUNTER, HELLO, OURS, ROOT, Visitors, come, is_up, kubectl, make, pods, run, total, until
 
 TOUR = ROOT / "manifests/tour"
 
@@ -90,7 +90,7 @@ def test_twenty_clients_get_each_number_once(url: str, visitors: Visitors) -> No
 
 
 def test_the_count_goes_on_after_every_pod_was_deleted(url: str, visitors: Visitors) -> None:
-    kubectl("delete", "pod", "--selector=app.kubernetes.io/part-of=hello-world")
+    kubectl("delete", "pod", OURS)
     make("wait")
     assert visitors.visit(url, 1) == (1001, 1001)
 
@@ -134,7 +134,9 @@ def test_a_rolling_update_fails_no_visitor(url: str, visitors: Visitors) -> None
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:
     with visitors.watching(url):
         make("undeploy")
-    assert kubectl("get", "all,pvc,pv,secret,pdb,networkpolicy", COUNTER, "--output=name") == ""
+    assert kubectl("get", "all,pvc,pv,configmap,pdb,networkpolicy", OURS, "--output=name") == ""
+    assert kubectl("get", "secret", "redis-password", "--ignore-not-found", "--output=name") == ""
+    kubectl("create", "-f", str(TOUR / "deployment.yaml"))  # a tour that ended half-way: still paused, and no Service
     url = make("deploy").splitlines()[-1]
     with visitors.watching(url) as reports:
         come(url)

@@ -168,6 +168,7 @@ def _readable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BOUNDS = [
+    Bounds(),
     Bounds(crashes=0),
     Bounds(wipes=0),
     Bounds(processes=1, visits=3, crashes=0, wipes=0),

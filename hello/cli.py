@@ -3,6 +3,7 @@
 import asyncio
 import math
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -206,7 +207,7 @@ def _read_password(file: Path) -> str:
 
 
 def main() -> None:
-    """Run the command line: 0 if all went well, 2 for a bad option, 1 for anything else, each with one line."""
+    """Run the command line: 0 if all went well, 2 for a bad option, 130 for Ctrl-C, else 1; each with one line."""
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -215,7 +216,7 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"hello: {error.format_message()}", err=True)
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("hello: nothing was done", err=True)
-        code = 1
+        code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
     sys.exit(code)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from aiohttp.log import access_logger
 
 from hello import logs
 from hello.counter import Counter
+from hello.limits import raise_file_limit
 from hello.metrics import Metrics
 from hello.settings import Settings, open_store, without_password
 from hello.stores import Store, UnavailableError
@@ -43,7 +43,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises BrokenError, or ListenError."""
     logs.configure(settings.log)
-    _raise_file_limit()
+    raise_file_limit()
     signals = Signals()
     store = open_store(settings.store, settings.redis_password)
     await _ask_once(store)
@@ -57,13 +57,6 @@ async def serve(settings: Settings) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
-
-
-def _raise_file_limit() -> None:
-    """Let each connection have its file, as far as the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS names no number it would take
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Signals:

@@ -277,7 +277,7 @@ def test_packets_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, .
 
 
 def test_redis_wiped(fire: Fire) -> None:
-    fire.expected = {Kind.NEW_EPOCH}
+    fire.expected = {Kind.NEW_EPOCH, Kind.FORGOTTEN}  # a read may come while there is nothing yet
     for _ in fire.times(2):
         with fire.excusing(1):
             redis(up=False)
@@ -285,6 +285,7 @@ def test_redis_wiped(fire: Fire) -> None:
             redis(up=True)
         fire.come()
     fire.served_as_before()
+    assert Kind.NEW_EPOCH in fire.found()
 
 
 def test_reset_under_load(fire: Fire) -> None:
@@ -296,7 +297,7 @@ def test_reset_under_load(fire: Fire) -> None:
     fire.served_as_before()
 
 
-@pytest.mark.parametrize("how", ["one trip", "many"])
+@pytest.mark.parametrize("how", ["a few trips", "many"])
 def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     fire.announced = True
     server, old = node(REDIS_NODE), f"{DATA}-rolled-back"
@@ -310,7 +311,8 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             else:
                 file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
                 # A trip is a MULTI … EXEC at the end of the file; its first line is 8 bytes before the word.
-                at = int(on_node(server, f"grep -abo MULTI {file} | tail -n 1 | cut -d: -f1")) - 8
+                # As Redis ended, each pod's last one may have been left without an answer: nobody would miss these three.
+                at = int(on_node(server, f"grep -abo MULTI {file} | tail -n 4 | head -n 1 | cut -d: -f1")) - 8
                 on_node(server, f"truncate -s {at} {file}")
             gone = time.monotonic_ns()
             redis(up=True)

@@ -311,7 +311,7 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             else:
                 file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
                 # A trip is a MULTI … EXEC at the end of the file; its first line is 8 bytes before the word.
-                # As Redis ended, each pod's last one may have been left without an answer: nobody would miss these three.
+                # As Redis ended, each pod's last one may have stayed unanswered: nobody would miss these three.
                 at = int(on_node(server, f"grep -abo MULTI {file} | tail -n 4 | head -n 1 | cut -d: -f1")) - 8
                 on_node(server, f"truncate -s {at} {file}")
             gone = time.monotonic_ns()

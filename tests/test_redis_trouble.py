@@ -274,6 +274,7 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
         await witness.ask(pods[0])
     await copy.restore()
 
+    assert (await witness.ask(pods[1], "/count")).status == 503
     batch = await asyncio.gather(*(witness.ask(pods[0]) for _ in range(8)))
     assert {answer.status for answer in batch} == {503}
     for pod in pods:

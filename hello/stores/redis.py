@@ -31,7 +31,7 @@ PATIENCE = 1.0
 """Seconds to wait for a connection, and again for an answer, before the connection is given up."""
 
 GRACE = 1.0
-"""Seconds after a restart of Redis in which nobody counts, so that each process can say first what it has seen.
+"""Seconds after a restart of Redis in which nobody counts or reads: each process can say first what it has seen.
 
 A process that saw the last numbers may be slower to come back than one that did not, and only it can tell that they
 are missing.
@@ -48,12 +48,15 @@ PROCESS = "{hello}:process:"
 class Script:
     """A Lua script and the hash by which Redis knows it."""
 
-    def __init__(self, name: str) -> None:
-        self.text = files(__package__).joinpath(name).read_text("utf-8")
+    def __init__(self, name: str, purpose: str = "") -> None:
+        self.text = purpose + files(__package__).joinpath(name).read_text("utf-8")
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
 TAKE, READ, RESET = Script("take.lua"), Script("read.lua"), Script("reset.lua")
+
+# A script of its own: Redis knows a script once it has run it, and must not know READ before the time of grace is over.
+SAY = Script("read.lua", purpose="-- Says after a restart what was seen.\n")
 
 
 class RedisStore:
@@ -84,11 +87,7 @@ class RedisStore:
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
-        try:
-            answer = await _call(self._trips, TAKE, *_words(trip))
-        except NoScriptError:
-            await self._after_restart(trip)
-            answer = await _call(self._trips, TAKE, *_words(trip), known=False)
+        answer = await _run(self._trips, TAKE, _words(trip), trip.epoch, trip.seen)
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
@@ -97,14 +96,9 @@ class RedisStore:
         await self._trips.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
 
-    async def _after_restart(self, trip: Trip) -> None:
-        """Redis has begun anew, since it forgets its scripts then: say what was seen, and let the others say it too."""
-        if (await _read(self._trips, trip.epoch, trip.seen)).epoch:
-            await asyncio.sleep(GRACE)
-
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        return await _read(self._readings, epoch, seen)
+        return _reading(await _run(self._readings, READ, _seen_words(epoch, seen), epoch, seen))
 
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
@@ -127,28 +121,27 @@ class RedisStore:
             await connection.disconnect()
 
 
-def _words(trip: Trip) -> tuple[str | int, ...]:
+Words = tuple[str | int, ...]
+
+
+def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
     keys = COUNTER, PODS, PROCESS + trip.process
     return 3, *keys, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
 
 
-async def _read(connection: Connection, epoch: str, seen: int) -> Reading:
-    words = 2, COUNTER, PODS, epoch, seen, WENT_BACK
+def _seen_words(epoch: str, seen: int) -> Words:
+    return 2, COUNTER, PODS, epoch, seen, WENT_BACK
+
+
+def _reading(answer: Any) -> Reading:
     try:
-        answer = await _call(connection, READ, *words)
-    except NoScriptError:
-        answer = await _call(connection, READ, *words, known=False)
-    try:
-        return _reading(*answer)
+        epoch, count, began, distrusted, now, pods = answer
+        shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
+        visitors, seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
+        return Reading(epoch, int(count), int(began), distrusted, visitors, seen, int(now))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
-
-
-def _reading(epoch: str, count: str, began: str, distrusted: str, now: str, pods: list[str]) -> Reading:
-    shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-    visitors, seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
-    return Reading(epoch, int(count), int(began), distrusted, visitors, seen, int(now))
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:
@@ -166,6 +159,17 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "exhausted":
             raise ExhaustedError("the count has reached its limit")
     raise LostError(f"Redis answered {what!r}")
+
+
+async def _run(connection: Connection, script: Script, words: Words, epoch: str, seen: int) -> Any:
+    """Run a script by its hash. Redis has begun anew if it does not know it: say what was seen, and let all say it."""
+    try:
+        return await _call(connection, script, *words)
+    except NoScriptError:
+        said = _reading(await _call(connection, SAY, *_seen_words(epoch, seen), known=False))
+        if said.epoch:
+            await asyncio.sleep(GRACE)
+        return await _call(connection, script, *words, known=False)
 
 
 async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:

@@ -14,7 +14,7 @@ from tests.chaos.fire import Fire, Row, Visitors
 from tests.e2e.commands import ROOT
 
 SEED = int(os.environ.get("SEED", random.randrange(1_000_000)))
-ROWS: list[Row] = []
+FIRES: list[Fire] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,12 +28,13 @@ def pytest_report_header() -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     line = terminalreporter.write_line
     line(f"{'fault':<58} {'times':>5} {'answers':>8} {'refused':>8} {'failed':>7} {'broken':>7}")
-    total = Row("in all", *(sum(getattr(row, name) for row in ROWS) for name in Row.__annotations__ if name != "fault"))
-    for row in [*ROWS, total]:
+    rows = [fire.row() for fire in FIRES]
+    total = Row("in all", *(sum(getattr(row, name) for row in rows) for name in Row.__annotations__ if name != "fault"))
+    for row in [*rows, total]:
         line(f"{row.fault:<58} {row.injected:>5} {row.answers:>8} {row.refused:>8} {row.failed:>7} {row.broken:>7}")
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
-    (build / "chaos.json").write_text(json.dumps([asdict(row) for row in ROWS], indent=2))
+    (build / "chaos.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
 
 
 @pytest.fixture(scope="session")
@@ -69,4 +70,5 @@ def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Ite
         fire = Fire(request.node.name.removeprefix("test_").replace("_", " "), those, short)
         fire.control()
         yield fire
-        ROWS.append(fire.row())
+        fire.end()
+        FIRES.append(fire)

@@ -18,7 +18,7 @@ from tests.e2e.commands import until
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
 FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
-KEPT = Plan(**USUAL, rate=200, keep_alive=True)  # type: ignore[arg-type]
+KEPT = Plan(**USUAL, rate=260, keep_alive=True)  # type: ignore[arg-type]
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
 CONTROL = 500
@@ -113,12 +113,14 @@ class Fire:
         self._fault = fault
         self._visitors = visitors
         self._injected = 0
-        self._first = len(visitors.records)
+        self._began = monotonic_ns()
+        self._ended: int | None = None
 
     @property
     def records(self) -> list[Record]:
-        """Of the visits that ended since the control began."""
-        return self._visitors.records[self._first :]
+        """Of the visits that were sent from the beginning of the control to the end of the row."""
+        ended = self._ended or monotonic_ns()
+        return [record for record in self._visitors.records if self._began <= record.sent < ended]
 
     def control(self) -> None:
         """Let visitors come without a fault; it must be clean."""
@@ -148,9 +150,9 @@ class Fire:
         failed = self._visitors.failed(self.records)
         assert not failed, f"{Counter(record.outcome for record in failed)}, of them {failed[0]} to {failed[-1]}"
 
-    def outcomes(self) -> set[Outcome]:
-        """What became of the visits."""
-        return {record.outcome for record in self.records}
+    def outcomes(self, after: int = 0) -> set[Outcome]:
+        """What became of the visits that were sent after a moment."""
+        return {record.outcome for record in self.records if record.sent > after}
 
     def answered(self, after: int, before: int) -> list[Record]:
         """The answers with a number to requests that were sent and answered between two moments."""
@@ -162,6 +164,10 @@ class Fire:
             and after < record.sent
             and record.answered < before
         ]
+
+    def end(self) -> None:
+        """End the row; what is under way belongs to it all the same."""
+        self._ended = monotonic_ns()
 
     def row(self) -> Row:
         """Its line of the table."""

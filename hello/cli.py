@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import click
 from hello import __version__
 from hello.check.command import check
 from hello.settings import Settings, default_store, open_store, without_password
-from hello.stores import LIMIT, BrokenError, Store, StoreError
+from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
+
+READINGS = 4
+"""How often `hello reset` asks a store that does not answer, before it says so."""
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -175,13 +179,22 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
 
 async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
     try:
-        before = await store.read("", 0)
+        before = await _read(store)
         if not yes:
             click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
         await store.reset(secrets.token_hex(8), to)
     finally:
         await store.close()
     click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")
+
+
+async def _read(store: Store) -> Reading:
+    """Read a store, which may be away for a moment; raises a StoreError."""
+    for _ in range(READINGS - 1):
+        with suppress(UnavailableError):
+            return await store.read("", 0)
+        await asyncio.sleep(1)
+    return await store.read("", 0)
 
 
 def _password(store: str, password: str | None, file: Path | None) -> str | None:

@@ -1,5 +1,6 @@
 """The command line: what it takes, and the one line it says to what it cannot take."""
 
+import asyncio
 import os
 import re
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
@@ -282,6 +284,18 @@ def test_reset_of_a_memory_store_is_refused() -> None:
 
     assert "memory" in complaint(ran)
     assert ran.returncode == 2
+
+
+async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
+    redis_server.signal(SIGSTOP)
+    ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")
+    assert "in time" in complaint(ran)
+    assert ran.returncode == 1
+
+    late = asyncio.create_task(asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes"))
+    await asyncio.sleep(2)
+    redis_server.signal(SIGCONT)
+    assert (await late).returncode == 0
 
 
 def test_reset_of_a_store_that_is_away_is_one_line() -> None:

@@ -102,7 +102,7 @@ class RedisStore:
 
     async def reset(self, epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await _call(self._trips, RESET, 2, COUNTER, PODS, epoch, to, known=False)
+        await _call(self._readings, RESET, 2, COUNTER, PODS, epoch, to, known=False)
 
     async def until_lost(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
@@ -188,7 +188,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
         raise UnavailableError(f"Redis: {error}") from error
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise LostError(f"Redis: {error or 'no answer in time'}") from error
+        raise LostError(f"Redis: {str(error) or 'no answer in time'}") from error
 
 
 async def _connect(connection: Connection) -> None:
@@ -202,4 +202,4 @@ async def _connect(connection: Connection) -> None:
             await connection.connect()
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise UnavailableError(f"Redis: {error or 'no connection in time'}") from error
+        raise UnavailableError(f"Redis: {str(error) or 'no connection in time'}") from error

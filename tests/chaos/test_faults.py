@@ -141,7 +141,9 @@ def test_an_app_process_killed_with_9(fire: Fire, chance: random.Random) -> None
         with fire.excusing(ENDPOINTS):
             kill([victim], APP)
         time.sleep(ENDPOINTS)
-        kubectl("delete", "pod", victim["metadata"]["name"], "--wait=false")
+        kubectl("delete", "pod", victim["metadata"]["name"], f"--wait={str(not fire.short).lower()}")
+        if not fire.short:
+            forget([victim])
         settle()
     fire.served_as_before()
 
@@ -150,7 +152,9 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
     for number, _ in enumerate(fire.times(3)):
         if number:  # containers killed again would be held back longer
             all_gone()
+            killed = running(COUNTER)
             kubectl("delete", "pod", COUNTER)
+            forget(killed)
             settle()
         pause(chance, 1)
         with fire.excusing(ENDPOINTS):

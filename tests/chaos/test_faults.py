@@ -28,7 +28,7 @@ from tests.chaos.cluster import (
     scale,
     settle,
 )
-from tests.chaos.fire import DEADLINE, Fire, Visitors
+from tests.chaos.fire import BACK, DEADLINE, Fire, Visitors
 from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, running
 from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
 
@@ -101,8 +101,9 @@ def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, tmp_path
 def test_redis_deleted(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(10, 2):
         pause(chance, 1)
-        kubectl("delete", "pod", "redis-0")
-        redis_ready()
+        with fire.excusing_beyond_the_deadline():
+            kubectl("delete", "pod", "redis-0")
+            redis_ready()
         fire.come()
     fire.served_as_before()
 
@@ -110,13 +111,15 @@ def test_redis_deleted(fire: Fire, chance: random.Random) -> None:
 def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
     for number, _ in enumerate(fire.times(4)):
         if number:  # a container killed again would be held back longer
-            kubectl("delete", "pod", "redis-0")
-            redis_ready()
+            with fire.excusing_beyond_the_deadline():
+                kubectl("delete", "pod", "redis-0")
+                redis_ready()
             fire.come()
         pause(chance, 1)
-        kill(running(REDIS_POD), REDIS)
-        until(lambda: restarts() > 0, "redis-server is started again")
-        redis_ready()
+        with fire.excusing_beyond_the_deadline():
+            kill(running(REDIS_POD), REDIS)
+            until(lambda: restarts() > 0, "redis-server is started again")
+            redis_ready()
         fire.come()
     fire.served_as_before()
 
@@ -167,7 +170,7 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
 
 def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
     for _ in fire.times(2):
-        with fire.excusing(2):
+        with fire.excusing(BACK):
             redis(up=False)
             gone = time.monotonic_ns()
             time.sleep(DEADLINE + 2)  # the fault itself
@@ -177,7 +180,7 @@ def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
             ready = time.monotonic_ns()
         fire.come()
         assert fire.answered(gone, back) == []
-        assert fire.answered(back, ready + 2_000_000_000)
+        assert fire.answered(back, ready + BACK * 1_000_000_000)
         assert fire.outcomes(after=gone) <= {Outcome.ANSWERED, Outcome.UNAVAILABLE}
     fire.served_as_before()
     refused = [record for record in fire.records if record.outcome is Outcome.UNAVAILABLE]

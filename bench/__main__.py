@@ -43,7 +43,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.IntRange(1, 30), default=2, show_default=True, help="How long each run takes.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=HERE, help="Where bench.json and bench.svg go."

@@ -32,8 +32,14 @@ from hello.stores.rules import WENT_BACK
 PAUSES = (0.02, 0.05, 0.1, 0.2)
 """Seconds before a trip is sent again the first, second … time; the last one from then on."""
 
-PROBE = 1.0
-"""Seconds between trips without a visitor, which ask a store that is not up whether it is."""
+PROBE = 0.25
+"""Seconds between trips without a visitor, which ask a store that is not up whether it is.
+
+Well below the time of grace after a restart of Redis: who has seen the last numbers must say so in it.
+"""
+
+REST = 1.0
+"""Seconds between two trips that the loss of the store's silent connection brings about, at least."""
 
 ALIVE = 5.0
 """Seconds after which a trip is made without a visitor, too: it shows in the store that this pod is there."""
@@ -259,7 +265,7 @@ class Counter:
         """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
         while True:
             await self._up.wait()
-            soonest = self._loop.time() + PROBE
+            soonest = self._loop.time() + REST
             await self._store.until_lost()
             self._visited.set()  # a trip finds out
             await asyncio.sleep(soonest - self._loop.time())

@@ -76,6 +76,7 @@ def test_a_line_that_is_no_record_is_named(line: str) -> None:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_only_a_refused_connection_is_known_not_to_have_counted(outcome: Outcome) -> None:
-    assert Record(0, 1, outcome).unknown == (outcome not in (Outcome.ANSWERED, Outcome.REFUSED))
+def test_only_what_had_no_connection_is_known_not_to_have_counted(outcome: Outcome) -> None:
+    known = Outcome.ANSWERED, Outcome.REFUSED, Outcome.NOT_SENT
+    assert Record(0, 1, outcome).unknown == (outcome not in known)
     assert not Record(0, 1, outcome, read=True).unknown

@@ -63,7 +63,8 @@ def full(rounds: int, seconds: int, out: Path) -> None:
     fsync = fdatasync()
     reached = list(goals(results, fsync))
     show(results, reached)
-    machine = f"{os.cpu_count()} cores, Linux {platform.release().partition("-")[0]}, fdatasync {fsync:.2f} ms, AOF always"
+    kernel, _, _ = platform.release().partition("-")
+    machine = f"{os.cpu_count()} cores, Linux {kernel}, fdatasync {fsync:.2f} ms, AOF always"
     note = f"Medians of {rounds} rounds; server, Redis and load share the cores {CORES} ({machine})."
     draw(results, out / "bench.svg", note)
     summary = {"note": note, "goals": [asdict(goal) | {"met": goal.met} for goal in reached], **asdict(results)}

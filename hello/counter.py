@@ -50,9 +50,6 @@ IN_TIME = 0.97
 TOGETHER = 0.05
 """Waits that end within so many seconds end at once."""
 
-TURNS = 4
-"""Turns of the loop for which a trip waits, at the most, while more visitors come."""
-
 BUSY = "As many visitors are waiting as may wait."
 LATE = "The store did not answer in time."
 LEAVING = "This pod is leaving."
@@ -167,7 +164,6 @@ class Counter:
 
     async def _travel(self) -> None:
         while True:
-            await self._gather()
             self._visited.clear()
             self._aboard = [waiter for waiter in self._queue if not waiter.visit.done()]
             self._queue.clear()
@@ -176,15 +172,6 @@ class Counter:
                 pulse = self._loop.call_later(ALIVE if self.state == "up" else PROBE, self._visited.set)
                 await self._visited.wait()
                 pulse.cancel()
-
-    async def _gather(self) -> None:
-        """Let those come along who were just answered and ask again, while each turn of the loop brings some."""
-        waiting = 1  # who is alone leaves at once
-        for _ in range(TURNS):
-            if len(self._queue) <= waiting:
-                return
-            waiting = len(self._queue)
-            await asyncio.sleep(0)
 
     async def _trip(self) -> None:
         """Take those aboard to the store; the same trip again, while its outcome is unknown and somebody waits."""

@@ -17,6 +17,7 @@ FIND_URL = port=$$($(KUBECTL) get service hello-world --output=jsonpath='{.spec.
 REACH_URL = curl --silent --head --output /dev/null --connect-timeout 2 --retry 3 --retry-delay 1 --retry-connrefused $$url
 TELL_URL = $(FIND_URL); if $(REACH_URL); then echo $$url; else echo "$$url cannot be reached from here: minikube needs a tunnel," \
 	"leave this running: minikube service hello-world --url" >&2; false; fi
+APPLY = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/' | $(KUBECTL) apply --filename=-
 ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
 	&& $(KUBECTL) wait pod/hello-world-$(1)-volume --for=jsonpath='{.status.phase}'=Succeeded --timeout=5m >/dev/null \
 	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
@@ -130,13 +131,15 @@ password: cluster
 		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
 		| $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
 
+# Redis first: a Redis that starts again beside new pods may be away for longer than visitors wait.
 apply: cluster
 	@echo "applying $(OVERLAY)"
-	@$(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/' | $(KUBECTL) apply --filename=-
-
-wait: cluster
+	@$(APPLY) --selector=app.kubernetes.io/name=redis
 	@echo "waiting for Redis"
 	@$(KUBECTL) rollout status statefulset/redis --timeout=5m
+	@$(APPLY)
+
+wait: cluster
 	@echo "waiting for the pods"
 	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
 	@echo "waiting for the count"

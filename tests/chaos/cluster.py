@@ -6,10 +6,12 @@ from tests.chaos.nodes import node, on_node, running
 from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
 
 HERE = Path(__file__).parent
-REDIS_POD = "--selector=app.kubernetes.io/name=redis"
+OF_REDIS = "--selector=app.kubernetes.io/name=redis"
 REDIS_NODE = 2
 DATA = "/data/hello-world-redis"
 DISKS = "--namespace=hello-disks"
+DISKS_DEADLINE = 3
+"""Seconds, as in disks/: shorter than others' for a shorter test."""
 
 
 def deploy() -> str:
@@ -18,6 +20,8 @@ def deploy() -> str:
     make("no-tour", "password")
     image = load(ROOT)
     on_node(node(REDIS_NODE), f"mkdir -p {DATA} && find {DATA} -mindepth 1 -delete && chown 999:999 {DATA}")
+    apply(ROOT, image, OF_REDIS)
+    redis_ready()
     apply(ROOT, image)
     _apply(kubectl("kustomize", str(HERE / "disks")), image)
     make("wait")
@@ -36,19 +40,19 @@ def load(root: Path) -> str:
     return next(line.removeprefix("building ") for line in lines if line.startswith("building "))
 
 
-def apply(root: Path, image: str) -> None:
-    """Apply the manifests of a source tree, with Redis' volume on its node."""
+def apply(root: Path, image: str, *selection: str) -> None:
+    """Apply the manifests of a source tree, or some of them, with Redis' volume on its node."""
     manifest = kubectl("kustomize", str(root / "manifests/overlays/minikube"))
     for old, new in ("minikube.k8s.io/primary", "kubernetes.io/hostname"), ('- "true"', f"- {node(REDIS_NODE)}"):
         assert old in manifest
         manifest = manifest.replace(old, new)
-    _apply(manifest, image)
+    _apply(manifest, image, *selection)
 
 
-def _apply(manifest: str, image: str) -> None:
+def _apply(manifest: str, image: str, *selection: str) -> None:
     named = manifest.replace("image: hello-counter\n", f"image: {image}\n")
     assert named != manifest
-    run("kubectl", "apply", "--filename=-", answer=named)
+    run("kubectl", "apply", "--filename=-", *selection, answer=named)
 
 
 def disk_url(name: str) -> str:

@@ -21,7 +21,7 @@ FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
 KEPT = Plan(**USUAL, rate=260, keep_alive=True)  # type: ignore[arg-type]
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
-CONTROL = 500
+CONTROL, SHORT_CONTROL = 500, 150
 """Answers before each fault, without one."""
 
 DEADLINE = 10
@@ -127,7 +127,7 @@ class Fire:
 
     def control(self) -> None:
         """Let visitors come without a fault; it must be clean."""
-        self._visitors.come(CONTROL)
+        self._visitors.come(SHORT_CONTROL if self.short else CONTROL)
         self.served_as_before()
 
     def times(self, full: int, short: int = 1) -> Iterator[None]:

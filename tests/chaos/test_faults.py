@@ -13,8 +13,9 @@ from hello.check.verdict import Kind
 from tests.chaos.cluster import (
     DATA,
     DISKS,
+    DISKS_DEADLINE,
+    OF_REDIS,
     REDIS_NODE,
-    REDIS_POD,
     all_gone,
     apply,
     lead_redis_to,
@@ -91,6 +92,9 @@ def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, tmp_path
     ways = iter([(other, load(other), "1.0.1"), (ROOT, image, "1.0.0")])
     for _ in fire.times(2, 2):
         root, name, version = next(ways)
+        with fire.excusing_beyond_the_deadline():
+            apply(root, name, OF_REDIS)
+            redis_ready()
         apply(root, name)
         make("wait")
         settle()
@@ -117,7 +121,7 @@ def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
             fire.come()
         pause(chance, 1)
         with fire.excusing_beyond_the_deadline():
-            kill(running(REDIS_POD), REDIS)
+            kill(running(OF_REDIS), REDIS)
             until(lambda: restarts() > 0, "redis-server is started again")
             redis_ready()
         fire.come()
@@ -127,9 +131,9 @@ def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
 def test_redis_frozen_for_5_s(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(3):
         pause(chance, 1)
-        kill(running(REDIS_POD), REDIS, "STOP")
+        kill(running(OF_REDIS), REDIS, "STOP")
         time.sleep(5)
-        kill(running(REDIS_POD), REDIS, "CONT")
+        kill(running(OF_REDIS), REDIS, "CONT")
         fire.come()
     fire.served_as_before()
 
@@ -228,7 +232,7 @@ def test_node_death_under_redis(fire: Fire) -> None:
 @pytest.fixture(scope="module")
 def _proxies() -> Iterator[None]:
     """Two pods through which Redis can be reached."""
-    (pod,) = running(REDIS_POD)
+    (pod,) = running(OF_REDIS)
     proxies = Path(__file__).with_name("proxy.yaml").read_text().replace("IMAGE", present_image())
     kubectl("create", "configmap", "redis-proxy", f"--from-file={Path(__file__).with_name('proxy.py')}")
     run("kubectl", "apply", "--filename=-", answer=proxies.replace("ADDRESS", pod["status"]["podIP"]))
@@ -241,7 +245,7 @@ def _proxies() -> Iterator[None]:
 @pytest.mark.usefixtures("_proxies")
 @pytest.mark.parametrize("proxy", ["redis-delay", "redis-reset"])
 def test_redis_behind(fire: Fire, proxy: str) -> None:
-    (pod,) = running(REDIS_POD)
+    (pod,) = running(OF_REDIS)
     (way,) = running(f"--selector=app.kubernetes.io/name={proxy}")
     others = f"INPUT ! -i lo ! -s {way['status']['podIP']} -p tcp --dport 6379 -j REJECT --reject-with tcp-reset"
     for _ in fire.times(1):
@@ -270,7 +274,7 @@ SOME = "-m statistic --mode random --probability 0.05"
     ],
 )
 def test_packets_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, ...]) -> None:
-    (pod,) = running(REDIS_POD)
+    (pod,) = running(OF_REDIS)
     for _ in fire.times(3):
         pause(chance, 1)
         filter_packets(pod, *(f"-I {rule} -j DROP" for rule in rules))
@@ -348,9 +352,9 @@ def test_disk_under_redis_full(fire: Fire) -> None:
         with fire.excusing(1):
             kubectl(DISKS, "exec", "redis-0", "--", "sh", "-c", "cat /dev/zero >/data/fill 2>/dev/null; true")
             until(lambda: ready_redis(DISKS) == 0, "Redis has exited")
-            time.sleep(DEADLINE)
+            time.sleep(DISKS_DEADLINE)
             assert ready_endpoints(DISKS) == 1
-            free(REDIS_POD)
+            free(OF_REDIS)
             redis_ready(DISKS)
         fire.come()
     fire.served_as_before()
@@ -360,7 +364,7 @@ def test_disk_under_redis_full(fire: Fire) -> None:
 # SQLite writes a log of full size in place, and would not notice: it is emptied before the disk is filled.
 FILL = f"""
 import sqlite3, time
-end = time.time() + {DEADLINE + 2}
+end = time.time() + {DISKS_DEADLINE + 2}
 while time.time() < end:
     try:
         sqlite3.connect("/data/hello.db", timeout=1).execute("PRAGMA wal_checkpoint(TRUNCATE)")

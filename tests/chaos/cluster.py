@@ -1,29 +1,56 @@
 """The counter on the cluster, as the faults need it: Redis' volume on node 2, two more counters on small disks."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import hello
 from tests.chaos.nodes import node, on_node, running
 from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
 
 HERE = Path(__file__).parent
 OF_REDIS = "--selector=app.kubernetes.io/name=redis"
 REDIS_NODE = 2
+OTHER_VERSION = "1000.0.0"
 DATA = "/data/hello-world-redis"
 DISKS = "--namespace=hello-disks"
 DISKS_DEADLINE = 3
 """Seconds, as in disks/: shorter than others' for a shorter test."""
 
 
-def deploy() -> str:
+@dataclass(frozen=True)
+class Release:
+    """A version of the counter, and its image on the nodes."""
+
+    root: Path
+    version: str
+    image: str
+
+
+def prepare(other: Path) -> list[Release]:
+    """Make another version, and put it and this one on the nodes, while what ran there ends."""
+    shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis"))
+    for file, old, new in (
+        ("hello/__init__.py", hello.__version__, OTHER_VERSION),
+        ("manifests/components/redis/redis.conf", "maxmemory 64mb", "maxmemory 65mb"),
+    ):
+        (other / file).write_text((other / file).read_text().replace(old, new))
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(make, "undeploy")
+        releases = [Release(other, OTHER_VERSION, _load(other)), Release(ROOT, hello.__version__, _load(ROOT))]
+        ended.result()
+    return releases[::-1]
+
+
+def deploy(release: Release) -> str:
     """Count on minikube, with Redis' data where its node can lose power; the counter's URL."""
-    make("undeploy")
     make("no-tour", "password")
-    image = load(ROOT)
     on_node(node(REDIS_NODE), f"mkdir -p {DATA} && find {DATA} -mindepth 1 -delete && chown 999:999 {DATA}")
-    apply(ROOT, image, OF_REDIS)
+    apply(release, OF_REDIS)
     redis_ready()
-    apply(ROOT, image)
-    _apply(kubectl("kustomize", str(HERE / "disks")), image)
+    apply(release)
+    _apply(kubectl("kustomize", str(HERE / "disks")), release.image)
     make("wait")
     return make("url")
 
@@ -34,19 +61,19 @@ def undeploy() -> None:
     make("undeploy")
 
 
-def load(root: Path) -> str:
+def _load(root: Path) -> str:
     """Build the image of a source tree, and put it on the nodes; its name."""
     lines = make(f"--directory={root}", "load").splitlines()
     return next(line.removeprefix("building ") for line in lines if line.startswith("building "))
 
 
-def apply(root: Path, image: str, *selection: str) -> None:
-    """Apply the manifests of a source tree, or some of them, with Redis' volume on its node."""
-    manifest = kubectl("kustomize", str(root / "manifests/overlays/minikube"))
+def apply(release: Release, *selection: str) -> None:
+    """Apply a version's manifests, or some of them, with Redis' volume on its node."""
+    manifest = kubectl("kustomize", str(release.root / "manifests/overlays/minikube"))
     for old, new in ("minikube.k8s.io/primary", "kubernetes.io/hostname"), ('- "true"', f"- {node(REDIS_NODE)}"):
         assert old in manifest
         manifest = manifest.replace(old, new)
-    _apply(manifest, image, *selection)
+    _apply(manifest, release.image, *selection)
 
 
 def _apply(manifest: str, image: str, *selection: str) -> None:
@@ -113,8 +140,3 @@ def lead_redis_to(name: str) -> None:
 def restarts() -> int:
     """How often Redis' container was started again."""
     return int(kubectl("get", "pod/redis-0", "--output=jsonpath={.status.containerStatuses[0].restartCount}") or 0)
-
-
-def present_image() -> str:
-    """The image that the counter's pods run."""
-    return kubectl("get", "deployment/hello-world", "--output=jsonpath={.spec.template.spec.containers[0].image}")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.chaos.cluster import deploy, disk_url, undeploy
+from tests.chaos.cluster import Release, deploy, disk_url, prepare, undeploy
 from tests.chaos.fire import Fire, Row, Visitors
 from tests.e2e.commands import ROOT
 
@@ -49,9 +49,15 @@ def chance() -> random.Random:
 
 
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
+def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Release]:
+    """This version, and another one."""
+    return prepare(tmp_path_factory.mktemp("other") / "root")
+
+
+@pytest.fixture(scope="session")
+def url(releases: list[Release]) -> Iterator[str]:
     """The URL of the counter, deployed as the faults need it."""
-    yield deploy()
+    yield deploy(releases[0])
     undeploy()
 
 

@@ -1,7 +1,6 @@
 """Each fault while visitors come: the six promises, and what must hold besides. It takes a cluster of three nodes."""
 
 import random
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +15,10 @@ from tests.chaos.cluster import (
     DISKS_DEADLINE,
     OF_REDIS,
     REDIS_NODE,
+    Release,
     all_gone,
     apply,
     lead_redis_to,
-    load,
-    present_image,
     ready_endpoints,
     ready_redis,
     redis,
@@ -31,7 +29,7 @@ from tests.chaos.cluster import (
 )
 from tests.chaos.fire import BACK, DEADLINE, Fire, Visitors
 from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, running
-from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.e2e.commands import COUNTER, kubectl, make, run, until
 
 ENDPOINTS = 3
 """Seconds after which no new connection goes to a killed process any more."""
@@ -49,8 +47,9 @@ def pause(chance: random.Random, seconds: float) -> None:
 def test_all_pods_deleted_at_once(fire: Fire) -> None:
     for _ in fire.times(3):
         all_gone()
-        kubectl("delete", "pod", COUNTER)
+        kubectl("delete", "pod", COUNTER, f"--wait={str(not fire.short).lower()}")
         settle()
+        until(lambda: ready_endpoints() == 3, "the new ones are ready")
     fire.served_as_before()
 
 
@@ -81,24 +80,16 @@ def test_a_pod_deleted_every_2_s(fire: Fire, chance: random.Random) -> None:
     fire.served_as_before()
 
 
-def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, tmp_path: Path) -> None:
-    other, image = tmp_path / "other", present_image()
-    shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis"))
-    for file, old, new in (
-        ("hello/__init__.py", "1.0.0", "1.0.1"),
-        ("manifests/components/redis/redis.conf", "maxmemory 64mb", "maxmemory 65mb"),
-    ):
-        (other / file).write_text((other / file).read_text().replace(old, new))
-    ways = iter([(other, load(other), "1.0.1"), (ROOT, image, "1.0.0")])
-    for _ in fire.times(2, 2):
-        root, name, version = next(ways)
+def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, releases: list[Release]) -> None:
+    for number, _ in enumerate(fire.times(2, 2), start=1):
+        release = releases[number % 2]
         with fire.excusing_beyond_the_deadline():
-            apply(root, name, OF_REDIS)
+            apply(release, OF_REDIS)
             redis_ready()
-        apply(root, name)
+        apply(release)
         make("wait")
         settle()
-        assert version in kubectl("exec", "deployment/hello-world", "--", "hello", "--version")
+        assert release.version in kubectl("exec", "deployment/hello-world", "--", "hello", "--version")
     fire.served_as_before()
 
 
@@ -230,10 +221,10 @@ def test_node_death_under_redis(fire: Fire) -> None:
 
 
 @pytest.fixture(scope="module")
-def _proxies() -> Iterator[None]:
+def _proxies(releases: list[Release]) -> Iterator[None]:
     """Two pods through which Redis can be reached."""
     (pod,) = running(OF_REDIS)
-    proxies = Path(__file__).with_name("proxy.yaml").read_text().replace("IMAGE", present_image())
+    proxies = Path(__file__).with_name("proxy.yaml").read_text().replace("IMAGE", releases[0].image)
     kubectl("create", "configmap", "redis-proxy", f"--from-file={Path(__file__).with_name('proxy.py')}")
     run("kubectl", "apply", "--filename=-", answer=proxies.replace("ADDRESS", pod["status"]["podIP"]))
     kubectl("wait", "pod", "--selector=redis-proxy", "--for=condition=Ready", "--timeout=1m")

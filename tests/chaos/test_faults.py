@@ -71,7 +71,7 @@ def test_scaled_to_8_to_1_to_3(fire: Fire) -> None:
 
 
 def test_a_pod_deleted_every_2_s(fire: Fire, chance: random.Random) -> None:
-    for _ in fire.times(12, 4):
+    for _ in fire.times(12, 3):
         until(lambda: bool(running(COUNTER)), "a pod runs")
         name = chance.choice(running(COUNTER))["metadata"]["name"]
         kubectl("delete", "pod", name, "--wait=false")
@@ -133,7 +133,7 @@ def test_redis_frozen_for_5_s(fire: Fire, chance: random.Random) -> None:
 
 
 def test_an_app_process_killed_with_9(fire: Fire, chance: random.Random) -> None:
-    for _ in fire.times(6, 2):
+    for _ in fire.times(6):
         victim = chance.choice(running(COUNTER))
         pause(chance, 1)
         with fire.excusing(ENDPOINTS):

@@ -46,6 +46,16 @@ def running(*selection: str) -> list[dict[str, Any]]:
     ]
 
 
+def ready(*selection: str) -> list[dict[str, Any]]:
+    """Those of the running pods that are ready."""
+    is_ready = "Ready", "True"
+    return [
+        pod
+        for pod in running(*selection)
+        if is_ready in [(condition["type"], condition["status"]) for condition in pod["status"]["conditions"]]
+    ]
+
+
 def processes(pod: dict[str, Any], command: str) -> str:
     """The ids of a pod's processes that run a command, as its node counts them."""
     uid = pod["metadata"]["uid"].replace("-", "[-_]")

@@ -28,7 +28,7 @@ from tests.chaos.cluster import (
     settle,
 )
 from tests.chaos.fire import BACK, DEADLINE, Fire, Visitors
-from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, running
+from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
 from tests.e2e.commands import COUNTER, kubectl, make, run, until
 
 ENDPOINTS = 3
@@ -70,10 +70,11 @@ def test_scaled_to_8_to_1_to_3(fire: Fire) -> None:
     fire.served_as_before()
 
 
+# One that serves: if each were deleted before it is ready, none would ever be.
 def test_a_pod_deleted_every_2_s(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(12, 3):
-        until(lambda: bool(running(COUNTER)), "a pod runs")
-        name = chance.choice(running(COUNTER))["metadata"]["name"]
+        until(lambda: bool(ready(COUNTER)), "a pod is ready")
+        name = chance.choice(ready(COUNTER))["metadata"]["name"]
         kubectl("delete", "pod", name, "--wait=false")
         time.sleep(2)
     settle()

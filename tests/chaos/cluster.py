@@ -114,8 +114,8 @@ def redis(up: bool) -> None:
         kubectl("wait", "pod/redis-0", "--for=delete", "--timeout=1m")
 
 
-def redis_ready(*namespace: str) -> None:
-    kubectl(*namespace, "rollout", "status", "statefulset/redis", "--timeout=3m")
+def redis_ready() -> None:
+    kubectl("rollout", "status", "statefulset/redis", "--timeout=3m")
 
 
 def ready_redis(*namespace: str) -> int:

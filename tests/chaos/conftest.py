@@ -3,13 +3,14 @@
 import json
 import os
 import random
+import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
 
 import pytest
 
-from tests.chaos.cluster import Release, deploy, disk_url, prepare, undeploy
+from tests.chaos.cluster import DISKS, Release, deploy, disk_url, prepare, undeploy
 from tests.chaos.fire import Fire, Row, Visitors
 from tests.e2e.commands import ROOT
 
@@ -35,6 +36,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     (build / "chaos.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+def keep_logs(name: str, on_disk: object) -> None:
+    """Keep what the pods that are still there have logged, under build/chaos: why a visitor was refused, say."""
+    directory = ROOT / "build" / "chaos"
+    directory.mkdir(parents=True, exist_ok=True)
+    namespace = [DISKS] if on_disk else []
+    with (directory / f"{name}.log").open("w") as file:
+        subprocess.run(
+            ["kubectl", *namespace, "logs", "--selector=app.kubernetes.io/name", "--prefix", "--tail=500"], stdout=file
+        )
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +90,4 @@ def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Ite
         yield fire
         fire.end()
         FIRES.append(fire)
+        keep_logs(request.node.name, mark)

@@ -24,20 +24,6 @@ READINGS = 4
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-class StoreUrl(click.ParamType[str]):
-    """A URL that names a store; nothing is asked of it yet."""
-
-    name = "URL"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse what names no store."""
-        try:
-            open_store(value, None)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return value
-
-
 class PodName(click.ParamType[str]):
     """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
 
@@ -78,7 +64,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
         option("--redis-password", help="Redis' password; other users of the machine can see a flag, so use a file."),
         option(
             "--store",
-            type=StoreUrl(),
+            metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
             help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://… or unix://…",
@@ -130,20 +116,19 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
     GET / counts a visitor; GET /count tells the total.
     """
-    password = _password(options["store"], redis_password, redis_password_file)
-    settings = Settings(redis_password=password, **options)
+    settings = Settings(**options)
     if settings.admin_port == settings.port:
         raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
-    _run(settings)
+    _run(settings, _open(settings.store, redis_password, redis_password_file))
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, store: Store) -> None:
     from hello.server import ListenError, loop_factory, serve
 
     failure: Exception | None = None
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(serve(settings))
+            runner.run(serve(settings, store))
     except* (BrokenError, ListenError) as group:
         failure = group.exceptions[0]
     if failure:
@@ -170,7 +155,7 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = open_store(store, _password(store, redis_password, redis_password_file))
+    opened = _open(store, redis_password, redis_password_file)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -197,16 +182,16 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _password(store: str, password: str | None, file: Path | None) -> str | None:
-    if file is not None:
+def _open(url: str, password: str | None, password_file: Path | None) -> Store:
+    """Make the store that the options name."""
+    if password_file is not None:
         if password is not None:
             raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
-        password = _read_password(file)
+        password = _read_password(password_file)
     try:
-        open_store(store, password)
+        return open_store(url, password)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
-    return password
 
 
 def _read_password(file: Path) -> str:

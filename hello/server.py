@@ -14,7 +14,7 @@ from hello import logs
 from hello.counter import Counter
 from hello.limits import raise_file_limit
 from hello.metrics import Metrics
-from hello.settings import Settings, open_store, without_password
+from hello.settings import Settings, without_password
 from hello.stores import Store, UnavailableError
 from hello.web import add_admin_routes, application, public_application
 
@@ -40,12 +40,11 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raises BrokenError, or ListenError."""
+async def serve(settings: Settings, store: Store) -> None:
+    """Serve what the store counts until SIGTERM or SIGINT; raises BrokenError, or ListenError."""
     logs.configure(settings.log)
     raise_file_limit()
     signals = Signals()
-    store = open_store(settings.store, settings.redis_password)
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
     async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals.leaving):

@@ -12,10 +12,9 @@ from hello.stores import Store
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `hello serve`. Times are in seconds; without an admin port everything is on `port`."""
+    """What `hello serve` is told. Times are in seconds; without an admin port everything is on `port`."""
 
     store: str
-    redis_password: str | None
     host: str | None
     port: int
     admin_port: int | None

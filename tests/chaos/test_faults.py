@@ -82,8 +82,7 @@ def test_a_pod_deleted_every_2_s(fire: Fire, chance: random.Random) -> None:
 
 
 def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, releases: list[Release]) -> None:
-    for number, _ in enumerate(fire.times(2, 2), start=1):
-        release = releases[number % 2]
+    for _, release in zip(fire.times(2, 2), reversed(releases), strict=True):
         with fire.excusing_beyond_the_deadline():
             apply(release, OF_REDIS)
             redis_ready()
@@ -94,23 +93,24 @@ def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, releases
     fire.served_as_before()
 
 
+def replace_redis(fire: Fire) -> None:
+    with fire.excusing_beyond_the_deadline():
+        kubectl("delete", "pod", "redis-0")
+        redis_ready()
+    fire.come()
+
+
 def test_redis_deleted(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(10, 2):
         pause(chance, 1)
-        with fire.excusing_beyond_the_deadline():
-            kubectl("delete", "pod", "redis-0")
-            redis_ready()
-        fire.come()
+        replace_redis(fire)
     fire.served_as_before()
 
 
 def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
     for number, _ in enumerate(fire.times(4)):
         if number:  # a container killed again would be held back longer
-            with fire.excusing_beyond_the_deadline():
-                kubectl("delete", "pod", "redis-0")
-                redis_ready()
-            fire.come()
+            replace_redis(fire)
         pause(chance, 1)
         with fire.excusing_beyond_the_deadline():
             kill(running(OF_REDIS), REDIS)
@@ -173,10 +173,10 @@ def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
             assert ready_endpoints() == 3
             back = time.monotonic_ns()
             redis(up=True)
-            ready = time.monotonic_ns()
+            returned = time.monotonic_ns()
         fire.come()
         assert fire.answered(gone, back) == []
-        assert fire.answered(back, ready + BACK * 1_000_000_000)
+        assert fire.answered(back, returned + BACK * 1_000_000_000)
         assert fire.outcomes(after=gone) <= {Outcome.ANSWERED, Outcome.UNAVAILABLE}
     fire.served_as_before()
     refused = [record for record in fire.records if record.outcome is Outcome.UNAVAILABLE]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic_ns
-from typing import Self
+from typing import Any, Self
 
 from hello.check.client import Site
 from hello.check.history import Outcome, Record
@@ -154,6 +154,12 @@ class Fire:
     def come(self) -> None:
         """Wait until visitors are counted again."""
         self._visitors.come(100)
+
+    def come_to(self, pods: list[dict[str, Any]]) -> None:
+        """Wait until each of the pods counts visitors again, as it must soon."""
+        names = {pod["metadata"]["name"] for pod in pods}
+        began = monotonic_ns()
+        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
 
     def served_as_before(self) -> None:
         """No promise was broken, and visits failed only when they might."""

@@ -73,9 +73,9 @@ def kill(pods: list[dict[str, Any]], command: str, signal: str = "KILL") -> None
         list(pool.map(lambda victim: on_node(victim[0], f"kill -{signal} {victim[1]}"), victims))
 
 
-def filter_packets(pod: dict[str, Any], *rules: str) -> None:
-    """Add or remove iptables rules (`-I INPUT …`) in the network of Redis' pod."""
-    process = processes(pod, REDIS).split()[0]
+def filter_packets(pod: dict[str, Any], command: str, *rules: str) -> None:
+    """Add or remove iptables rules (`-I INPUT …`) in the network of a pod that runs a command."""
+    process = processes(pod, command).split()[0]
     for rule in rules:
         on_node(pod["spec"]["nodeName"], f"nsenter --target {process} --net iptables {rule}")
 

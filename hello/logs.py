@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from socket import gaierror
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
@@ -34,5 +35,8 @@ def _rendering() -> list[structlog.typing.Processor]:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Leave out what aiohttp says of a request that is no HTTP: the client was told, and anyone can send it."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    """Leave out what aiohttp says of a request that is no HTTP: the client was told, and anyone can send it.
+
+    And what becomes of a look-up of Redis' name that was given up before: the store was said to be lost.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, gaierror)))

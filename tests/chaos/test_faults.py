@@ -292,6 +292,7 @@ def test_redis_and_the_dns_cut(fire: Fire, chance: random.Random) -> None:
             list(pool.map(lambda each: filter_packets(each, APP, f"-D {DNS} -j DROP"), pods))
         fire.come_to(pods)
     fire.served_as_before()
+    assert "exception" not in kubectl("logs", COUNTER, "--tail=-1")
 
 
 # ---- the data ----

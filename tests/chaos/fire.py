@@ -21,7 +21,7 @@ FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
 KEPT = Plan(**USUAL, rate=260, keep_alive=True)  # type: ignore[arg-type]
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
-CONTROL, SHORT_CONTROL = 500, 150
+CONTROL, SHORT_CONTROL = 1000, 150
 """Answers before each fault, without one."""
 
 DEADLINE = 10

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -66,18 +67,25 @@ def processes(pod: dict[str, Any], command: str) -> str:
     ).replace("\n", " ")
 
 
-def kill(pods: list[dict[str, Any]], command: str, signal: str = "KILL") -> None:
-    """Send a signal to a command in each of the pods, to all at once as far as that goes."""
-    victims = [(pod["spec"]["nodeName"], processes(pod, command)) for pod in pods]
+def _on_nodes_of(pods: list[dict[str, Any]], command: str, script: Callable[[str], str]) -> None:
+    """Run on each pod's node a script made of its processes' ids, on all at once as far as that goes."""
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda victim: on_node(victim[0], f"kill -{signal} {victim[1]}"), victims))
+        ids = list(pool.map(lambda pod: processes(pod, command), pods))
+        list(pool.map(lambda pod, ids: on_node(pod["spec"]["nodeName"], script(ids)), pods, ids))
 
 
-def filter_packets(pod: dict[str, Any], command: str, *rules: str) -> None:
-    """Add or remove iptables rules (`-I INPUT …`) in the network of a pod that runs a command."""
-    process = processes(pod, command).split()[0]
-    for rule in rules:
-        on_node(pod["spec"]["nodeName"], f"nsenter --target {process} --net iptables {rule}")
+def kill(pods: list[dict[str, Any]], command: str, signal: str = "KILL") -> None:
+    """Send a signal to a command in each of the pods."""
+    _on_nodes_of(pods, command, lambda ids: f"kill -{signal} {ids}")
+
+
+def filter_packets(pods: list[dict[str, Any]], command: str, *rules: str) -> None:
+    """Add or remove iptables rules (`-I INPUT …`) in the networks of pods that run a command."""
+
+    def script(ids: str) -> str:
+        return " && ".join(f"nsenter --target {ids.split()[0]} --net iptables {rule}" for rule in rules)
+
+    _on_nodes_of(pods, command, script)
 
 
 def forget(pods: list[dict[str, Any]]) -> None:

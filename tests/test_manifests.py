@@ -185,7 +185,7 @@ async def running(pod: Pod) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def opened(pod: Pod) -> AsyncIterator[RedisStore]:
-    store = RedisStore(pod.url, "a password")
+    store = RedisStore(pod.url, lambda: "a password")
     try:
         yield store
     finally:

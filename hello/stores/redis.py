@@ -2,15 +2,15 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
 
 import hiredis
-from redis.asyncio import Connection, ConnectionPool
+from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from hello.stores import (
     DistrustedError,
@@ -25,10 +25,8 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.rules import WENT_BACK
-
-PATIENCE = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the connection is given up."""
+from hello.stores.connection import PATIENCE, connection_maker, explain
+from hello.stores.rules import WENT_BACK, epoch_of, number
 
 GRACE = 1.0
 """Seconds after a restart of Redis in which nobody counts or reads: each process can say first what it has seen.
@@ -62,28 +60,15 @@ SAY = Script("read.lua", purpose="-- Says after a restart what was seen.\n")
 class RedisStore:
     """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
 
-    def __init__(self, url: str, password: str | None = None) -> None:
-        """Raise a ValueError if the URL is no Redis URL; connect with the first trip."""
-        options: dict[str, Any] = {} if password is None else {"password": password}
-        if not url.startswith("unix:"):
-            options["socket_keepalive"] = True
-        try:
-            pool = ConnectionPool.from_url(
-                url,
-                **options,
-                protocol=2,
-                decode_responses=True,
-                encoding_errors="replace",
-                driver_info=None,
-                socket_timeout=None,
-                socket_connect_timeout=PATIENCE,
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
-            self._trips: Connection = pool.make_connection()
-            self._readings: Connection = pool.make_connection()
-            self._silent: Connection = pool.make_connection()
-        except (RedisError, TypeError) as error:
-            raise ValueError(str(error)) from error
+    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+        """Connect with the first trip, and ask for the password each time; ValueError if the URL is no Redis URL."""
+        make = connection_maker(url, password)
+        self._trips, self._readings, self._silent = make(), make(), make()
+        self._trips.register_connect_callback(self._follow)
+
+    async def _follow(self, _: Connection) -> None:
+        """Let the silent connection go where the trips go: an old one may lead to a Redis that counts no more."""
+        await self._silent.disconnect(nowait=True)
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
@@ -91,7 +76,7 @@ class RedisStore:
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
-                    return Range(rest[0], int(rest[1]), int(rest[2]))
+                    return _range(*rest)
                 _refuse(what, *rest)
         await self._trips.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
@@ -134,12 +119,19 @@ def _seen_words(epoch: str, seen: int) -> Words:
     return 2, COUNTER, PODS, epoch, seen, WENT_BACK
 
 
+def _range(epoch: str, top: str, time: str) -> Range:
+    try:
+        return Range(epoch_of(epoch), number(top), number(time))
+    except ValueError as error:
+        raise LostError(f"Redis: what it holds is not a counter's: {error}") from error
+
+
 def _reading(answer: Any) -> Reading:
     try:
         epoch, count, began, distrusted, now, pods = answer
         shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-        visitors, seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
-        return Reading(epoch, int(count), int(began), distrusted, visitors, seen, int(now))
+        visitors, seen = ({pod: number(share[i]) for pod, share in shares.items()} for i in (0, 1))
+        return Reading(epoch and epoch_of(epoch), number(count), number(began), distrusted, visitors, seen, number(now))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 
@@ -151,7 +143,10 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "wiped":
             raise WipedError("the store is empty")
         case "other epoch":
-            raise OtherEpochError(detail)
+            try:
+                raise OtherEpochError(epoch_of(detail))
+            except ValueError as error:
+                raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
         case "forgotten":
             raise ForgottenError(int(detail))
         case "outdated":
@@ -184,11 +179,11 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
             return await connection.read_response()
     except NoScriptError:
         raise
-    except ResponseError as error:
-        raise UnavailableError(f"Redis: {error}") from error
     except LOST as error:
-        await connection.disconnect(nowait=True)
-        raise LostError(f"Redis: {str(error) or 'no answer in time'}") from error
+        await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
+        if isinstance(error, ResponseError) or getattr(error, "status_code", None):
+            raise UnavailableError(f"Redis: {explain(error)}") from error
+        raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
 
 
 async def _connect(connection: Connection) -> None:
@@ -202,4 +197,4 @@ async def _connect(connection: Connection) -> None:
             await connection.connect()
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise UnavailableError(f"Redis: {str(error) or 'no connection in time'}") from error
+        raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error

@@ -1,5 +1,6 @@
 """The rules by which a store in Python counts a trip; take.lua has the same ones for Redis."""
 
+import re
 from dataclasses import dataclass
 
 from hello.stores import (
@@ -84,3 +85,19 @@ def count(trip: Trip, state: State, nanoseconds: int) -> None:
     # The clock makes it another epoch if a trip that began one comes again, late, after a wipe.
     state.epoch = state.epoch or f"{trip.new_epoch}{nanoseconds // 1000}"
     state.count += trip.n
+
+
+def number(value: object) -> int:
+    """Take what a store holds for a number; ValueError if it is none that a counter wrote."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value)
+    if not isinstance(value, int) or not 0 <= value <= LIMIT:
+        raise ValueError(f"{value!r} is no number of a counter")
+    return value
+
+
+def epoch_of(value: object) -> str:
+    """Take what a store holds for an epoch's id; ValueError if it is none that a counter wrote."""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        raise ValueError(f"{value!r} is no epoch")
+    return value

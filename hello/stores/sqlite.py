@@ -10,8 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from hello.stores import EARLIER_PODS, MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
-from hello.stores.rules import Record, State, count, goes_back, repeat
+from hello.stores import (
+    EARLIER_PODS,
+    MEMORY,
+    BrokenError,
+    DistrustedError,
+    LostError,
+    Range,
+    Reading,
+    Trip,
+    UnavailableError,
+)
+from hello.stores.rules import Record, State, count, epoch_of, goes_back, number, repeat
 
 T = TypeVar("T")
 
@@ -66,6 +76,8 @@ class SqliteStore:
             if self._connection is None:
                 self._connection = _connect(self.path)
             return work(self._connection)
+        except ValueError as error:
+            raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             if _passes(error):
@@ -81,16 +93,18 @@ class SqliteStore:
 def _passes(error: sqlite3.Error | OSError) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
-    return error.sqlite_errorcode & 0xFF in PASSING
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
         with _transaction(connection):
             for statement in SCHEMA:
                 connection.execute(statement)
@@ -130,7 +144,7 @@ def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
             (trip.process, now - MEMORY),
         ).fetchone()
         try:
-            repeated = repeat(trip, state, Record(*row) if row else None, now)
+            repeated = repeat(trip, state, _record(*row) if row else None, now)
         except DistrustedError as error:
             refusal = error
         else:
@@ -162,7 +176,7 @@ def _fold(connection: sqlite3.Connection, before: int) -> None:
     (earlier,) = connection.execute("SELECT sum(count) FROM pods WHERE seen <= ?", (before,)).fetchone()
     if earlier is not None:
         connection.execute("DELETE FROM pods WHERE seen <= ?", (before,))
-        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, earlier, before))
+        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, number(earlier), before))
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
@@ -171,7 +185,8 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if goes_back(state, epoch, seen):
             _write(connection, state)
         pods = connection.execute("SELECT pod, count, seen FROM pods ORDER BY count DESC").fetchall()
-    visitors, last_seen = {pod: count for pod, count, _ in pods}, {pod: then for pod, _, then in pods}
+    visitors = {str(pod): number(count) for pod, count, _ in pods}
+    last_seen = {str(pod): number(then) for pod, _, then in pods}
     return Reading(state.epoch, state.count, state.began, state.distrusted, visitors, last_seen, int(time.time()))
 
 
@@ -183,7 +198,14 @@ def _reset(connection: sqlite3.Connection, state: State) -> None:
 
 def _state(connection: sqlite3.Connection) -> State:
     row = connection.execute("SELECT epoch, count, began, distrusted FROM counter").fetchone()
-    return State(*row) if row else State()
+    if not row:
+        return State()
+    epoch, count, began, distrusted = row
+    return State(epoch_of(epoch), number(count), number(began), str(distrusted))
+
+
+def _record(epoch: object, *numbers: object) -> Record:
+    return Record(epoch_of(epoch), *map(number, numbers))
 
 
 def _write(connection: sqlite3.Connection, state: State) -> None:

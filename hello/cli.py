@@ -168,7 +168,7 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
         before = await _read(store)
         if not yes:
             click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
-        await store.reset(secrets.token_hex(8), to)
+        await store.reset(secrets.token_hex(4), to)
     finally:
         await store.close()
     click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")

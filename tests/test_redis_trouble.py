@@ -100,13 +100,13 @@ async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], red
     assert await server.visit() == 1
 
 
-async def test_a_share_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+async def test_a_record_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
     (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
     assert await server.visit() == 1
 
-    await redis_server.call("HSET", "{hello}:pods", "somebody", "rubbish")
+    await redis_server.call("HSET", "{hello}", "0" * 32, "rubbish")
     assert (await request(server.url, path="/count")).status == 503
-    await redis_server.call("HDEL", "{hello}:pods", "somebody")
+    await redis_server.call("HDEL", "{hello}", "0" * 32)
     assert (await request(server.url, path="/count")).body == "1\n"
     assert await server.visit() == 2
     assert await figure(server.url, 'hello_refused_total{reason="unavailable"}') == 0
@@ -292,7 +292,26 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
         assert (await logs(pod)).count("store is distrusted") >= 1
 
 
-async def test_a_process_that_gave_a_lost_number_finds_out_though_another_one_went_first(
+async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello], redis_server: RedisServer) -> None:
+    giver, other, third = pods
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    assert await giver.visit() == 4
+    giver.signal(SIGSTOP)
+    await copy.restore()
+
+    async def is_waited_for() -> bool:
+        return await redis_server.call("HLEN", "{hello}:roll") == ":2"
+
+    await until(is_waited_for, "the others have said what they saw")
+    visitor = asyncio.create_task(request(other.url))
+    giver.signal(SIGCONT)
+    assert (await visitor).status == 503
+    for pod in giver, other, third:
+        assert "back in time" in await refusal(pod)
+
+
+async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_went_on_without_it(
     pods: list[Hello], redis_server: RedisServer
 ) -> None:
     giver, other, third = pods
@@ -302,11 +321,56 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_another_one_we
     giver.signal(SIGSTOP)
     await copy.restore()
 
-    for number in 4, 5, 6:  # nobody knows better who could say so
+    for number in 4, 5, 6:  # nobody who could speak in time knows better
         assert await other.visit() == number
     giver.signal(SIGCONT)
     for pod in giver, other, third:
         assert "back in time" in await refusal(pod)
+    events = await logs(other) + await logs(third)
+    assert "not all who counted before the restart of Redis have said what they saw" in events
+
+
+async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
+    pods: list[Hello], redis_server: RedisServer
+) -> None:
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    await asyncio.to_thread(reset, redis_server, 1000)
+    for pod in pods:
+        await pod.stop()
+        await (await pod.start()).ready()
+    assert [await pod.visit() for pod in pods] == [1001, 1002, 1003]
+
+    await copy.restore()
+    for pod in pods:
+        assert "back in time" in await refusal(pod)
+    await asyncio.to_thread(reset, redis_server, 2000)
+    for pod in pods:
+        await recovered(pod)
+
+
+async def recovered(pod: Hello) -> None:
+    async def is_served() -> bool:
+        return (await request(pod.url)).status == 200
+
+    await until(is_served, "a visitor has a number again")
+
+
+async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(
+    pods: list[Hello], hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    fields = await redis_server.lines("HGETALL", "{hello}")
+    for process, record in zip(fields[::2], fields[1::2], strict=True):
+        if len(process) == 32:  # as a clock shows it that is 25 hours ahead
+            words = record.split()
+            old = " ".join([*words[:4], str(int(words[4]) - 25 * 3600), *words[5:]])
+            await redis_server.call("HSET", "{hello}", process, old)
+    (newcomer,) = await started(hello, redis_server.url, pods="d")
+
+    assert [await pod.visit() for pod in [*pods, newcomer]] == [4, 5, 6, 7]
+    for pod in pods:
+        assert "store is distrusted" not in await logs(pod)
 
 
 async def test_a_flushed_script_cache_is_filled_again(

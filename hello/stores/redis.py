@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, NoReturn
 
 import hiredis
+import structlog
 from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -26,35 +27,41 @@ from hello.stores import (
     WipedError,
 )
 from hello.stores.connection import PATIENCE, connection_maker, explain
-from hello.stores.rules import WENT_BACK, epoch_of, number
+from hello.stores.rules import WENT_BACK, Record, State, make_reading, word
 
-GRACE = 1.0
-"""Seconds after a restart of Redis in which nobody counts or reads: each process can say first what it has seen.
+ROLL_CALL = 5.0
+"""Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
 
-A process that saw the last numbers may be slower to come back than one that did not, and only it can tell that they
-are missing.
+Well above what a packet's repetition, a look-up of a name or a busy node delay a process that lives.
 """
+
+ROLL_CALL_PAUSE = 0.1
+"""Seconds between two looks at who has yet to speak."""
 
 # A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
 LOST = RedisError, OSError, TypeError, RuntimeError
 
+Words = tuple[str | int, ...]
+
 COUNTER = "{hello}"
-PODS = "{hello}:pods"
-PROCESS = "{hello}:process:"
+ROLL = "{hello}:roll"
+
+log = structlog.get_logger()
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 class Script:
     """A Lua script and the hash by which Redis knows it."""
 
-    def __init__(self, name: str, purpose: str = "") -> None:
-        self.text = purpose + files(__package__).joinpath(name).read_text("utf-8")
+    def __init__(self, name: str) -> None:
+        self.text = _text("common.lua") + _text(name)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-TAKE, READ, RESET = Script("take.lua"), Script("read.lua"), Script("reset.lua")
-
-# A script of its own: Redis knows a script once it has run it, and must not know READ before the time of grace is over.
-SAY = Script("read.lua", purpose="-- Says after a restart what was seen.\n")
+TAKE, READ, RESET, ROLL_CALL_SCRIPT = map(Script, ("take.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
 class RedisStore:
@@ -64,15 +71,20 @@ class RedisStore:
         """Connect with the first trip, and ask for the password each time; ValueError if the URL is no Redis URL."""
         make = connection_maker(url, password)
         self._trips, self._readings, self._silent = make(), make(), make()
+        self._silence: asyncio.Timeout | None = None
+        """Ends when the silent connection is to end."""
         self._trips.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
-        """Let the silent connection go where the trips go: an old one may lead to a Redis that counts no more."""
-        await self._silent.disconnect(nowait=True)
+        """Let the other connections go where the trips go: an old one may lead to a Redis that counts no more."""
+        self._readings.mark_for_reconnect()
+        if self._silence:
+            self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
-        answer = await _run(self._trips, TAKE, _words(trip), trip.epoch, trip.seen)
+        seen = trip.epoch, trip.seen, WENT_BACK, trip.process, trip.answered
+        answer = await _run(self._trips, TAKE, _words(trip), seen)
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
@@ -83,11 +95,12 @@ class RedisStore:
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        return _reading(await _run(self._readings, READ, _seen_words(epoch, seen), epoch, seen))
+        said = epoch, seen, WENT_BACK
+        return _reading(await _run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
-    async def reset(self, epoch: str, to: int) -> None:
+    async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await _call(self._readings, RESET, 2, COUNTER, PODS, epoch, to, known=False)
+        await _call(self._readings, RESET, 1, COUNTER, new_epoch, to, known=False)
 
     async def until_lost(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
@@ -97,8 +110,12 @@ class RedisStore:
                 break
             except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
                 await asyncio.sleep(PATIENCE)
-        with suppress(*LOST):
-            await self._silent.read_response(timeout=math.inf)
+        try:
+            with suppress(*LOST):
+                async with asyncio.timeout(None) as self._silence:
+                    await self._silent.read_response(timeout=math.inf)
+        finally:
+            self._silence = None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,34 +123,30 @@ class RedisStore:
             await connection.disconnect()
 
 
-Words = tuple[str | int, ...]
-
-
 def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
-    keys = COUNTER, PODS, PROCESS + trip.process
-    return 3, *keys, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
+    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
 
 
-def _seen_words(epoch: str, seen: int) -> Words:
-    return 2, COUNTER, PODS, epoch, seen, WENT_BACK
-
-
-def _range(epoch: str, top: str, time: str) -> Range:
+def _range(epoch: str, top: str, index: str) -> Range:
     try:
-        return Range(epoch_of(epoch), number(top), number(time))
+        return Range(word(epoch), int(top), int(index))
     except ValueError as error:
         raise LostError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
 def _reading(answer: Any) -> Reading:
     try:
-        epoch, count, began, distrusted, now, pods = answer
-        shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-        visitors, seen = ({pod: number(share[i]) for pod, share in shares.items()} for i in (0, 1))
-        return Reading(epoch and epoch_of(epoch), number(count), number(began), distrusted, visitors, seen, number(now))
+        epoch, count, began, distrusted, now, records = answer
+        state = State(epoch, int(count), int(began), distrusted=distrusted)
+        return make_reading(state, map(_record, records), int(now))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
+
+
+def _record(text: str) -> Record:
+    epoch, sequence, top, index, time, total, pod = text.split(" ")
+    return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:
@@ -143,12 +156,9 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "wiped":
             raise WipedError("the store is empty")
         case "other epoch":
-            try:
-                raise OtherEpochError(epoch_of(detail))
-            except ValueError as error:
-                raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
+            raise OtherEpochError(_range(detail, "0", "0").epoch)
         case "forgotten":
-            raise ForgottenError(int(detail))
+            raise ForgottenError("the store has forgotten this process")
         case "outdated":
             raise OutdatedError("a later trip was counted before this one")
         case "exhausted":
@@ -156,15 +166,28 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
     raise LostError(f"Redis answered {what!r}")
 
 
-async def _run(connection: Connection, script: Script, words: Words, epoch: str, seen: int) -> Any:
-    """Run a script by its hash. Redis has begun anew if it does not know it: say what was seen, and let all say it."""
+async def _run(connection: Connection, script: Script, words: Words, said: Words) -> Any:
+    """Run a script by its hash. Redis has begun anew if it does not know it: then the roll is called first."""
     try:
         return await _call(connection, script, *words)
     except NoScriptError:
-        said = _reading(await _call(connection, SAY, *_seen_words(epoch, seen), known=False))
-        if said.epoch:
-            await asyncio.sleep(GRACE)
+        await _answer_roll_call(connection, said)
         return await _call(connection, script, *words, known=False)
+
+
+async def _answer_roll_call(connection: Connection, said: Words) -> None:
+    """Say what was seen, and wait until all who counted shortly before the restart have said it, or for ROLL_CALL."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + ROLL_CALL
+    while True:
+        over = loop.time() >= end
+        missing = await _call(connection, ROLL_CALL_SCRIPT, 2, COUNTER, ROLL, *said, int(over), known=False)
+        if not missing:
+            return
+        if over:
+            log.warning("not all who counted before the restart of Redis have said what they saw", missing=missing)
+            return
+        await asyncio.sleep(ROLL_CALL_PAUSE)
 
 
 async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
@@ -190,7 +213,7 @@ async def _connect(connection: Connection) -> None:
     """Make sure that the connection is open, and holds nothing unread that would be taken for the next answer."""
     try:
         if connection.is_connected:
-            if not await connection.can_read():
+            if not connection.should_reconnect() and not await connection.can_read():
                 return
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(PATIENCE):

@@ -34,7 +34,8 @@ from hello.stores import (
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
-from tests.processes import RedisServer, until
+from tests.linux import require
+from tests.processes import REDIS_SERVERS, RedisServer, until
 from tests.proxy import Proxy
 
 FIRST = Trip(epoch="", process="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
@@ -49,13 +50,13 @@ def following(trip: Trip, given: Range, **changes: Any) -> Trip:
     return replace(known, **changes)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     async with _opened(request.param, tmp_path) as (store, _):
         yield store
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", *REDIS_SERVERS])
 async def aged(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, RedisServer | None]]:
     async with _opened(request.param, tmp_path) as opened:
         yield opened
@@ -63,7 +64,11 @@ async def aged(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @asynccontextmanager
 async def _opened(kind: str, directory: Path) -> AsyncIterator[tuple[Store, RedisServer | None]]:
-    server = await RedisServer(directory / "redis").start() if kind == "redis" else None
+    server = None
+    if kind in REDIS_SERVERS:
+        path = REDIS_SERVERS[kind] or kind
+        require(path, "--version")
+        server = await RedisServer(directory / "redis", server=path).start()
     store: Store = MemoryStore() if kind == "memory" else SqliteStore(directory / "hello.db")
     if server:
         store = RedisStore(server.url)

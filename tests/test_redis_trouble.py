@@ -97,7 +97,7 @@ async def test_a_new_password_is_read_from_its_file(
     password = tmp_path / "password"
     password.write_text("friend\n")
     redis_server.kill()
-    redis_server.arguments = ("--user", "gandalf on >friend ~* &* +@all")
+    redis_server.arguments = ("--user", *["gandalf", "on", ">friend", "~*", "&*", "+@all"])
     await redis_server.start()
     store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
     server = await hello("--store", store, "--redis-password-file", str(password), "--deadline", "0.5").start()
@@ -105,7 +105,7 @@ async def test_a_new_password_is_read_from_its_file(
     assert await server.visit() == 1
 
     redis_server.kill()
-    redis_server.arguments = ("--user", "gandalf on >mellon ~* &* +@all")
+    redis_server.arguments = ("--user", *["gandalf", "on", ">mellon", "~*", "&*", "+@all"])
     await redis_server.start()
     assert "WRONGPASS" in await refusal(server)
     password.unlink()
@@ -220,21 +220,21 @@ def swallowing(host: str, port: int) -> Iterator[None]:
         yield
 
 
-async def test_an_address_that_swallows_all_holds_nobody(
-    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
-) -> None:
-    names = Names(tmp_path)
-    names.lead("redis.test", "127.0.0.2", "127.0.0.3", redis_server.host)
-    store = f"redis://redis.test:{redis_server.port}"
-    with swallowing("127.0.0.2", redis_server.port), swallowing("127.0.0.3", redis_server.port):
+async def test_an_address_that_swallows_all_holds_nobody(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    redis = await RedisServer(tmp_path / "redis", host="127.0.0.2").start()
+    names, swallowed = Names(tmp_path), ("127.0.0.1", "127.0.0.3")
+    names.lead("redis.test", *swallowed, redis.host)
+    store = f"redis://redis.test:{redis.port}"
+    with ExitStack() as stack:
+        for host in swallowed:
+            stack.enter_context(swallowing(host, redis.port))
         server = await hello("--store", store, "--deadline", "5", command=names.command).start()
         assert await server.visit() == 1
         assert "store is lost" not in await logs(server)
+    redis.kill()
 
 
-@pytest.mark.parametrize(
-    "count", ["nan", "inf", "-5", "1.5", "1e3", "0x10", "", " 1", "many", "9007199254740993", "\n"]
-)
+@pytest.mark.parametrize("count", ["nan", "inf", "-5", "1.5", "1e3", "0x10", "", " 1", "many", "9007199254740993"])
 async def test_a_count_that_is_none_is_refused_until_it_is_one(
     hello: Callable[..., Hello], redis_server: RedisServer, count: str
 ) -> None:
@@ -244,14 +244,14 @@ async def test_a_count_that_is_none_is_refused_until_it_is_one(
     await redis_server.call("HSET", "{hello}", "count", count)
     await refusal(server)
     assert (await request(server.url, path="/count")).status == 503
-    assert await redis_server.lines("HGET", "{hello}", "count") == (count.split("\n") if count.strip() else [""])
+    assert await redis_server.call("HGET", "{hello}", "count") == count
     await redis_server.call("HSET", "{hello}", "count", "1")
     assert await server.visit() == 2
     assert (await request(server.url, path="/count")).body == "2\n"
     await logs(server)
 
 
-@pytest.mark.parametrize("field", ["epoch", "began", "index", "forgotten"])
+@pytest.mark.parametrize("field", ["began", "index", "forgotten"])
 @pytest.mark.parametrize("value", ["nan nan", "J\u00fcrgen\r\n"])
 async def test_no_rubbish_in_the_counter_ends_a_server(
     hello: Callable[..., Hello], redis_server: RedisServer, field: str, value: str

@@ -1,6 +1,7 @@
 """The contract of a store: one suite over all three."""
 
 import asyncio
+import re
 import sqlite3
 import ssl
 import time
@@ -364,6 +365,42 @@ async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> 
     assert (await store.take(FIRST)).top == 3
     await store.close()
     server.kill()
+
+
+@pytest.mark.parametrize("kind", REDIS_SERVERS)
+async def test_the_rights_in_the_readme_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
+    rights = _rights_in_the_readme()
+    async with _opened(kind, tmp_path) as (_, server):
+        assert server
+        url = f"redis://hello:mellon@127.0.0.1:{server.port}"
+        for missing in None, *[right for right in rights if right.startswith("+")]:
+            await server.call("FLUSHALL")
+            await server.call("SCRIPT", "FLUSH")
+            given = [right for right in rights if right != missing]
+            assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
+            assert (await _does_all(url)) == (missing is None), missing
+
+
+def _rights_in_the_readme() -> list[str]:
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+    (line,) = re.findall(r"^    ACL SETUSER hello (.*)", readme, re.MULTILINE)
+    return str(line).replace("PASSWORD", "mellon").split()
+
+
+async def _does_all(url: str) -> bool:
+    """Whether a store can begin, count, read, answer the roll call and be reset."""
+    store = RedisStore(url)
+    try:
+        first = await store.take(FIRST)
+        await store.take(following(FIRST, first))
+        await store.read("", 0)
+        await store.reset("e2", 5)
+        await store.take(OTHER)
+    except UnavailableError:
+        return False
+    finally:
+        await store.close()
+    return True
 
 
 async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate: Path) -> None:

@@ -13,22 +13,16 @@ from aiohttp.log import access_logger
 from hello import logs
 from hello.counter import Counter
 from hello.limits import raise_file_limit
+from hello.listening import BACKLOG, listen
 from hello.metrics import Metrics
 from hello.settings import Settings, without_password
 from hello.stores import Store, UnavailableError
 from hello.web import add_admin_routes, application, public_application
 
-BACKLOG = 1024
-"""Connections that the kernel holds for the server between two turns of its loop."""
-
 LINGERING = 1.0
 """Seconds for which a request's body is still read after the answer to it."""
 
 log = structlog.get_logger()
-
-
-class ListenError(Exception):
-    """A port cannot be had."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -121,11 +115,8 @@ async def _site(app: web.Application, settings: Settings, port: int | None) -> A
     )
     await runner.setup()
     try:
-        try:
-            site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG, reuse_port=settings.reuse_port or None)
-            await site.start()
-        except (OSError, UnicodeError) as error:
-            raise ListenError(f"--host {settings.host or '(every address)'}, port {port}: {error}") from error
+        for listener in await listen(settings.host, port, reuse_port=settings.reuse_port):
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
         yield
     finally:
         await runner.cleanup()

@@ -30,15 +30,16 @@ def public_application(counter: Counter, store: str, leaving: Event) -> web.Appl
 
 
 def add_admin_routes(app: web.Application, counter: Counter) -> None:
-    """Add what the cluster reaches: health, readiness and metrics."""
+    """Add what the cluster reaches: readiness and metrics."""
     admin = Admin(counter)
-    app.router.add_get("/healthz", admin.healthz)
     app.router.add_get("/readyz", admin.readyz)
     app.router.add_get("/metrics", admin.metrics)
 
 
 def application(leaving: Event) -> web.Application:
-    """Make an application without routes; once `leaving` is set, its answers close their connections.
+    """Make an application that tells its health, since balancers probe the port that they serve.
+
+    Once `leaving` is set, its answers close their connections.
 
     So does an answer to `Hello-Connection: close`: a page may not send `Connection` itself
     (https://fetch.spec.whatwg.org/#forbidden-request-header), and each visit from it should find a pod anew.
@@ -52,6 +53,7 @@ def application(leaving: Event) -> web.Application:
             response.force_close()
 
     app = web.Application()
+    app.router.add_get("/healthz", healthz)
     app.on_response_prepare.append(prepare)
     return app
 
@@ -122,15 +124,16 @@ def _greeting(content_type: str, visit: Visit, pod: str) -> web.Response:
     return web.Response(text=text, content_type=content_type, headers=headers)
 
 
+async def healthz(_: web.Request) -> web.Response:
+    """Say that this process is well, whatever the store does."""
+    return web.Response(text="ok\n")
+
+
 class Admin:
     """The requests of the cluster."""
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-
-    async def healthz(self, _: web.Request) -> web.Response:
-        """Say that this process is well, whatever the store does."""
-        return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Answer 200 once the store has answered this process: from then on a lost store must not empty the Service."""
@@ -163,7 +166,7 @@ def _media_range(part: str) -> tuple[str, float]:
 
 
 def _preference(offer: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
-    """Weight and exactness of the range that names `offer` most exactly."""
+    """Weight and exactness of the range that names `offer` most exactly; without weight, it is not acceptable."""
     names = ("*/*", offer.split("/")[0] + "/*", offer)
     exactness, weight = max(((names.index(name), weight) for name, weight in ranges if name in names), default=(0, 0.0))
-    return weight, exactness
+    return (weight, exactness) if weight > 0 else (0.0, 0)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGTERM
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -188,11 +189,14 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
             assert (await Stream(late.content).next())["count"] == int(visit.headers["Hello-Count"]) == 1
 
 
-async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "WATCHERS", 2)
+async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "WATCHERS", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        for _ in range(3):
+            async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
+                assert stream.status == 200
         second.close()
 
         async def has_room() -> bool:
@@ -200,6 +204,12 @@ async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
                 return again.status == 200
 
         await until(has_room, "there is room again")
+
+
+def from_elsewhere(client: Client) -> aiohttp.ClientSession:
+    """A client of another address of this machine's."""
+    assert client.host == "127.0.0.1"
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
 
 
 async def test_watching_counts_nobody(hello: Make) -> None:

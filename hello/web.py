@@ -7,8 +7,9 @@ from functools import lru_cache
 from aiohttp import web, web_response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from hello import live
+from hello import page
 from hello.counter import Counter, RefusedError, Visit
+from hello.events import Events
 
 TEXT, HTML, JSON = "text/plain", "text/html", "application/json"
 
@@ -23,9 +24,7 @@ def public_application(counter: Counter, store: str, leaving: Event) -> web.Appl
     app.router.add_get("/", visits.greet, allow_head=False)
     app.router.add_head("/", visits.head)
     app.router.add_get("/count", visits.count)
-    app.router.add_get("/events", live.Live(counter, store, leaving).watch, allow_head=False)
-    for path in live.FILES:
-        app.router.add_get(path, live.file)
+    app.router.add_get("/events", Events(counter, store, leaving).watch, allow_head=False)
     return app
 
 
@@ -73,13 +72,13 @@ class Visits:
         try:
             visit = await self._counter.next()
         except RefusedError as error:
-            return self._refuse_visit(error, page=content_type == HTML)
+            return self._refuse_visit(error, as_page=content_type == HTML)
         return _greeting(content_type, visit, self._counter.pod)
 
     async def head(self, request: web.Request) -> web.Response:
         """Answer with the headers of the page, and count nobody."""
         content_type = preferred_type(_accept(request))
-        headers = live.HEADERS if content_type == HTML else None
+        headers = page.HEADERS if content_type == HTML else None
         return web.Response(content_type=content_type, charset="utf-8", headers=headers)
 
     async def count(self, request: web.Request) -> web.Response:
@@ -93,12 +92,12 @@ class Visits:
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
         return web.Response(text=json.dumps(total) + "\n", content_type=JSON)
 
-    def _refuse_visit(self, error: RefusedError, *, page: bool = False) -> web.Response:
+    def _refuse_visit(self, error: RefusedError, *, as_page: bool = False) -> web.Response:
         self._counter.metrics.refused.labels(error.reason).inc()
         response = _refusal(error)
-        if page:
-            response.text, response.content_type = live.refusal(error), HTML
-            response.headers.update(live.HEADERS)
+        if as_page:
+            response.text, response.content_type = page.refusal(error), HTML
+            response.headers.update(page.HEADERS)
         return response
 
 
@@ -117,8 +116,8 @@ def _greeting(content_type: str, visit: Visit, pod: str) -> web.Response:
     if content_type == JSON:
         text = json.dumps({"count": number, "pod": pod, "epoch": epoch}) + "\n"
     elif content_type == HTML:
-        text = live.greeting(visit, pod)
-        headers |= live.HEADERS
+        text = page.greeting(visit, pod)
+        headers |= page.HEADERS
     else:
         text = f"Hello, world! You are visitor {number}, greeted by {pod}.\n"
     return web.Response(text=text, content_type=content_type, headers=headers)

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from hello import live
+from hello import events
 from hello.counter import Counter
 from hello.metrics import Metrics
 from hello.stores import EARLIER_PODS, Reading, Store
@@ -92,7 +92,7 @@ async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis
 
 
 async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
-    outage = live.Outage()
+    outage = events.Outage()
     outage.end(1000)
     outage.on = True
     outage.end(1600)
@@ -103,10 +103,10 @@ async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
 
 def _told(seen: dict[str, int]) -> Any:
     """What is told at the time 10,000 of pods that counted one each."""
-    outage = live.Outage()
+    outage = events.Outage()
     outage.end(10_000)
     shares = dict.fromkeys(seen, 1)
-    return live.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
+    return events.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
 
 
 async def test_pods_of_long_ago_share_one_figure() -> None:
@@ -116,9 +116,9 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
 
 
 async def test_only_so_many_pods_have_a_line() -> None:
-    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(live.LINES)} | {"pod-b": 9_999})
+    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.LINES)} | {"pod-b": 9_999})
     lines = [line["pod"] for line in told["pods"]]
-    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (live.LINES, True, 2)
+    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.LINES, True, 2)
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
@@ -190,7 +190,7 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
 
 
 async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "WATCHERS", 4)
+    monkeypatch.setattr(events, "WATCHERS", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
@@ -216,8 +216,6 @@ async def test_watching_counts_nobody(hello: Make) -> None:
     server = await hello("--store", "memory:").start()
     async with watch(server.url) as stream:
         assert [(await stream.next())["count"] for _ in range(2)] == [0, 0]
-    for path in "/page.css", "/page.js":
-        assert (await request(server.url, path=path)).status == 200
     assert (await request(server.url, "HEAD", "/events")).status == 405
     assert await server.visit() == 1
 

@@ -1,4 +1,4 @@
-"""The live page: what a browser shows of the count, and the stream that keeps it up to date."""
+"""The live stream: what keeps the page up to date."""
 
 import asyncio
 import json
@@ -6,14 +6,12 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
-from hello.counter import ALIVE, Counter, RefusedError, Visit
+from hello.counter import ALIVE, Counter, RefusedError
 from hello.stores import Reading
 
 PERIOD = 1.0
@@ -34,41 +32,8 @@ KEPT = 600
 LINES = 50
 """Pods with a line of their own, at the most."""
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
-
-
-PAGE = _text("page.html")
-FILES = {"/page.css": ("text/css", _text("page.css")), "/page.js": ("text/javascript", _text("page.js"))}
-
-
-def greeting(visit: Visit, pod: str) -> str:
-    """The page of a visitor who was counted."""
-    you = f'You are visitor <strong id="number">{visit.number}</strong> greeted by <b id="greeter">{escape(pod)}</b>'
-    return PAGE.format(title=f"Visitor {visit.number}", you=you, epoch=escape(visit.epoch))
-
-
-def refusal(error: RefusedError) -> str:
-    """The page of a visitor who was not counted."""
-    you = f'You were not counted: {escape(str(error))} <a href="/">Try again</a>'
-    return PAGE.format(title="Not counted", you=you, epoch="")
-
-
-async def file(request: web.Request) -> web.Response:
-    """Answer with one of the page's files."""
-    content_type, text = FILES[request.path]
-    return web.Response(text=text, content_type=content_type, headers=HEADERS)
-
-
-class Live:
+class Events:
     """The stream. One reader asks the store once a second, while somebody watches this process."""
 
     def __init__(self, counter: Counter, store: str, leaving: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
 from hello.counter import ALIVE, Counter, RefusedError
@@ -47,12 +47,12 @@ class Events:
         """How many watch, by address."""
         self._outage = Outage()
 
-    async def watch(self, request: web.Request) -> web.StreamResponse:
+    async def watch(self, request: BaseRequest) -> StreamResponse:
         """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
         left = WATCHERS - self._watchers.total()
         if self._leaving.is_set() or self._watchers[request.remote] >= left:
             text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
-            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+            return Response(status=503, text=text, headers={"Retry-After": "1"})
         response = EventSourceResponse(send_timeout=STALLED)
         with self._place(request.remote), suppress(ConnectionError, TimeoutError):
             await response.prepare(request)

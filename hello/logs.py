@@ -9,13 +9,18 @@ from socket import gaierror
 from threading import Thread
 
 import structlog
+from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import BaseRequest, StreamResponse
 
 UNWRITTEN = 10_000
 """Lines that may wait for a reader of standard error; what comes then is dropped."""
 
 FAREWELL = 1.0
 """Seconds for which the end of the process waits for its last lines to be read."""
+
+LONGEST = 100
+"""Characters of a request's path that are logged."""
 
 
 def configure(level: str) -> None:
@@ -68,6 +73,15 @@ class Writer(logging.Handler):
             self._lines.put_nowait(b"")
         self._thread.join(FAREWELL)
         super().close()
+
+
+class AccessLog(AbstractAccessLogger):
+    """One short line for each request, whatever a client sends."""
+
+    def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
+        """Log a request that was answered after `time` seconds."""
+        path = ascii(request.raw_path[:LONGEST])[1:-1]
+        self.logger.debug(f'"{request.method} {path}" {response.status} in {time:.4f} s for {request.remote}')
 
 
 def _rendering() -> list[structlog.typing.Processor]:

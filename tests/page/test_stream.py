@@ -11,20 +11,20 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from hello import events
 from hello.counter import Counter
 from hello.metrics import Metrics
+from hello.routes import public_routes
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
-from hello.web import public_application
 from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
 from tests.processes import Hello, RedisServer, until
 
 Make = Callable[..., Hello]
-Client = TestClient[web.Request, web.Application]
+Client = TestClient[web.BaseRequest, None]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -160,8 +160,9 @@ async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: 
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
     async with Counter(store, "pod", Metrics()).running() as counter:
-        application = public_application(counter, "memory", asyncio.Event())
-        async with TestClient(TestServer(application, handler_cancellation=True)) as client:
+        routes = public_routes(counter, "memory", asyncio.Event())
+        client: Client
+        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client
 
 

@@ -52,8 +52,6 @@ async def serve(settings: Settings, store: Store) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
-        # Whoever waits for the store now has been served or refused by then; who does not read is not waited for.
-        asyncio.get_running_loop().call_later(settings.deadline, signals.at_once.set)
 
 
 class Signals:

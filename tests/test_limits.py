@@ -25,6 +25,7 @@ SOON = 10
 
 HEAD = b"GET / HTTP/1.1\r\nHost: hello\r\n"
 GET = HEAD + b"\r\n"
+LONG = b"GET /long HTTP/1.1\r\nHost: hello\r\n\r\n"
 PAGE = HEAD + b"Accept: text/html\r\n\r\n"
 
 
@@ -164,11 +165,9 @@ OWN = (
 
 
 @pytest.fixture
-async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """A port whose limits of time are short; it answers `/slow` after a second, and else at once."""
-    for name in "HEADER_TIMEOUT", "KEEPALIVE_TIMEOUT", "SEND_TIMEOUT":
-        monkeypatch.setattr(connections, name, 0.3)
-    monkeypatch.setattr(connections, "KEEPALIVE_TIMEOUT", 0.9)
+async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A port whose limit of time is short, of the name that the test gives; it answers `/slow` after a second."""
+    monkeypatch.setattr(connections, *request.param)
 
     async def answer(asked: BaseRequest) -> Response:
         if asked.path == "/slow":
@@ -183,6 +182,12 @@ async def url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     await port.server.shutdown(1)
 
 
+HEADER = pytest.mark.parametrize("url", [("HEADER_TIMEOUT", 0.3)], indirect=True)
+KEEPALIVE = pytest.mark.parametrize("url", [("KEEPALIVE_TIMEOUT", 0.9)], indirect=True)
+SEND = pytest.mark.parametrize("url", [("SEND_TIMEOUT", 1)], indirect=True)
+
+
+@HEADER
 @pytest.mark.parametrize("requests", [0, 2], ids=["new", "kept"])
 @pytest.mark.parametrize("piece", [b"GET /", HEAD, HEAD + b"X: a"])
 async def test_a_header_must_be_whole_in_time(url: str, requests: int, piece: bytes) -> None:
@@ -209,16 +214,27 @@ async def hung_up(connection: Connection) -> None:
     connection.close()
 
 
+@HEADER
 async def test_who_never_says_a_word_is_hung_up_on(url: str) -> None:
     await hung_up(await Connection.open(url))
 
 
-async def test_a_kept_connection_may_rest_for_longer_than_a_header_takes_but_not_for_ever(url: str) -> None:
+@HEADER
+async def test_neither_a_kept_connection_nor_an_answer_is_hurried_like_a_header(url: str) -> None:
     connection = await Connection.open(url)
     for path in "/", "/slow", "/":
         connection.send(path=path)
         assert (await connection.receive()).status == 200
         await asyncio.sleep(0.5)
+    connection.close()
+
+
+@KEEPALIVE
+async def test_a_kept_connection_does_not_rest_for_ever(url: str) -> None:
+    connection = await Connection.open(url)
+    for path in "/", "/slow", "/":
+        connection.send(path=path)
+        assert (await connection.receive()).status == 200
     await hung_up(connection)
 
 
@@ -226,9 +242,20 @@ def test_a_kept_connection_rests_longer_than_a_balancer_s() -> None:
     assert 60 < KEEPALIVE_TIMEOUT <= 75
 
 
+@SEND
 async def test_who_asks_and_never_reads_is_hung_up_on(url: str) -> None:
-    with await asyncio.to_thread(choked, url, b"GET /long HTTP/1.1\r\nHost: hello\r\n\r\n") as client:
+    with await asyncio.to_thread(choked, url, LONG) as client:
         assert await asyncio.to_thread(is_reset, client)
+
+
+@SEND
+async def test_who_reads_slowly_gets_all(url: str) -> None:
+    connection = await Connection.open(url)
+    connection.writer.write(LONG * 1000)
+    for _ in range(1000):
+        assert (await connection.receive()).status == 200
+        await asyncio.sleep(0.002)
+    connection.close()
 
 
 def choked(url: str, text: bytes) -> socket.socket:
@@ -250,16 +277,16 @@ def is_reset(client: socket.socket) -> bool:
     return bool(poll.poll(1000 * SOON))
 
 
-@pytest.mark.parametrize("number", [SIGTERM, SIGINT])
+@pytest.mark.parametrize(("number", "seconds"), [(SIGINT, 5), (SIGTERM, 12)])
 async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
-    hello: Callable[..., Hello], number: Signals
+    hello: Callable[..., Hello], number: Signals, seconds: float
 ) -> None:
-    server = await hello("--store", "memory:", "--deadline", "1" if number == SIGTERM else "60").start()
+    server = await hello("--store", "memory:").start()
     with ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(await asyncio.to_thread(choked, server.url, PAGE))
         server.signal(number)
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(seconds):
             assert await server.exit() == 0
     assert server.events()[-1] == "leaving"
 

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable
 from logging import Logger
-from typing import cast
+from typing import Any, cast
 
 import structlog
+from aiohttp import StreamReader
 from aiohttp.web import BaseRequest, Server, StreamResponse
 
 from hello.logs import AccessLog
@@ -84,7 +85,8 @@ class Connections:
 
     def _handle(self, request: BaseRequest) -> Awaitable[StreamResponse]:
         if transport := request.transport:
-            cast(Connection, transport.get_protocol()).begin(request)
+            connection: Any = transport.get_protocol()
+            connection.begin(request.content)
         return self._handler(request)
 
 
@@ -120,7 +122,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on what comes, unless it is too much of a header."""
         if self._expected:
-            self._look_at(data)
+            self._measure(data)
             if self._size > HEADER_SIZE:
                 self._transport.write(TOO_LARGE)
                 self._transport.close()
@@ -128,29 +130,30 @@ class Connection(asyncio.Protocol):
         if self._inner:
             self._inner.data_received(data)
 
-    def _look_at(self, data: bytes) -> None:
+    def _measure(self, data: bytes) -> None:
         """Measure a piece of a header, up to its end: RFC 9112, section 2.1."""
         if not self._size:
             data = data.lstrip(b"\r\n")  # section 2.2
         text = self._last + data
         end = text.find(END)
-        self._expected = end < 0
-        self._size += (len(text) if end < 0 else end + len(END)) - len(self._last)
+        if end >= 0:
+            self._expected = False
+            self._size += end + len(END) - len(self._last)
+            return
+        self._size += len(data)
         self._last = text[1 - len(END) :]
-        if self._size and self._waiting is None and self._expected:
+        if self._size and not self._waiting:
             self._waiting = self._later(HEADER_TIMEOUT)
 
-    def begin(self, request: BaseRequest) -> None:
+    def begin(self, body: StreamReader) -> None:
         """Note that a header was whole; after the request's body, another one is expected."""
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None
         self._size, self._last = 0, b""
-        if request.content.is_eof():
-            self._expected = True
-        else:
-            self._expected = False
-            request.content.on_eof(self._expect)
+        self._expected = body.is_eof()
+        if not self._expected:
+            body.on_eof(self._expect)
 
     def _expect(self) -> None:
         self._expected = True

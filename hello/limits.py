@@ -1,11 +1,16 @@
 """The system's limits on this process."""
 
-import resource
 from contextlib import suppress
+
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
 
 
 def raise_file_limit() -> None:
     """Let each connection have its file, as far as the system allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS names no number it would take
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if resource:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):  # macOS names no number it would take
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

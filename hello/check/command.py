@@ -1,89 +1,121 @@
 """The command `hello check`."""
 
 import asyncio
+import gc
 import json
-import math
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from hello.check.client import Site
 from hello.check.history import HistoryError, Record, read_records
 from hello.check.judge import judge
-from hello.check.load import CheckError, Load, Plan
+from hello.check.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.log import Log
+from hello.check.options import AllowanceType, Positive, SiteType
 from hello.check.progress import progress
 from hello.check.report import as_json, as_text
-from hello.check.verdict import Verdict
+from hello.check.site import Site
+from hello.check.verdict import Allowance, Verdict
 from hello.limits import raise_file_limit
 
 REQUESTS = 1000
+CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
 
 
-class NotRunError(click.ClickException):
-    """The check could not be run."""
+class NotJudgedError(click.ClickException):
+    """The cluster could not be judged."""
 
     exit_code = 2
 
 
-class SiteType(click.ParamType[Site]):
-    """The URL of a site."""
+class Judgement(click.Command):
+    """A command whose exit status of 1 is a verdict: whatever goes wrong with it itself is 2."""
 
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Site:
-        """Take it apart, or fail."""
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
         try:
-            return Site.parse(value)
-        except ValueError as error:
-            self.fail(f"{value}: {error}.", param, ctx)
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort) as error:
+            raise NotJudgedError("interrupted before all was judged and told") from error
+        except Exception as error:
+            raise NotJudgedError(f"a fault of its own, nothing was judged: {_where(error)}") from error
 
 
-class Positive(click.FloatRange):
-    """A number above 0, of those that one can count with."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Take it, or fail."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
-POSITIVE = Positive(0, min_open=True)
+def _where(error: BaseException) -> str:
+    """An error in one line, with the innermost line of code."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}: " if trace else ""
+    return " ".join(f"{place}{type(error).__name__}: {error}".split())
 
 
-@click.command(short_help="Prove that a deployment counts every visitor once.")
-@click.argument("site", metavar="URL", type=SiteType(), required=False)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run saw. late: how many visits of an open loop were left out; log_error: why the log is not whole."""
+
+    records: list[Record]
+    late: int = 0
+    log_error: OSError | None = None
+
+
+@click.command(cls=Judgement, short_help="Prove that a deployment counts every visitor once, and loses none.")
+@click.argument("sites", metavar="URL...", type=SiteType(), nargs=-1)
 @click.option("--requests", type=click.IntRange(1), metavar="N", help=f"Make N visits.  [default: {REQUESTS}]")
-@click.option("--duration", type=POSITIVE, metavar="SECONDS", help="Instead, visit for so long.")
+@click.option("--duration", type=Positive(), metavar="SECONDS", help="Instead, visit for so long.")
 @click.option(
     "--clients", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many visit at once."
 )
 @click.option(
     "--rate",
-    type=POSITIVE,
+    type=Positive(),
     metavar="R",
     help="Make R visits a second, however long answers take, while a client is free. Without it, each client visits "
     "again once it was answered.",
 )
 @click.option(
-    "--keep-alive",
-    is_flag=True,
-    help="Keep connections, each to one pod. Without it, each visit opens its own, and so meets all pods.",
+    "--connections",
+    type=click.Choice(list(CONNECTIONS)),
+    default="both",
+    show_default=True,
+    help="fresh: each visit opens one of its own, and so meets all pods; kept: each client keeps one, to one pod; "
+    "both: every other client keeps its own.",
 )
 @click.option(
-    "--timeout", type=POSITIVE, default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
+    "--timeout", type=Positive(), default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
 )
 @click.option("--retry", is_flag=True, help="After a 503, visit again as soon as it allows (Retry-After).")
 @click.option(
+    "--allow-lost",
+    type=AllowanceType(),
+    default="0",
+    show_default=True,
+    metavar="N|P%",
+    help="So many visits may get no number, or such a share of them.",
+)
+@click.option(
+    "--at-least",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With fewer answers than N, nothing is judged.",
+)
+@click.option(
     "--alone",
     is_flag=True,
-    help="Nobody else visits meanwhile: then a number that nobody got breaks the promise, unless a visit failed.",
+    help="Nobody else visits meanwhile: then a number that nobody got breaks the promise, unless a visit failed. Not "
+    "behind a proxy that repeats a GET (nginx and Envoy do, when a pod dies): that skips numbers, too.",
 )
 @click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: then a new epoch breaks no promise.")
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")
@@ -96,14 +128,16 @@ POSITIVE = Positive(0, min_open=True)
 )
 @click.option("--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge such a FILE, visit nobody.")
 def check(
-    site: Site | None,
+    sites: tuple[Site, ...],
     requests: int | None,
     duration: float | None,
     clients: int,
     rate: float | None,
-    keep_alive: bool,
+    connections: str,
     timeout: float,
     retry: bool,
+    allow_lost: Allowance,
+    at_least: int,
     alone: bool,
     allow_reset: bool,
     for_machines: bool,
@@ -112,37 +146,35 @@ def check(
 ) -> None:
     """Visit the counter at URL many times and judge its answers.
 
-    It finds numbers given twice, forgotten, skipped or out of order, a count that goes back, answers out of a cache,
-    and pods that count each for itself; the last line says what was proved, or what was wrong. Ctrl-C ends the visits
+    Several URLs (of each node's port, of the Service, of each pod) are one counter. Three questions are answered: are
+    the numbers exact, was a visit lost, and was enough seen to tell? The last line sums them up. Ctrl-C ends the visits
     early, and what was seen is judged.
 
     \b
     Exit status:
-      0  every promise was kept
-      1  a promise was broken
-      2  nothing could be judged: no answer, or not from a hello
+      0  every promise was kept, and no more visits were lost than may be
+      1  a promise was broken, or more visits were lost
+      2  it could not be judged
     """  # noqa: D301 -- click wants the character itself
     if requests and duration:
         raise click.UsageError("Give either --requests or --duration.")
     if seen and log_path:
         raise click.UsageError("Give either --log or --judge: what is judged again is not written again.")
-    plan = Plan(requests if requests or duration else REQUESTS, duration, clients, rate, keep_alive, timeout, retry)
-    log_error: OSError | None = None
-    try:
-        match site, seen:
-            case Site(), None:
-                records, late, log_error = _visit(site, plan, log_path)
-            case None, seen if seen:
-                records, late = _read(seen), 0
-            case _:
-                raise click.UsageError("Give either the URL of a counter or --judge FILE.")
-        verdict = judge(records, alone=alone, allow_reset=allow_reset)
-        _print(verdict, late, for_machines=for_machines)
-    except KeyboardInterrupt as error:
-        raise NotRunError("interrupted before all was judged and told") from error
-    if log_error:
-        raise NotRunError(f"{log_path} does not hold all that was seen: {log_error}")
-    raise SystemExit(verdict.exit_status)
+    if bool(sites) == bool(seen):
+        raise click.UsageError("Give either the URL of a counter or --judge FILE.")
+    if len(sites) > clients:
+        raise click.UsageError("Give at least as many --clients as URLs.")
+    if seen:
+        run = _read(seen)
+    else:
+        visits = requests if requests or duration else REQUESTS
+        plan = Plan(visits, duration, clients, rate, CONNECTIONS[connections], timeout, retry)
+        run = _visit(sites, plan, log_path)
+    verdict = judge(run.records, alone=alone, allow_reset=allow_reset, allowed=allow_lost, at_least=at_least)
+    _print(verdict, run.late, for_machines=for_machines)
+    if run.log_error:
+        raise NotJudgedError(f"{log_path} does not hold all that was seen: {run.log_error}")
+    raise click.exceptions.Exit(verdict.exit_status)
 
 
 def _print(verdict: Verdict, late: int, *, for_machines: bool) -> None:
@@ -153,12 +185,11 @@ def _print(verdict: Verdict, late: int, *, for_machines: bool) -> None:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
         if isinstance(error, BrokenPipeError):
-            raise SystemExit(NotRunError.exit_code) from error
-        raise NotRunError(f"the report could not be written: {error}") from error
+            raise click.exceptions.Exit(NotJudgedError.exit_code) from error
+        raise NotJudgedError(f"the report could not be written: {error}") from error
 
 
-def _visit(site: Site, plan: Plan, log_path: Path | None) -> tuple[list[Record], int, OSError | None]:
-    """Run the load; what was seen, how many visits of an open loop were left out, and why the log is not whole."""
+def _visit(sites: Sequence[Site], plan: Plan, log_path: Path | None) -> Seen:
     raise_file_limit()
     records: list[Record] = []
     log = _open(log_path) if log_path else None
@@ -168,22 +199,30 @@ def _visit(site: Site, plan: Plan, log_path: Path | None) -> tuple[list[Record],
         if log:
             log.keep(record)
 
-    load = Load(site, plan, keep)
+    load = Load(sites, plan, keep)
     with log or nullcontext():
         try:
             asyncio.run(_run(load, plan))
         except CheckError as error:
-            raise NotRunError(str(error)) from error
+            raise NotJudgedError(str(error)) from error
         except KeyboardInterrupt:
-            click.echo("Interrupted: judging what was seen so far.", err=True)
-    return records, load.late, log.error if log else None
+            _tell("Interrupted: judging what was seen so far.")
+            with suppress(CheckError):
+                asyncio.run(load.read_last())
+    return Seen(records, load.late, log.error if log else None)
+
+
+def _tell(line: str) -> None:
+    """Say something beside the report, if anybody can hear it."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def _open(path: Path) -> Log:
     try:
         return Log(path)
     except OSError as error:
-        raise NotRunError(f"{path}: {error.strerror}") from error
+        raise NotJudgedError(f"{path}: {error.strerror}") from error
 
 
 async def _run(load: Load, plan: Plan) -> None:
@@ -191,8 +230,9 @@ async def _run(load: Load, plan: Plan) -> None:
         await load.run()
 
 
-def _read(seen: TextIO) -> list[Record]:
+def _read(seen: TextIO) -> Seen:
+    gc.disable()  # a million records are no garbage, and looking through them again and again takes seconds
     try:
-        return read_records(seen)
+        return Seen(read_records(seen))
     except (HistoryError, OSError, UnicodeDecodeError) as error:
-        raise NotRunError(f"{seen.name}: {error}") from error
+        raise NotJudgedError(f"{seen.name}: {error}") from error

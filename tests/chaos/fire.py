@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Any, Self
 
-from hello.check.client import Site
 from hello.check.history import Outcome, Record
 from hello.check.judge import judge
-from hello.check.load import Load, Plan
+from hello.check.load import FRESH, KEPT, Load, Plan
+from hello.check.site import Site
 from hello.check.verdict import Kind, Verdict
 from tests.e2e.commands import until
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
-FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
-KEPT = Plan(**USUAL, rate=260, keep_alive=True)  # type: ignore[arg-type]
+PLANS = (
+    Plan(**USUAL, rate=80, connections=FRESH),  # type: ignore[arg-type]
+    Plan(**USUAL, rate=260, connections=KEPT),  # type: ignore[arg-type]
+)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
 CONTROL, SHORT_CONTROL = 1000, 150
@@ -42,7 +44,7 @@ class Visitors:
         self.excused: list[tuple[int, int]] = []
         """Spans of time (monotonic, in nanoseconds) in which visits might fail."""
         self._site = Site.parse(url)
-        self._loads = [Load(self._site, plan, self.records.append) for plan in (FRESH, KEPT)]
+        self._loads = [Load([self._site], plan, self.records.append) for plan in PLANS]
         self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
@@ -67,8 +69,8 @@ class Visitors:
         for visit in self._visits:
             with suppress(asyncio.CancelledError):
                 visit.result()
-        last = Plan(requests=1, duration=None, clients=1, rate=None, keep_alive=False, timeout=15, retry=False)
-        self._loop.run_until_complete(Load(self._site, last, self.records.append).run())
+        last = Plan(requests=1, duration=None, clients=1, rate=None, connections=FRESH, timeout=15, retry=False)
+        self._loop.run_until_complete(Load([self._site], last, self.records.append).run())
 
     def come(self, visits: int) -> None:
         """Wait until so many more visits have got their numbers."""

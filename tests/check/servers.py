@@ -116,7 +116,7 @@ class Careless(Counter):
             case 0:
                 return self.greeting(self.count, Hello_Count=str(self.count + 1))
             case 1:
-                return self.greeting(self.count, Age="0")
+                return self.greeting(self.count, Age="1")
             case 2:
                 return self.greeting(self.count, Cache_Control="max-age=60")
             case 3:

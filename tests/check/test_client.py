@@ -13,9 +13,10 @@ from random import Random
 
 import pytest
 
-from hello.check.client import Client, Site
+from hello.check.client import Client
 from hello.check.history import Outcome, Record
-from hello.check.load import CheckError, Load, Plan
+from hello.check.load import FRESH, KEPT, CheckError, Load, Plan
+from hello.check.site import Site
 from tests.check.servers import Counter, http
 
 EXPECTED = {
@@ -112,7 +113,8 @@ async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext |
 def plan(
     requests: int | None = 100, duration: float | None = None, clients: int = 4, rate: float | None = None, **rest: bool
 ) -> Plan:
-    return Plan(requests, duration, clients, rate, rest.get("keep_alive", False), 5.0, rest.get("retry", False))
+    connections = KEPT if rest.get("keep_alive") else FRESH
+    return Plan(requests, duration, clients, rate, connections, 5.0, rest.get("retry", False))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -123,7 +125,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def run(site: Site, how: Plan) -> list[Record]:
     records: list[Record] = []
-    await Load(site, how, records.append).run()
+    await Load([site], how, records.append).run()
     return records
 
 
@@ -133,7 +135,7 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
     cutter, records = Cutter(lambda: behaviour), list[Record]()
     async with serving(cutter) as site:
         timeout = 2.0 if behaviour == "silence" else 5.0
-        client = Client(site, [site.host], records.append, keep_alive=keep_alive, timeout=timeout)
+        client = Client(site, await site.resolve(), records.append, keep_alive=keep_alive, timeout=timeout)
         await client.ask()
         await client.ask()
         await client.close()
@@ -144,7 +146,7 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
 async def test_a_connection_that_nobody_takes_is_refused() -> None:
     async with serving(Cutter(lambda: "answer")) as site:
         pass
-    client = Client(site, [site.host], lambda _: None, keep_alive=False, timeout=5)
+    client = Client(site, await site.resolve(), lambda _: None, keep_alive=False, timeout=5)
     assert (await client.ask()).outcome is Outcome.REFUSED
 
 
@@ -191,7 +193,7 @@ async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
 async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupted() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        task = asyncio.create_task(Load(site, plan(clients=3), records.append).run())
+        task = asyncio.create_task(Load([site], plan(clients=3), records.append).run())
         await until(lambda: len(cutter.received) == 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -202,7 +204,7 @@ async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupte
 async def test_an_open_loop_never_waits_for_more_answers_than_it_has_clients() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        load = Load(site, replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
+        load = Load([site], replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
         await load.run()
     assert cutter.most_open <= 3
     assert load.late > 100
@@ -220,8 +222,8 @@ async def test_an_open_loop_visits_at_its_rate() -> None:
 async def test_with_retry_a_503_is_visited_again_and_told_apart() -> None:
     behaviours = iter(["answer", "busy", "busy", "answer", "answer"])
     async with serving(Cutter(behaviours.__next__)) as site:
-        records = await run(site, plan(3, clients=1, retry=True))
-    assert [record.attempt for record in records if not record.read] == [1, 2, 3]
+        records = await run(site, plan(1, clients=1, retry=True))
+    assert [record.labels.attempt for record in records if not record.read] == [1, 2, 3]
 
 
 async def test_a_path_is_kept_and_count_is_beneath_it() -> None:

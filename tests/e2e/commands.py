@@ -17,7 +17,7 @@ COUNTER = "--selector=app.kubernetes.io/name=hello-world"
 OURS = "--selector=app.kubernetes.io/part-of=hello-world"
 """The counter's and Redis' objects."""
 HELLO = [sys.executable, "-m", "hello"]
-FRESH, KEPT = "--clients=8", "--keep-alive"
+FRESH, KEPT = ("--connections=fresh", "--clients=8"), ("--connections=kept",)
 RATE = 40
 """Visits a second by each watcher: far below what one address may open through kube-proxy (kubernetes#101607)."""
 
@@ -89,7 +89,7 @@ class Visitors:
     def watching(self, url: str) -> Iterator[list[dict[str, Any]]]:
         """Visit all the while, over fresh connections and over kept ones; the two reports are there at the end."""
         reports: list[dict[str, Any]] = []
-        with self.check(url, FRESH, "--duration=600") as fresh, self.check(url, KEPT, "--duration=600") as kept:
+        with self.check(url, *FRESH, "--duration=600") as fresh, self.check(url, *KEPT, "--duration=600") as kept:
             try:
                 come(url)
                 yield reports

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hello.check.history import Outcome, Record
+from hello.check.losses import OUTAGE
 from hello.check.verdict import EXAMPLES, PROMISES, Epoch, Example, Finding, Gap, Kind, Share, Silence, Verdict
 
 PHRASES = {
@@ -180,16 +181,20 @@ def summary(verdict: Verdict) -> str:
     if not verdict.answered:
         return f"Nothing could be judged: no visit got a number ({outcomes(verdict.visits)})."
     made = verdict.answered + verdict.lost
-    lost_some = f"{verdict.lost:,} of {many(made, 'visit')} lost ({share(verdict.lost, made)})"
+    some = f"{verdict.lost:,} of {many(made, 'visit')} ({share(verdict.lost, made)})"
     if verdict.findings:
         advice = " The pods count each for itself." if verdict.each_pod_for_itself else ""
-        return f"Promise broken: {_wrong(verdict)}{f'; {lost_some}' if verdict.lost else ''}.{advice}"
+        return f"Promise broken: {_wrong(verdict)}{f'; lost: {some}' if verdict.lost else ''}.{advice}"
     if verdict.lost_too_many:
-        return f"Visits lost: {lost_some}; the numbers that came were right."
+        return f"Visits lost: {some}; the numbers that came were right."
     if not verdict.enough:
         return f"Too little seen: {many(verdict.answered, 'answer')}, and {verdict.at_least:,} were asked for."
-    counted = f"{many(verdict.answered, 'visitor')} counted by {many(len(verdict.pods), 'pod')}"
-    return f"Promise kept: {counted}, {f'{lost_some}, as may be' if verdict.lost else 'none lost'}."
+    told = f"{many(verdict.answered, 'visitor')} counted by {many(len(verdict.pods), 'pod')}"
+    told += f", lost: {some}, as may be" if verdict.lost else ", none lost"
+    silence = verdict.losses.longest
+    if silence and silence.length >= OUTAGE:
+        told += f", though nobody was answered for {silence.length / 1e9:,.1f} s"
+    return f"Promise kept: {told}."
 
 
 def many(count: int, noun: str) -> str:
@@ -310,10 +315,10 @@ def proof(example: Example, verdict: Verdict) -> Iterator[str]:
     if example.numbers:
         yield f"{_span(*example.numbers)} never came, but"
     for record in example.records:
-        yield told(record, verdict)
+        yield record_line(record, verdict)
 
 
-def told(record: Record, verdict: Verdict) -> str:
+def record_line(record: Record, verdict: Verdict) -> str:
     """A record: when it was sent and answered, what, by whom."""
     labels = record.labels
     what = f"{record.number:,}" if record.number is not None else f"{labels.status}"

@@ -21,7 +21,8 @@ from hello.check.options import AllowanceType, Positive, SiteType
 from hello.check.progress import progress
 from hello.check.report import as_json, as_text
 from hello.check.site import Site
-from hello.check.verdict import Allowance, Verdict
+from hello.check.verdict import Allowance
+from hello.check.watch import RATE, Watch
 from hello.limits import raise_file_limit
 
 REQUESTS = 1000
@@ -118,6 +119,13 @@ class Seen:
     "behind a proxy that repeats a GET (nginx and Envoy do, when a pod dies): that skips numbers, too.",
 )
 @click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: then a new epoch breaks no promise.")
+@click.option(
+    "--watch",
+    "watched",
+    is_flag=True,
+    help=f"Go on until Ctrl-C, and print a line whenever something is lost or broken. Makes {RATE:g} visits a second, "
+    "unless --rate is given.",
+)
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")
 @click.option(
     "--log",
@@ -140,6 +148,7 @@ def check(
     at_least: int,
     alone: bool,
     allow_reset: bool,
+    watched: bool,
     for_machines: bool,
     log_path: Path | None,
     seen: TextIO | None,
@@ -158,6 +167,8 @@ def check(
     """  # noqa: D301 -- click wants the character itself
     if requests and duration:
         raise click.UsageError("Give either --requests or --duration.")
+    if watched and (seen or for_machines):
+        raise click.UsageError("Give --watch without --judge and --json.")
     if seen and log_path:
         raise click.UsageError("Give either --log or --judge: what is judged again is not written again.")
     if bool(sites) == bool(seen):
@@ -167,21 +178,23 @@ def check(
     if seen:
         run = _read(seen)
     else:
-        visits = requests if requests or duration else REQUESTS
+        visits = requests if requests or duration or watched else REQUESTS
+        rate = rate or (RATE if watched else None)
         plan = Plan(visits, duration, clients, rate, CONNECTIONS[connections], timeout, retry)
-        run = _visit(sites, plan, log_path)
+        records: list[Record] = []
+        watch = Watch(records, _say, retry=retry, allow_reset=allow_reset) if watched else None
+        run = _visit(sites, plan, records, watch, log_path)
     verdict = judge(run.records, alone=alone, allow_reset=allow_reset, allowed=allow_lost, at_least=at_least)
-    _print(verdict, run.late, for_machines=for_machines)
+    _say(json.dumps(as_json(verdict, run.late), indent=2) if for_machines else "\n".join(as_text(verdict, run.late)))
     if run.log_error:
         raise NotJudgedError(f"{log_path} does not hold all that was seen: {run.log_error}")
     raise click.exceptions.Exit(verdict.exit_status)
 
 
-def _print(verdict: Verdict, late: int, *, for_machines: bool) -> None:
-    """Print the report; where nobody got it, the exit status must not look like a verdict."""
-    report = json.dumps(as_json(verdict, late), indent=2) if for_machines else "\n".join(as_text(verdict, late))
+def _say(text: str) -> None:
+    """Print the report, or a part of it; where nobody gets it, the exit status must not look like a verdict."""
     try:
-        click.echo(report)
+        click.echo(text)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
         if isinstance(error, BrokenPipeError):
@@ -189,9 +202,10 @@ def _print(verdict: Verdict, late: int, *, for_machines: bool) -> None:
         raise NotJudgedError(f"the report could not be written: {error}") from error
 
 
-def _visit(sites: Sequence[Site], plan: Plan, log_path: Path | None) -> Seen:
+def _visit(
+    sites: Sequence[Site], plan: Plan, records: list[Record], watch: Watch | None, log_path: Path | None
+) -> Seen:
     raise_file_limit()
-    records: list[Record] = []
     log = _open(log_path) if log_path else None
 
     def keep(record: Record) -> None:
@@ -202,7 +216,7 @@ def _visit(sites: Sequence[Site], plan: Plan, log_path: Path | None) -> Seen:
     load = Load(sites, plan, keep)
     with log or nullcontext():
         try:
-            asyncio.run(_run(load, plan))
+            asyncio.run(_run(load, plan, watch))
         except CheckError as error:
             raise NotJudgedError(str(error)) from error
         except KeyboardInterrupt:
@@ -225,9 +239,23 @@ def _open(path: Path) -> Log:
         raise NotJudgedError(f"{path}: {error.strerror}") from error
 
 
-async def _run(load: Load, plan: Plan) -> None:
-    async with progress(load, plan):
-        await load.run()
+async def _run(load: Load, plan: Plan, watch: Watch | None) -> None:
+    """Run the load, with a watch or a progress bar beside it; where nobody hears the watch, the run ends."""
+    visits = asyncio.create_task(load.run())
+    tasks = [visits]
+    if watch:
+        tasks.append(asyncio.create_task(watch.run()))
+    elif sys.stderr.isatty():
+        bar = asyncio.create_task(progress(load, plan))
+        visits.add_done_callback(lambda _: bar.cancel())
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 def _read(seen: TextIO) -> Seen:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from hello.check.history import Outcome, Record
+from hello.check.history import Labels, Outcome, Record
 from hello.check.losses import OUTAGE
 from hello.check.verdict import EXAMPLES, PROMISES, Epoch, Example, Finding, Gap, Kind, Share, Silence, Verdict
 
@@ -135,7 +135,7 @@ def lost(verdict: Verdict) -> str:
     """The answer to the second question."""
     made = verdict.answered + verdict.lost
     silence = verdict.losses.longest
-    pause = f" {silence_line(silence, verdict)}." if silence else ""
+    pause = f" The longest time without an answer: {silence_line(silence, verdict)}." if silence else ""
     if not made:
         return "Not known: no visit was made."
     if not verdict.lost:
@@ -158,7 +158,7 @@ def _excluded(verdict: Verdict) -> str:
     if verdict.findings:
         return f"Yes: {answers}."
     if not verdict.excluded:
-        return f"Yes: {answers}, as {verdict.at_least:,} may do; too few to exclude any fault."
+        return f"Yes: {answers}, too few to exclude any fault."
     if verdict.lost:
         return f"Yes: {answers}, all right, exclude, at 95 %, wrong ones more frequent than 1 in {verdict.excluded:,}."
     return f"Yes: {answers} without a fault exclude, at 95 %, faults more frequent than 1 in {verdict.excluded:,}."
@@ -215,6 +215,13 @@ def outcomes(counted: Counter[Outcome]) -> str:
     return ", ".join(f"{count:,} {NAMES.get(outcome, outcome)}" for outcome, count in counted.most_common()) or "none"
 
 
+def outcome_name(labels: Labels) -> str:
+    """What became of it."""
+    if labels.outcome is Outcome.STATUS:
+        return f"answered {labels.status}"
+    return NAMES.get(labels.outcome, labels.outcome)
+
+
 def latency(verdict: Verdict) -> str:
     """The percentiles."""
     latencies = (
@@ -229,7 +236,7 @@ def silence_line(silence: Silence, verdict: Verdict) -> str:
     began = (silence.began - verdict.began) / 1e9
     before = f"after {silence.before.pod}" if silence.before else "from the start on"
     after = f"until {silence.after.pod} did" if silence.after else "to the end"
-    return f"The longest time without an answer: {silence.length / 1e9:,.3f} s at {began:,.3f} s, {before}, {after}"
+    return f"{silence.length / 1e9:,.3f} s at {began:,.3f} s, {before}, {after}"
 
 
 def epoch_line(epoch: Epoch) -> str:

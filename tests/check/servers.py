@@ -199,12 +199,17 @@ class Mortal(Counter):
 
 
 class _Protocol(asyncio.Protocol):
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, transports: set[asyncio.Transport]) -> None:
         self.counter = counter
+        self.transports = transports
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.transports.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.transports.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
         answer = self.counter.read() if data.startswith(b"GET /count") else self.counter.visit()
@@ -216,8 +221,14 @@ class _Protocol(asyncio.Protocol):
 @asynccontextmanager
 async def serving(counter: Counter) -> AsyncIterator[str]:
     """Serve it; its URL. A request is taken to come in one piece."""
-    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(counter), "127.0.0.1", 0)
+    transports: set[asyncio.Transport] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Protocol(counter, transports), "127.0.0.1", 0)
     if isinstance(counter, Mortal):
         counter.server = server
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        while transports:
+            for transport in transports:
+                transport.abort()
+            await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import ssl
 import struct
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -257,3 +257,45 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate:
     async with serving(Cutter(lambda: "answer"), tls=tls) as site:
         with pytest.raises(CheckError, match="certificate verify failed"):
             await run(site, plan(1))
+
+
+async def test_an_address_that_swallows_everything_costs_a_fraction_of_a_second() -> None:
+    cutter, records = Cutter(lambda: "answer"), list[Record]()
+    async with serving(cutter) as site:
+        with swallowing(site.port) as swallowed:
+            addresses = [
+                (*address[:4], (host, site.port)) for host in (swallowed, site.host) for address in await site.resolve()
+            ]
+            client = Client(site, addresses, records.append, keep_alive=False, timeout=5)
+            await client.ask()
+            await client.ask(read=True)
+    assert [record.outcome for record in records] == [Outcome.ANSWERED] * 2
+    assert max(record.answered - record.sent for record in records) < 1e9
+    assert {record.labels.address for record in records} == {site.host}
+    assert len(cutter.received) == 2
+
+
+@contextmanager
+def swallowing(port: int) -> Iterator[str]:
+    """An address of this machine whose port takes no connection and refuses none: its queue is full."""
+    host = "127.0.0.2"
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect((host, port))
+        yield host
+
+
+async def test_a_name_all_of_whose_addresses_refuse_is_refused() -> None:
+    async with serving(Cutter(lambda: "answer")) as site:
+        pass
+    addresses = [
+        (*address[:4], (host, site.port)) for host in ("127.0.0.1", "127.0.0.2") for address in await site.resolve()
+    ]
+    client = Client(site, addresses, lambda _: None, keep_alive=False, timeout=5)
+    assert (await client.ask()).outcome is Outcome.REFUSED

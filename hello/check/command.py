@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,6 +19,7 @@ from hello.check.judge import judge
 from hello.check.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.log import Log
 from hello.check.options import AllowanceType, Positive, SiteType
+from hello.check.page import page
 from hello.check.progress import progress
 from hello.check.report import as_json, as_text
 from hello.check.site import Site
@@ -63,9 +65,14 @@ def _where(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a run saw. late: how many visits of an open loop were left out; log_error: why the log is not whole."""
+    """What a run saw.
+
+    began: when it did, if that is known. late: how many visits of an open loop were left out. log_error: why the log is
+    not whole.
+    """
 
     records: list[Record]
+    began: datetime | None = None
     late: int = 0
     log_error: OSError | None = None
 
@@ -134,6 +141,13 @@ class Seen:
     metavar="FILE",
     help="Write all that is seen to FILE.",
 )
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw a report as a page of HTML, too: who answered when and how fast, and what was lost or broken.",
+)
 @click.option("--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge such a FILE, visit nobody.")
 def check(
     sites: tuple[Site, ...],
@@ -151,6 +165,7 @@ def check(
     watched: bool,
     for_machines: bool,
     log_path: Path | None,
+    report_path: Path | None,
     seen: TextIO | None,
 ) -> None:
     """Visit the counter at URL many times and judge its answers.
@@ -175,6 +190,8 @@ def check(
         raise click.UsageError("Give either the URL of a counter or --judge FILE.")
     if len(sites) > clients:
         raise click.UsageError("Give at least as many --clients as URLs.")
+    if report_path:
+        _check_writable(report_path)
     if seen:
         run = _read(seen)
     else:
@@ -186,6 +203,8 @@ def check(
         run = _visit(sites, plan, records, watch, log_path)
     verdict = judge(run.records, alone=alone, allow_reset=allow_reset, allowed=allow_lost, at_least=at_least)
     _say(json.dumps(as_json(verdict, run.late), indent=2) if for_machines else "\n".join(as_text(verdict, run.late)))
+    if report_path:
+        _write(report_path, page(run.records, verdict, run.began))
     if run.log_error:
         raise NotJudgedError(f"{log_path} does not hold all that was seen: {run.log_error}")
     raise click.exceptions.Exit(verdict.exit_status)
@@ -213,7 +232,7 @@ def _visit(
         if log:
             log.keep(record)
 
-    load = Load(sites, plan, keep)
+    load, began = Load(sites, plan, keep), datetime.now().astimezone()
     with log or nullcontext():
         try:
             asyncio.run(_run(load, plan, watch))
@@ -223,13 +242,29 @@ def _visit(
             _tell("Interrupted: judging what was seen so far.")
             with suppress(CheckError):
                 asyncio.run(load.read_last())
-    return Seen(records, load.late, log.error if log else None)
+    return Seen(records, began, load.late, log.error if log else None)
 
 
 def _tell(line: str) -> None:
     """Say something beside the report, if anybody can hear it."""
     with suppress(OSError):
         click.echo(line, err=True)
+
+
+def _check_writable(path: Path) -> None:
+    """Fail now, not after the run; what the file holds stays until then."""
+    try:
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise NotJudgedError(f"{path}: {error.strerror}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise NotJudgedError(f"the report could not be written to {path}: {error}") from error
 
 
 def _open(path: Path) -> Log:

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
 from hello.check.history import Labels, Outcome, Record
-from hello.check.verdict import Losses, Share, Silence
-
-OUTAGE = 1_000_000_000
-"""Nanoseconds without an answer that are one."""
+from hello.check.verdict import OUTAGE, Losses, Share, Silence
 
 NOT_LOST = {Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT}
 """Answered, or never brought to an end, for a reason that lies on this side."""

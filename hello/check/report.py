@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from hello.check.history import Labels, Outcome, Record
-from hello.check.losses import OUTAGE
 from hello.check.verdict import EXAMPLES, PROMISES, Epoch, Example, Finding, Gap, Kind, Share, Silence, Verdict
 
 PHRASES = {
@@ -191,9 +190,8 @@ def summary(verdict: Verdict) -> str:
         return f"Too little seen: {many(verdict.answered, 'answer')}, and {verdict.at_least:,} were asked for."
     told = f"{many(verdict.answered, 'visitor')} counted by {many(len(verdict.pods), 'pod')}"
     told += f", lost: {some}, as may be" if verdict.lost else ", none lost"
-    silence = verdict.losses.longest
-    if silence and silence.length >= OUTAGE:
-        told += f", though nobody was answered for {silence.length / 1e9:,.1f} s"
+    if verdict.outages and verdict.losses.longest:
+        told += f", though nobody was answered for {verdict.losses.longest.length / 1e9:,.1f} s"
     return f"Promise kept: {told}."
 
 

@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from hello.check.history import Outcome, Record
 
 EXAMPLES = 5  # of each finding; its count is of all
+OUTAGE = 1_000_000_000  # nanoseconds without an answer that are one
 
 
 class Promise(IntEnum):
@@ -222,6 +223,11 @@ class Verdict:
     def lost_too_many(self) -> bool:
         """Whether it is more than may be."""
         return self.lost > self.allowed.of(self.answered + self.lost)
+
+    @property
+    def outages(self) -> list[Silence]:
+        """The silences that are long enough to be called so."""
+        return [silence for silence in self.losses.silences if silence.length >= OUTAGE]
 
     @property
     def enough(self) -> bool:

@@ -8,7 +8,7 @@ from time import monotonic_ns, time_ns
 
 from hello.check.history import Outcome, Record
 from hello.check.judge import judge
-from hello.check.losses import NOT_LOST, OUTAGE
+from hello.check.losses import NOT_LOST
 from hello.check.report import outcome_name, record_line, silence_line, title
 from hello.check.verdict import Verdict
 
@@ -66,8 +66,8 @@ class Watch:
             newest = max((max(record.answered for record in proof), index) for index, proof in enumerate(proofs))
             if newest[0] >= since:
                 yield newest[0], f"BROKEN   {title(finding)}: {_proof(proofs[newest[1]], verdict)}"
-        for silence in verdict.losses.silences:
-            if silence.after and silence.ended >= since and silence.length >= OUTAGE:
+        for silence in verdict.outages:
+            if silence.after and silence.ended >= since:
                 yield silence.ended, f"silence  {silence_line(silence, verdict)}"
 
 

@@ -34,6 +34,12 @@ BACK = 2
 
 GOOD = {Outcome.ANSWERED, Outcome.INTERRUPTED}
 
+A_SECOND = sum(int(plan.rate or 0) for plan in PLANS)
+"""Visits that come in it, and are lost where each fails at once."""
+
+ONE_EACH = sum(plan.clients for plan in PLANS)
+"""Visits that are lost if each client that waits loses one."""
+
 
 class Visitors:
     """Visit a counter, from a thread of their own, until the block ends; `records` grows meanwhile."""
@@ -103,6 +109,7 @@ class Row:
     answers: int
     refused: int
     failed: int
+    allowed: int
     broken: int
 
 
@@ -115,6 +122,8 @@ class Fire:
         """What the fault may bring about: no broken promise."""
         self.announced = False
         """Whether a new epoch is."""
+        self.allowed = 0
+        """How many visits the injections so far may have cost."""
         self._fault = fault
         self._visitors = visitors
         self._injected = 0
@@ -139,9 +148,10 @@ class Fire:
             yield
 
     @contextmanager
-    def excusing(self, seconds: float = 0) -> Iterator[None]:
-        """Let visits fail, until so many seconds after the block."""
+    def excusing(self, seconds: float = 0, lost: int = ONE_EACH) -> Iterator[None]:
+        """Let so many visits fail, until so many seconds after the block."""
         began = monotonic_ns()
+        self.allowed += lost
         yield
         self._visitors.excused.append((began, monotonic_ns() + int(seconds * 1e9)))
 
@@ -151,6 +161,7 @@ class Fire:
         began = monotonic_ns()
         yield
         if monotonic_ns() - began > (DEADLINE - BACK) * 1e9:
+            self.allowed += ONE_EACH
             self._visitors.excused.append((began, monotonic_ns() + int(BACK * 1e9)))
 
     def come(self) -> None:
@@ -164,10 +175,16 @@ class Fire:
         until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
 
     def served_as_before(self) -> None:
-        """No promise was broken, and visits failed only when they might."""
+        """No promise was broken, and visits failed only when they might, and no more of them."""
         assert not self.found() - self.expected, self.found()
+        assert self.lost <= self.allowed, f"{self.lost} visits were lost, and {self.allowed} might be"
         failed = self._visitors.failed(self.records)
         assert not failed, f"{Counter(record.outcome for record in failed)}, of them {failed[0]} to {failed[-1]}"
+
+    @property
+    def lost(self) -> int:
+        """How many visits got no number."""
+        return len(judge(self.records).losses.visits)
 
     def outcomes(self, after: int = 0) -> set[Outcome]:
         """What became of the visits that were sent after a moment."""
@@ -199,6 +216,7 @@ class Fire:
             answers=outcomes[Outcome.ANSWERED],
             refused=refused,
             failed=outcomes.total() - good - refused,
+            allowed=self.allowed,
             broken=len(self.found() - self.expected),
         )
 

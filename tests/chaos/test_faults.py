@@ -137,7 +137,7 @@ def test_an_app_process_killed_with_9(fire: Fire, chance: random.Random) -> None
     for _ in fire.times(6):
         victim = chance.choice(running(COUNTER))
         pause(chance, 1)
-        with fire.excusing(ENDPOINTS, lost=A_SECOND):  # a third of those who come, for a while
+        with fire.excusing(ENDPOINTS, lost=A_SECOND // 2):  # a third of those who come over fresh connections
             kill([victim], APP)
         time.sleep(ENDPOINTS)
         kubectl("delete", "pod", victim["metadata"]["name"], f"--wait={str(not fire.short).lower()}")
@@ -156,7 +156,7 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
             forget(killed)
             settle()
         pause(chance, 1)
-        with fire.excusing(ENDPOINTS, lost=5 * A_SECOND):  # until the first is back
+        with fire.excusing(ENDPOINTS, lost=4 * A_SECOND):  # until the first is back
             kill(running(COUNTER), APP)
             until(lambda: ready_endpoints() < 3, "their death is seen")
             until(lambda: ready_endpoints() > 0, "the first is back")
@@ -326,7 +326,7 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     on_node(server, f"rm -rf {old}; cp -a {DATA} {old}")
     fire.come()
     for _ in fire.times(1):
-        with fire.excusing(2, lost=20 * A_SECOND):  # all are refused at once
+        with fire.excusing(2, lost=10 * A_SECOND):  # all are refused at once
             redis(up=False)
             if how == "many":
                 on_node(server, f"rm -r {DATA}/appendonlydir; mv {old}/appendonlydir {DATA}")
@@ -392,7 +392,7 @@ while time.time() < end:
 @pytest.mark.disk("hello-sqlite")
 def test_disk_under_sqlite_full(fire: Fire) -> None:
     for _ in fire.times(3):
-        with fire.excusing(1, lost=3 * ONE_EACH):
+        with fire.excusing(1, lost=2 * ONE_EACH):
             kubectl(DISKS, "exec", "deployment/hello-sqlite", "--", "python", "-c", FILL)
             free("--selector=app.kubernetes.io/name=hello-sqlite")
         fire.come()

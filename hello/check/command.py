@@ -3,17 +3,17 @@
 import asyncio
 import gc
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
+from hello.check.ending import Judgement, NotJudgedError, say, tell
 from hello.check.history import HistoryError, Record, read_records
 from hello.check.judge import judge
 from hello.check.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
@@ -29,38 +29,6 @@ from hello.limits import raise_file_limit
 
 REQUESTS = 1000
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
-
-
-class NotJudgedError(click.ClickException):
-    """The cluster could not be judged."""
-
-    exit_code = 2
-
-
-class Judgement(click.Command):
-    """A command whose exit status of 1 is a verdict: whatever goes wrong with it itself is 2."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
-        try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except (KeyboardInterrupt, click.Abort) as error:
-            raise NotJudgedError("interrupted before all was judged and told") from error
-        except Exception as error:
-            raise NotJudgedError(f"a fault of its own, nothing was judged: {_where(error)}") from error
-
-
-def _where(error: BaseException) -> str:
-    """An error in one line, with the innermost line of code."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}: " if trace else ""
-    return " ".join(f"{place}{type(error).__name__}: {error}".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,26 +167,15 @@ def check(
         rate = rate or (RATE if watched else None)
         plan = Plan(visits, duration, clients, rate, CONNECTIONS[connections], timeout, retry)
         records: list[Record] = []
-        watch = Watch(records, _say, retry=retry, allow_reset=allow_reset) if watched else None
+        watch = Watch(records, say, retry=retry, allow_reset=allow_reset) if watched else None
         run = _visit(sites, plan, records, watch, log_path)
     verdict = judge(run.records, alone=alone, allow_reset=allow_reset, allowed=allow_lost, at_least=at_least)
-    _say(json.dumps(as_json(verdict, run.late), indent=2) if for_machines else "\n".join(as_text(verdict, run.late)))
+    say(json.dumps(as_json(verdict, run.late), indent=2) if for_machines else "\n".join(as_text(verdict, run.late)))
     if report_path:
         _write(report_path, page(run.records, verdict, run.began))
     if run.log_error:
         raise NotJudgedError(f"{log_path} does not hold all that was seen: {run.log_error}")
     raise click.exceptions.Exit(verdict.exit_status)
-
-
-def _say(text: str) -> None:
-    """Print the report, or a part of it; where nobody gets it, the exit status must not look like a verdict."""
-    try:
-        click.echo(text)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
-        if isinstance(error, BrokenPipeError):
-            raise click.exceptions.Exit(NotJudgedError.exit_code) from error
-        raise NotJudgedError(f"the report could not be written: {error}") from error
 
 
 def _visit(
@@ -239,16 +196,10 @@ def _visit(
         except CheckError as error:
             raise NotJudgedError(str(error)) from error
         except KeyboardInterrupt:
-            _tell("Interrupted: judging what was seen so far.")
+            tell("Interrupted: judging what was seen so far.")
             with suppress(CheckError):
                 asyncio.run(load.read_last())
     return Seen(records, began, load.late, log.error if log else None)
-
-
-def _tell(line: str) -> None:
-    """Say something beside the report, if anybody can hear it."""
-    with suppress(OSError):
-        click.echo(line, err=True)
 
 
 def _check_writable(path: Path) -> None:

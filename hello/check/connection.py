@@ -65,7 +65,8 @@ class Connection:
                 break
         arrived = monotonic_ns()
         assert response  # noqa: S101 -- h11 lets no body come before it
-        if self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+        whole = self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        if whole and not self._http.trailing_data[0]:  # what nobody asked for would be taken for the next answer
             self._http.start_next_cycle()
         return Answer(arrived, response.status_code, dict(response.headers), body)
 

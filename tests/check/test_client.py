@@ -22,6 +22,7 @@ from tests.check.servers import Counter, http
 EXPECTED = {
     "answer": Outcome.ANSWERED,
     "answer until the end": Outcome.ANSWERED,
+    "answer twice": Outcome.ANSWERED,
     "continue": Outcome.ANSWERED,
     "close": Outcome.CLOSED,
     "close in the headers": Outcome.CLOSED,
@@ -81,6 +82,7 @@ class Cutter:
         return {
             "answer": [answer],
             "answer and close": [answer],
+            "answer twice": [answer * 2],
             "answer until the end": [answer.replace(b"Content-Length", b"X-Length")],
             "continue": [b"HTTP/1.1 103 Early Hints\r\n\r\n", answer],
             "close in the headers": [answer[:40]],
@@ -141,6 +143,12 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
         await client.close()
     assert [record.outcome for record in records] == [EXPECTED[behaviour]] * 2
     assert len(cutter.received) == 2
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+    async with serving(Cutter(lambda: "answer twice")) as site:
+        records = await run(site, plan(50, keep_alive=True))
+    assert sorted(record.number or 0 for record in records if not record.read) == list(range(1, 51))
 
 
 async def test_a_connection_that_nobody_takes_is_refused() -> None:

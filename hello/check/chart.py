@@ -58,8 +58,8 @@ def _plot(
 
 
 def _lost_strip(timeline: Timeline, verdict: Verdict) -> str:
-    """A line for each lost visit, when that was known; those that would cover each other are one."""
-    places = dict.fromkeys(f"{_x(record.answered - verdict.began, timeline):.0f}" for record in verdict.losses.visits)
+    """A line for each lost visit, when it was sent; those that would cover each other are one."""
+    places = dict.fromkeys(f"{_x(record.sent - verdict.began, timeline):.0f}" for record in verdict.losses.visits)
     if not places:
         return ""
     marks = "".join(f"M{place} 0v{STRIP}" for place in places)

@@ -69,7 +69,7 @@ def judge(
         unknown=len(unknown),
         retried=sum(record.labels.attempt == 2 for record in records),
         served_by_retry=sum(record.labels.attempt > 1 for record in visits),
-        final=_final(seen),
+        last_reads=_last_reads(seen),
         overlapped=_overlapped(visits),
         losses=losses(records),
         findings=sorted(findings.values(), key=lambda finding: PROMISES[finding.kind]),
@@ -231,11 +231,10 @@ def _percentiles(latencies: list[int]) -> dict[int, int]:
     return {p: latencies[-(-p * len(latencies) // 100) - 1] for p in PERCENTILES} if latencies else {}
 
 
-def _final(seen: list[Record]) -> Record | None:
-    reads = [record for record in seen if record.labels.read]
-    final = max(reads, key=attrgetter("sent"), default=None)
+def _last_reads(seen: list[Record]) -> list[Record]:
+    """Those sent after every answer had arrived, by when they were sent."""
     arrived = max((record.answered for record in seen if not record.labels.read), default=0)
-    return final if final and final.sent > arrived else None
+    return sorted((r for r in seen if r.labels.read and r.sent > arrived), key=attrgetter("sent"))
 
 
 def _overlapped(visits: list[Record]) -> bool:

@@ -4,13 +4,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 
 from hello.check.client import Client
 from hello.check.history import Outcome, Record
 from hello.check.site import Address, Site
 
 READ_EVERY = 10  # visits
+READS_OF_PODS = 4  # at the end, for each pod: one that has gone is asked for in vain
 PATIENCE = 3.0  # seconds for a first and a last read to get an answer
 PAUSE = 0.1  # seconds that a client whose visit failed is slower
 ATTEMPTS = 10  # of a visit that gets 503 each time
@@ -53,6 +54,7 @@ class Load:
         self._sites = sites
         self._plan = plan
         self._keep_record = keep
+        self._pods: set[str] = set()  # that answered a visit
         self._numbers = count(1)
         self._due = 0.0
         self._end = float("inf")
@@ -95,6 +97,8 @@ class Load:
     def _keep(self, record: Record) -> None:
         if not record.read:
             self.outcomes[record.outcome] += 1
+            if record.outcome is Outcome.ANSWERED and record.pod:
+                self._pods.add(record.pod)
         self._keep_record(record)
 
     async def _read_first(self, client: Client) -> None:
@@ -107,9 +111,15 @@ class Load:
         raise CheckError(f"{client.site.url}: not a hello: the answer to GET {client.site.path}count is wrong ({what})")
 
     async def _read_last(self, clients: list[Client]) -> None:
-        """Read the count at each site, and from each pod to which a connection was kept."""
+        """Read the count at each site, over each kept connection, and from as many of the pods as tell their names."""
         last = [client for index, client in enumerate(clients) if index < len(self._sites) or client.connected]
-        await asyncio.gather(*(self._read(client, (Outcome.ANSWERED,)) for client in last))
+        reads = await asyncio.gather(*(self._read(client, (Outcome.ANSWERED,)) for client in last))
+        told = {read.pod for read in reads if read.pod}
+        for client in cycle(clients[: len(self._sites)]):
+            if not told or told >= self._pods or len(reads) >= READS_OF_PODS * len(self._pods):
+                return
+            reads.append(await client.ask(read=True))
+            told.add(reads[-1].pod or "")
 
     async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
         """Read the count, again and again if need be; an answer that says more than "not now" is final."""

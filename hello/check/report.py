@@ -53,7 +53,7 @@ def as_text(verdict: Verdict, late: int = 0) -> Iterator[str]:
         yield f"epoch    {epoch_line(epoch)}"
     if len(verdict.epochs) > EXAMPLES:
         yield f"         and {len(verdict.epochs) - EXAMPLES:,} more epochs"
-    yield f"final    {verdict.final.number:,}, read at the end" if verdict.final else "final    not read"
+    yield f"final    {_final(verdict)}"
     yield from _gaps(verdict)
     losses = verdict.losses
     for name, shares in ("url", losses.urls), ("address", losses.addresses), ("kind", losses.connections):
@@ -91,6 +91,7 @@ def as_json(verdict: Verdict, late: int = 0) -> dict[str, Any]:
         "served_by_retry": verdict.served_by_retry,
         "epochs": [_epoch_json(epoch) for epoch in verdict.epochs],
         "final": verdict.final and verdict.final.number,
+        "pods_read_last": sorted(verdict.pods_read_last),
         "missing": verdict.missing,
         "unexplained": verdict.unexplained,
         "unknown": verdict.unknown,
@@ -242,6 +243,14 @@ def epoch_line(epoch: Epoch) -> str:
     numbers = [record.number or 0 for record in epoch.answers]
     span = f"numbers {min(numbers):,} to {max(numbers):,}" if numbers else "no number"
     return f"{epoch.name}: {span} in {many(len(numbers), 'answer')} by {many(len(epoch.pods), 'pod')}"
+
+
+def _final(verdict: Verdict) -> str:
+    if not verdict.final:
+        return "not read"
+    told = len(verdict.pods_read_last)
+    pods = f" from {told:,} of {many(len(verdict.pods), 'pod')}" if told else ""
+    return f"{verdict.final.number:,}, read at the end{pods}"
 
 
 def _wrong(verdict: Verdict) -> str:

@@ -186,8 +186,8 @@ class Verdict:
     """What a run proved.
 
     unknown: how many requests have an unknown outcome; as many skipped numbers could hide behind them.
-    latency: percentile → nanoseconds, of answered counted requests. final: the last read, if it was sent after every
-    answer had arrived. overlapped: whether two visits were ever under way at once.
+    latency: percentile → nanoseconds, of answered counted requests. last_reads: those sent after every answer had
+    arrived. overlapped: whether two visits were ever under way at once.
     allowed, at_least: how many visits may be lost, and how many must be answered.
     """
 
@@ -201,7 +201,7 @@ class Verdict:
     unknown: int
     retried: int
     served_by_retry: int
-    final: Record | None
+    last_reads: list[Record]
     overlapped: bool
     losses: Losses
     findings: list[Finding]
@@ -252,6 +252,16 @@ class Verdict:
     def pods(self) -> Counter[str]:
         """How many visits each pod answered."""
         return Counter({pod: share.answered for pod, share in self.losses.pods.items() if share.answered})
+
+    @property
+    def final(self) -> Record | None:
+        """The last read, if all answers had arrived before it."""
+        return self.last_reads[-1] if self.last_reads else None
+
+    @property
+    def pods_read_last(self) -> set[str]:
+        """Who told the count after all answers had arrived, as far as they said their names."""
+        return {record.pod for record in self.last_reads if record.pod}
 
     @property
     def missing(self) -> int:

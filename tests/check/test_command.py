@@ -408,8 +408,8 @@ async def test_with_retry_a_visit_that_got_its_number_in_the_end_is_not_lost() -
             return self.greeting(self.count)
 
     async with serving(Busy()) as url:
-        patient = await check(url, "--requests=100", "--retry", "--clients=4", "--json")
-        hasty = await check(url, "--requests=99", "--clients=4", "--json")
+        patient = await check(url, "--requests=100", "--retry", "--clients=1", "--json")
+        hasty = await check(url, "--requests=99", "--clients=1", "--json")
     assert (patient.status, patient.report["lost"], patient.report["visits"]["answered"]) == (0, 0, 100)
     assert (hasty.status, hasty.report["lost"], hasty.report["lost_by_kind"]) == (1, 66, {"unavailable": 66})
 
@@ -547,6 +547,29 @@ async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered(
     async with serving(LosesOneIn200()) as url:
         outcome = await check(url, "--connections=kept", "--json")
     assert outcome.report["pods"] == {"hello-a": {"answered": 995, "lost": 5}}
+
+
+async def test_each_pod_that_tells_its_name_is_read_at_the_end() -> None:
+    class Pods(Counter):
+        """Three pods that count together, one of which has gone when the others are read."""
+
+        def greeting(self, number: int, **headers: str) -> bytes:
+            self.pod = f"hello-{'abc'[number % 3]}"
+            return super().greeting(number, **headers)
+
+        def read(self) -> bytes:
+            self.reads += 1
+            body = {"count": self.count, "epoch": self.epoch}
+            pod = f"hello-{'ab'[self.reads % 2]}"
+            return http(200, json.dumps(body).encode(), Cache_Control="no-store", Hello_Pod=pod)
+
+    counter = Pods()
+    async with serving(counter) as url:
+        outcome = await check(url, "--requests=30", "--connections=fresh", "--json")
+        told = await check(url, "--requests=30", "--connections=fresh")
+    assert outcome.report["pods_read_last"] == ["hello-a", "hello-b"]
+    assert outcome.report["reads"]["answered"] <= 1 + 3 + 12
+    assert ", read at the end from 2 of 3 pods\n" in told.output
 
 
 # ---- --watch

@@ -334,3 +334,56 @@ def test_several_pods_with_an_epoch_each_are_recognised() -> None:
 def test_nothing_answered_is_no_verdict() -> None:
     assert judge([]).exit_status == 2
     assert judge([failed(0), read(0, 1, 2)]).exit_status == 2
+
+
+# ---- what was lost
+
+
+def busy(sent: int, attempt: int = 1) -> Record:
+    return recorded(sent, sent + 1, Outcome.UNAVAILABLE, status=503, attempt=attempt)
+
+
+def again(number: int, sent: int, attempt: int) -> Record:
+    return changed(visit(number, sent, sent + 1), attempt=attempt)
+
+
+def test_a_503_after_which_the_client_came_again_is_not_lost() -> None:
+    assert judge([busy(0), again(1, 5, 2)]).lost == 0
+    assert judge([busy(0), busy(5, 2), again(1, 9, 3)]).lost == 0
+    assert judge([busy(0), busy(5, 2), visit(1, 9, 10)]).lost == 1, "the second was the last attempt"
+    assert judge([busy(0), busy(1), again(1, 5, 2)]).lost == 1, "one of them came again"
+    assert judge([again(1, 0, 2), busy(5)]).lost == 1, "who came before it did not come again for it"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_visit_is_lost_unless_it_was_answered_broken_off_or_never_sent(outcome: Outcome) -> None:
+    lost = judge([visit(1, 0, 1), failed(2, outcome)]).lost if outcome is not Outcome.ANSWERED else 0
+    assert lost == (outcome not in (Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT))
+    assert judge([visit(1, 0, 1), changed(failed(2), read=True)]).lost == 0, "a read is no visit"
+
+
+@given(anything())
+def test_in_a_silence_somebody_waits_and_nobody_is_answered(records: list[Record]) -> None:
+    visits = [record for record in records if not record.read]
+    longest = judge(records).losses.longest
+    assert bool(longest) == bool(visits)
+    if longest and longest.length:
+        assert any(record.sent <= longest.began <= record.answered for record in visits)
+        assert not any(record.number and longest.began < record.answered < longest.ended for record in visits)
+
+
+def test_a_pause_between_two_runs_is_no_silence() -> None:
+    verdict = judge([visit(1, 0, 5), visit(2, 10**12, 10**12 + 7)])
+    assert verdict.losses.longest
+    assert verdict.losses.longest.length == 7
+    assert not verdict.outages
+
+
+def test_a_silence_says_who_answered_around_it() -> None:
+    second = 10**9
+    verdict = judge([visit(1, 0, 1), visit(2, 1, 3 * second, pod="b"), failed(4 * second, answered=9 * second)])
+    before, after = verdict.outages
+    assert before.before
+    assert before.after
+    assert (before.before.pod, before.after.pod, after.after) == ("a", "b", None)
+    assert after.length == 5 * second

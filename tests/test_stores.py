@@ -84,8 +84,13 @@ async def wipe(store: Store) -> None:
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
-            await store._trips.send_command("FLUSHALL")  # noqa: SLF001
-            await store._trips.read_response()  # noqa: SLF001
+            await redis_command(store, "FLUSHALL")
+
+
+async def redis_command(store: RedisStore, *words: str) -> Any:
+    """Send a command over the store's own connection; its answer."""
+    await store._trips.send_command(*words)  # noqa: SLF001
+    return await store._trips.read_response()  # noqa: SLF001
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:

@@ -363,7 +363,7 @@ async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(
     fields = await redis_server.lines("HGETALL", "{hello}")
     for process, record in zip(fields[::2], fields[1::2], strict=True):
         if len(process) == 32:  # as a clock shows it that is 25 hours ahead
-            words = record.split()
+            words = record.split(" ")
             old = " ".join([*words[:4], str(int(words[4]) - 25 * 3600), *words[5:]])
             await redis_server.call("HSET", "{hello}", process, old)
     (newcomer,) = await started(hello, redis_server.url, pods="d")

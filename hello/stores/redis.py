@@ -132,7 +132,8 @@ class RedisStore:
 
 def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
-    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
+    left = "left" if trip.leaves else ""
+    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK, left
 
 
 def _reading(answer: Any) -> Reading:
@@ -145,7 +146,7 @@ def _reading(answer: Any) -> Reading:
 
 
 def _record(text: str) -> Record:
-    epoch, sequence, top, index, time, total, pod = text.split(" ")
+    epoch, sequence, top, index, time, total, pod, _ = text.split(" ")
     return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 
 from hello import __version__
 from hello.check.command import check
-from hello.settings import Settings, default_store, open_store, without_password
+from hello.settings import Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
 READINGS = 4
@@ -155,7 +156,7 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = _open(store, redis_password, redis_password_file)
+    opened = _open(store, redis_password, redis_password_file, new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -182,26 +183,26 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _open(url: str, password: str | None, password_file: Path | None) -> Store:
+def _open(url: str, password: str | None, password_file: Path | None, *, new: bool = True) -> Store:
     """Make the store that the options name."""
-    if password_file is not None:
-        if password is not None:
-            raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
-        password = _read_password(password_file)
     try:
-        return open_store(url, password)
+        return open_store(url, _password(password, password_file), new=new)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
 
 
-def _read_password(file: Path) -> str:
+def _password(password: str | None, file: Path | None) -> Callable[[], str] | None:
+    """What tells Redis' password, at each connection anew."""
+    if file is None:
+        given = (password or "").rstrip("\r\n")
+        return (lambda: given) if given else None
+    if password is not None:
+        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
     try:
-        password = file.read_text("utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        read_password(file)
+    except ValueError as error:
         raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
-    if not password:
-        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {file} is empty")
-    return password
+    return partial(read_password, file)
 
 
 def main() -> None:

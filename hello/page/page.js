@@ -8,6 +8,9 @@ const MINUTE = 60_000;
 const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file" }; // all others are Redis
 const STATES = { up: "counting", starting: "has not answered yet", lost: "away", distrusted: "not to be trusted" };
 
+// Behind a proxy's prefix this page may be at /prefix or at /prefix/: the stream is below it.
+const EVENTS = location.pathname.replace(/\/?$/, "/events");
+
 const find = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const perSecond = (rate) => (rate < 9.95 ? rate.toFixed(1) : number(Math.round(rate)));
@@ -48,7 +51,7 @@ let broken = false;
 
 function listen() {
   stop();
-  stream = new EventSource("/events");
+  stream = new EventSource(EVENTS);
   stream.onerror = listenAgain;
   stream.onmessage = ({ data }) => {
     expect();
@@ -235,7 +238,7 @@ function receive(count, pod, epoch) {
 // The server closes the connection of each of these: a kept one would stay with its pod.
 async function visit() {
   const headers = { Accept: "application/json", "Hello-Connection": "close" };
-  const response = await fetch("/", { headers, cache: "no-store", signal: AbortSignal.timeout(15_000) });
+  const response = await fetch("", { headers, cache: "no-store", signal: AbortSignal.timeout(15_000) });
   if (!response.ok) throw new Error(response.status);
   return response.json();
 }

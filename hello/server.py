@@ -101,7 +101,8 @@ async def _ask_once(store: Store) -> None:
 @asynccontextmanager
 async def _listening(settings: Settings, counter: Counter, leaving: asyncio.Event) -> AsyncIterator[None]:
     """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
-    public, admin = public_application(counter, settings.store.partition(":")[0], leaving), application(leaving)
+    kind = settings.store.partition(":")[0]
+    public, admin = public_application(counter, kind, leaving, settings.version, settings.node), application(leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
     async with _site(admin, settings, settings.admin_port), _site(public, settings, settings.port):
         yield

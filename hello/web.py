@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from hello import page
 from hello.counter import Counter, RefusedError, Visit
 from hello.events import Events
+from hello.page import Greeter
 
 TEXT, HTML, JSON = "text/plain", "text/html", "application/json"
 
@@ -17,14 +18,17 @@ TEXT, HTML, JSON = "text/plain", "text/html", "application/json"
 web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
 
 
-def public_application(counter: Counter, store: str, leaving: Event) -> web.Application:
+def public_application(
+    counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
+) -> web.Application:
     """Make what visitors reach. `store` is the kind of store, for the live page."""
     app = application(leaving)
-    visits = Visits(counter)
+    greeter = Greeter(counter.pod, version, node)
+    visits = Visits(counter, greeter)
     app.router.add_get("/", visits.greet, allow_head=False)
     app.router.add_head("/", visits.head)
     app.router.add_get("/count", visits.count)
-    app.router.add_get("/events", Events(counter, store, leaving).watch, allow_head=False)
+    app.router.add_get("/events", Events(counter, greeter, store, leaving).watch, allow_head=False)
     return app
 
 
@@ -58,8 +62,9 @@ def application(leaving: Event) -> web.Application:
 class Visits:
     """The requests of visitors."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, greeter: Greeter) -> None:
         self._counter = counter
+        self._greeter = greeter
 
     async def greet(self, request: web.Request) -> web.Response:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
@@ -71,7 +76,7 @@ class Visits:
             visit = await self._counter.next()
         except RefusedError as error:
             return self._refuse_visit(error, as_page=content_type == HTML)
-        return _greeting(content_type, visit, self._counter.pod)
+        return _greeting(content_type, visit, self._greeter)
 
     async def head(self, request: web.Request) -> web.Response:
         """Answer with the headers of the page, and count nobody."""
@@ -108,13 +113,15 @@ def _refusal(error: RefusedError) -> web.Response:
     return web.Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
 
 
-def _greeting(content_type: str, visit: Visit, pod: str) -> web.Response:
-    number, epoch = visit
+def _greeting(content_type: str, visit: Visit, greeter: Greeter) -> web.Response:
+    (number, epoch), pod = visit, greeter.pod
     headers = {"Hello-Count": str(number), "Hello-Pod": pod, "Hello-Epoch": epoch}
+    if greeter.version:
+        headers["Hello-Version"] = greeter.version
     if content_type == JSON:
         text = json.dumps({"count": number, "pod": pod, "epoch": epoch}) + "\n"
     elif content_type == HTML:
-        text = page.greeting(visit, pod)
+        text = page.greeting(visit, greeter)
         headers |= page.HEADERS
     else:
         text = f"Hello, world! You are visitor {number}, greeted by {pod}.\n"

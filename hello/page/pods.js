@@ -3,6 +3,7 @@
 
 const faces = new Map();
 const versions = new Map(); // of each pod, as far as it was told
+const known = new Set();
 const arrivals = new Map(); // when a pod came that was not there before
 const rows = new Map();
 
@@ -32,11 +33,12 @@ function showPods({ pods, count, began, earlier }) {
 }
 
 function makeRow({ pod, gone }, first) {
-  if (!first && !gone && !faces.has(pod)) {
+  if (!first && !gone && !known.has(pod)) {
     tell(`Pod ${pod} is new.`);
     arrivals.set(pod, performance.now());
   }
   const line = document.createElement("tr");
+  known.add(pod);
   const { colour, letter } = face(pod);
   line.className = colour;
   const head = add(line, "th");

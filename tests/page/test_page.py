@@ -344,7 +344,7 @@ async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, win
         hello("--store", redis.url, "--pod", f"pod-{version}", "--node", "node-7", HELLO_VERSION=version)
         for version in ("old", "new")
     )
-    await asyncio.gather(old.start(), new.start())
+    await old.start()
     async with Service(old) as service:
         here = await window()
         await here.open(service.url)
@@ -353,14 +353,14 @@ async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, win
         await here.page.click("#keep")
         await until(lambda: here.figure_is_above("#answered", 5), "answers of the old version")
         await expect(here.page.locator("#marks i")).to_have_count(0)
-        service.servers = [new]
+        service.servers = [await new.start()]
         await expect(here.page.locator("#squares .mark1").nth(5)).to_be_visible()
         await here.page.click("#keep")
         letters = await here.letters()
         for mark, pod in enumerate(("pod-old", "pod-new")):
             assert await here.page.locator(f"#squares .mark{mark}:text-is('{letters[pod]}')").count() > 5
         await expect(here.page.locator("#marks > span")).to_have_text(["version old", "version new"])
-        for pod, tags in ("pod-old", ["greeted you", "old"]), ("pod-new", ["new"]):
+        for pod, tags in ("pod-old", ["greeted you", "old"]), ("pod-new", ["new", "new"]):
             await expect(here.page.locator(f"#pods tr:has-text('{pod}') .tag:visible")).to_have_text(tags)
 
 

@@ -47,10 +47,26 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Option(click.Option):
+    """An option whose variable may have been set by Kubernetes.
+
+    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that starts after it, one named
+    `hello-admin` HELLO_ADMIN_PORT: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable's value, unless it is the address of a Service."""
+        value = super().resolve_envvar_value(ctx)
+        if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
+            click.echo(f"hello: {self.envvar}={value} is a Service's address, no port: ignored", err=True)
+            return None
+        return value
+
+
 def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a flag that HELLO_… sets as well."""
     variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, **attributes)  # type: ignore[arg-type]
+    return click.option(name, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
 
 def _host_name() -> str:
@@ -67,7 +83,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
-            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://… or unix://…",
+            help="Where the count is kept: memory:, sqlite:PATH, or a URL of Redis (redis:, rediss: or unix:).",
         ),
     ):
         command = add(command)
@@ -125,7 +141,8 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
 
 def _run(settings: Settings, store: Store) -> None:
-    from hello.server import ListenError, loop_factory, serve
+    from hello.listening import ListenError
+    from hello.server import loop_factory, serve
 
     failure: Exception | None = None
     try:

@@ -154,7 +154,7 @@ class Counter:
             async with asyncio.timeout(self._deadline):
                 reading: Reading = await reader
         except TimeoutError:
-            raise RefusedError("unavailable", self._trouble or LATE) from None
+            raise RefusedError("unavailable", LATE) from None
         if reading.distrusted:
             raise RefusedError("distrusted", reading.distrusted)
         return reading
@@ -296,7 +296,7 @@ class Counter:
                 self._expiry = self._loop.call_at(waiter.deadline, self._expire)
                 break
             over.append(waiter)
-        self._refuse_all(over, "unavailable", self._trouble or LATE)
+        self._refuse_all(over, "unavailable", LATE)
 
     def _refuse_all(self, waiters: Iterable[Waiter], reason: str, message: str) -> None:
         self._refuse((waiter.visit for waiter in waiters), reason, message)

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
 from hello.counter import ALIVE, Counter, RefusedError
@@ -21,7 +22,7 @@ PATIENCE = 3
 """Readings in a row that may be late, each by a period, before the store is said to be away: a slow machine is none."""
 
 WATCHERS = 2000
-"""Browsers that may watch one process."""
+"""Browsers that may watch one process: from one address, as many as leave as many places to others."""
 
 STALLED = 5.0
 """Seconds after which a watcher who takes nothing is dropped."""
@@ -47,18 +48,20 @@ class Events:
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Future[str] = self._loop.create_future()
         """The message to come; empty if it is the end."""
-        self._watchers = 0
+        self._watchers = Tally[str | None]()
+        """How many watch, by address."""
         self._late = 0
         """Readings in a row that were late."""
         self._outage = Outage()
 
-    async def watch(self, request: web.Request) -> web.StreamResponse:
+    async def watch(self, request: BaseRequest) -> StreamResponse:
         """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
-        if self._leaving.is_set() or self._watchers >= WATCHERS:
+        left = WATCHERS - self._watchers.total()
+        if self._leaving.is_set() or self._watchers[request.remote] >= left:
             text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
-            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+            return Response(status=503, text=text, headers={"Retry-After": "1"})
         response = EventSourceResponse(send_timeout=STALLED)
-        with self._place(), suppress(ConnectionError, TimeoutError):
+        with self._place(request.remote), suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             async with response:
                 while message := await asyncio.shield(self._next):
@@ -67,18 +70,18 @@ class Events:
         return response
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        self._watchers += 1
-        if self._watchers == 1:
+    def _place(self, address: str | None) -> Iterator[None]:
+        self._watchers[address] += 1
+        if self._watchers.total() == 1:
             self._reader = asyncio.create_task(self._read_on())
-        self._counter.metrics.watchers.set(self._watchers)
+        self._counter.metrics.watchers.set(self._watchers.total())
         try:
             yield
         finally:
-            self._watchers -= 1
+            self._watchers -= Tally([address])  # an address without a watcher is forgotten
             if not self._watchers:
                 self._reader.cancel()
-            self._counter.metrics.watchers.set(self._watchers)
+            self._counter.metrics.watchers.set(self._watchers.total())
 
     async def _read_on(self) -> None:
         """Tell all who watch. A reading begins after they came, so it is not below what they know already."""

@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 import hello
 from hello.cli import serve
-from hello.server import LINGERING
+from hello.connections import LINGERING
 from hello.stores import Trip
 from hello.stores.redis import RedisStore
 from tests.processes import free_port, until

@@ -7,7 +7,6 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
 
-import hiredis
 from redis.asyncio import Connection, ConnectionPool
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
@@ -26,6 +25,11 @@ from hello.stores import (
     WipedError,
 )
 from hello.stores.rules import WENT_BACK
+
+try:
+    import hiredis
+except ImportError:  # no wheel for this machine
+    hiredis = None  # type: ignore[assignment]
 
 PATIENCE = 1.0
 """Seconds to wait for a connection, and again for an answer, before the connection is given up."""
@@ -178,9 +182,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
     try:
         async with asyncio.timeout(PATIENCE):
-            # hiredis packs in C what redis-py would pack in Python.
-            command = hiredis.pack_command((*name, *words))  # type: ignore[arg-type]  # its stub takes one word
-            await connection.send_packed_command(command, check_health=False)
+            await connection.send_packed_command(_packed(connection, *name, *words), check_health=False)
             return await connection.read_response()
     except NoScriptError:
         raise
@@ -189,6 +191,11 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     except LOST as error:
         await connection.disconnect(nowait=True)
         raise LostError(f"Redis: {str(error) or 'no answer in time'}") from error
+
+
+def _packed(connection: Connection, *words: str | int) -> Any:
+    """Put a command into Redis' protocol, in C where hiredis is there: redis-py does it in Python."""
+    return hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
 
 
 async def _connect(connection: Connection) -> None:

@@ -8,22 +8,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGTERM
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from hello import events
 from hello.counter import Counter
 from hello.metrics import Metrics
+from hello.routes import public_routes
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
-from hello.web import public_application
 from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
 from tests.processes import Hello, RedisServer, until
 
 Make = Callable[..., Hello]
-Client = TestClient[web.Request, web.Application]
+Client = TestClient[web.BaseRequest, None]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -160,8 +161,9 @@ async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: 
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
     async with Counter(store, "pod", Metrics()).running() as counter:
-        application = public_application(counter, "memory", asyncio.Event())
-        async with TestClient(TestServer(application, handler_cancellation=True)) as client:
+        routes = public_routes(counter, "memory", asyncio.Event())
+        client: Client
+        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client
 
 
@@ -204,11 +206,14 @@ async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypa
         assert message["count"] == 1
 
 
-async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "WATCHERS", 2)
+async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "WATCHERS", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        for _ in range(3):
+            async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
+                assert stream.status == 200
         second.close()
 
         async def has_room() -> bool:
@@ -216,6 +221,12 @@ async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
                 return again.status == 200
 
         await until(has_room, "there is room again")
+
+
+def from_elsewhere(client: Client) -> aiohttp.ClientSession:
+    """A client of another address of this machine's."""
+    assert client.host == "127.0.0.1"
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
 
 
 async def test_watching_counts_nobody(hello: Make) -> None:

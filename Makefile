@@ -17,7 +17,7 @@ FIND_URL = port=$$($(KUBECTL) get service hello-world --output=jsonpath='{.spec.
 REACH_URL = curl --silent --head --output /dev/null --connect-timeout 2 --retry 3 --retry-delay 1 --retry-connrefused $$url
 TELL_URL = $(FIND_URL); if $(REACH_URL); then echo $$url; else echo "$$url cannot be reached from here: minikube needs a tunnel," \
 	"leave this running: minikube service hello-world --url" >&2; false; fi
-APPLY = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/' | $(KUBECTL) apply --filename=-
+APPLY = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/' | $(KUBECTL) apply --filename=-
 ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
 	&& $(KUBECTL) wait pod/hello-world-$(1)-volume --for=jsonpath='{.status.phase}'=Succeeded --timeout=5m >/dev/null \
 	&& $(KUBECTL) delete pod/hello-world-$(1)-volume

@@ -25,7 +25,7 @@ READINGS = 4
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-class PodName(click.ParamType[str]):
+class Name(click.ParamType[str]):
     """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
 
     name = "NAME"
@@ -110,7 +110,9 @@ cli.add_command(check)
     help="A port of their own for health, readiness and metrics.  [default: on the same port]",
 )
 @option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
-@option("--pod", type=PodName(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--pod", type=Name(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--version", type=Name(), help="Which version greets, such as the tag of the image.")
+@option("--node", type=Name(), help="On which node the pod is.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),

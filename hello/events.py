@@ -12,10 +12,14 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
 from hello.counter import ALIVE, Counter, RefusedError
+from hello.page import Greeter
 from hello.stores import Reading
 
 PERIOD = 1.0
 """Seconds between two messages; they also keep proxies from closing the stream."""
+
+PATIENCE = 3
+"""Readings in a row that may be late, each by a period, before the store is said to be away: a slow machine is none."""
 
 WATCHERS = 2000
 """Browsers that may watch one process: from one address, as many as leave as many places to others."""
@@ -36,8 +40,9 @@ LINES = 50
 class Events:
     """The stream. One reader asks the store once a second, while somebody watches this process."""
 
-    def __init__(self, counter: Counter, store: str, leaving: asyncio.Event) -> None:
+    def __init__(self, counter: Counter, greeter: Greeter, store: str, leaving: asyncio.Event) -> None:
         self._counter = counter
+        self._greeter = greeter
         self._store = store
         self._leaving = leaving
         self._loop = asyncio.get_running_loop()
@@ -45,6 +50,8 @@ class Events:
         """The message to come; empty if it is the end."""
         self._watchers = Tally[str | None]()
         """How many watch, by address."""
+        self._late = 0
+        """Readings in a row that were late."""
         self._outage = Outage()
 
     async def watch(self, request: BaseRequest) -> StreamResponse:
@@ -78,6 +85,7 @@ class Events:
 
     async def _read_on(self) -> None:
         """Tell all who watch. A reading begins after they came, so it is not below what they know already."""
+        self._late = 0
         while not self._leaving.is_set():
             due = self._loop.time() + PERIOD
             watched, self._next = self._next, self._loop.create_future()
@@ -89,14 +97,18 @@ class Events:
 
     async def _message(self) -> dict[str, Any]:
         """What there is to tell: the count, or how the store is if it does not tell."""
-        message = {"pod": self._counter.pod, "store": self._store, "state": "up", "reason": ""}
+        message = {**self._greeter._asdict(), "store": self._store, "state": "up", "reason": ""}
         try:
             async with asyncio.timeout(PERIOD):
                 reading = await self._counter.read()
         except (RefusedError, TimeoutError) as error:
-            self._outage.on = True
+            self._late += 1
             state = self._counter.state
+            if state == "up" and isinstance(error, TimeoutError) and self._late < PATIENCE:
+                return message
+            self._outage.on = True
             return message | {"state": "lost" if state == "up" else state, "reason": str(error)}
+        self._late = 0
         self._outage.end(reading.time)
         return message | total(reading, self._outage)
 

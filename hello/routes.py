@@ -10,6 +10,7 @@ from multidict import istr
 from hello.admin import Admin, healthz
 from hello.counter import Counter
 from hello.events import Events
+from hello.page import Greeter
 from hello.visits import Visits
 
 HELLO_CONNECTION = istr("Hello-Connection")
@@ -47,13 +48,16 @@ class Routes:
         return response
 
 
-def public_routes(counter: Counter, store: str, leaving: Event) -> Routes:
+def public_routes(
+    counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
+) -> Routes:
     """What visitors reach. `store` is the kind of store, for the live page."""
-    visits = Visits(counter)
+    greeter = Greeter(counter.pod, version, node)
+    visits = Visits(counter, greeter)
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)
-    routes.add("/events", GET=Events(counter, store, leaving).watch)
+    routes.add("/events", GET=Events(counter, greeter, store, leaving).watch)
     return routes
 
 

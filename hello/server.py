@@ -97,7 +97,9 @@ async def _ask_once(store: Store) -> None:
 @asynccontextmanager
 async def _listening(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
     """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
-    public, admin = public_routes(counter, settings.store.partition(":")[0], signals.leaving), Routes(signals.leaving)
+    kind = settings.store.partition(":")[0]
+    public = public_routes(counter, kind, signals.leaving, settings.version, settings.node)
+    admin = Routes(signals.leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
     limit = connection_limit()
     async with AsyncExitStack() as stack:

@@ -9,17 +9,20 @@ from multidict import istr
 from hello import page
 from hello.accept import HTML, JSON, preferred_type
 from hello.counter import Counter, RefusedError, Visit
+from hello.page import Greeter
 
 SEC_PURPOSE = istr("Sec-Purpose")
 HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")
+HELLO_VERSION = istr("Hello-Version")
 """Names that need not be folded to one case for each visitor."""
 
 
 class Visits:
     """Who comes to be counted, and who only looks."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, greeter: Greeter) -> None:
         self._counter = counter
+        self._greeter = greeter
 
     async def greet(self, request: BaseRequest) -> Response:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
@@ -31,7 +34,7 @@ class Visits:
             visit = await self._counter.next()
         except RefusedError as error:
             return self._refuse_visit(error, page_wanted=content_type == HTML)
-        return _greeting(content_type, visit, self._counter.pod)
+        return _greeting(content_type, visit, self._greeter)
 
     async def head(self, request: BaseRequest) -> Response:
         """Answer with the headers of the page, and count nobody."""
@@ -67,12 +70,12 @@ def _refusal(error: RefusedError) -> Response:
     return Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
 
 
-def _greeting(content_type: str, visit: Visit, pod: str) -> Response:
-    number, epoch = visit
+def _greeting(content_type: str, visit: Visit, greeter: Greeter) -> Response:
+    (number, epoch), pod = visit, greeter.pod
     if content_type == JSON:
         text = json.dumps({"count": number, "pod": pod, "epoch": epoch}) + "\n"
     elif content_type == HTML:
-        text = page.greeting(visit, pod)
+        text = page.greeting(visit, greeter)
     else:
         text = f"Hello, world! You are visitor {number}, greeted by {pod}.\n"
     response = Response(
@@ -85,6 +88,8 @@ def _greeting(content_type: str, visit: Visit, pod: str) -> Response:
             (HELLO_EPOCH, epoch),
         ],
     )
+    if greeter.version:
+        response.headers[HELLO_VERSION] = greeter.version
     if content_type == HTML:
         response.headers.update(page.HEADERS)
     return response

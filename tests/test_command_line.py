@@ -277,7 +277,19 @@ def test_the_help_tells_every_command_and_option() -> None:
     commands, options = run("--help"), run("serve", "--help")
 
     assert all(f"\n  {command} " in commands.stdout for command in ("serve", "reset"))
-    for name in "store", "host", "port", "admin-port", "redis-password-file", "pod", "deadline", "drain", "log":
+    for name in (
+        "store",
+        "host",
+        "port",
+        "admin-port",
+        "redis-password-file",
+        "pod",
+        "version",
+        "node",
+        "deadline",
+        "drain",
+        "log",
+    ):
         assert f"--{name} " in options.stdout
         assert f"HELLO_{name.replace('-', '_').upper()}" in options.stdout
     assert commands.returncode == options.returncode == 0
@@ -304,9 +316,16 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 
 async def test_variables_set_what_flags_set(hello: Callable[..., Hello]) -> None:
-    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment").start()
+    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment", HELLO_VERSION="1.2").start()
 
-    assert (await request(server.url)).headers["hello-pod"] == "from-the-environment"
+    headers = (await request(server.url)).headers
+    assert (headers["hello-pod"], headers["hello-version"]) == ("from-the-environment", "1.2")
+
+
+async def test_an_empty_variable_tells_nothing(hello: Callable[..., Hello]) -> None:
+    server = await hello(HELLO_STORE="memory:", HELLO_VERSION="", HELLO_NODE="").start()
+
+    assert "hello-version" not in (await request(server.url)).headers
 
 
 async def test_a_flag_wins_over_its_variable(hello: Callable[..., Hello]) -> None:

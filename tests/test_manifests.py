@@ -92,7 +92,7 @@ def test_a_pod_can_do_no_more_than_it_must(file: Path) -> None:
 
 def test_a_leaving_pod_has_time_to_drain_and_to_finish_what_is_in_flight() -> None:
     spec = pod_spec(load(MANIFESTS / "base/deployment.yaml"))
-    variables = {variable["name"]: variable["value"] for variable in spec["containers"][0]["env"]}
+    variables = {variable["name"]: variable.get("value", "") for variable in spec["containers"][0]["env"]}
     deadline = next(option.default for option in serve.params if option.name == "deadline")
     drain = float(variables["HELLO_DRAIN"])
     assert drain >= 5

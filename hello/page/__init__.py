@@ -8,6 +8,7 @@ from base64 import b64encode
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from typing import NamedTuple
 
 from hello.counter import RefusedError, Visit
 
@@ -21,7 +22,8 @@ def _source(content: str) -> str:
     return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
 
 
-PAGE, STYLE, SCRIPT = _text("page.html"), _text("page.css"), _text("page.js")
+SCRIPTS = "elements.js", "stream.js", "store.js", "total.js", "pods.js", "visits.js", "begin.js"
+PAGE, STYLE, SCRIPT = _text("page.html"), _text("page.css"), "\n".join(map(_text, SCRIPTS))
 
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; script-src {_source(SCRIPT)}; style-src {_source(STYLE)};"
@@ -31,10 +33,21 @@ HEADERS = {
 }
 
 
-def greeting(visit: Visit, pod: str) -> str:
+class Greeter(NamedTuple):
+    """Who greets: a pod, and its version and node if they were told."""
+
+    pod: str
+    version: str | None = None
+    node: str | None = None
+
+
+def greeting(visit: Visit, greeter: Greeter) -> str:
     """The page of a visitor who was counted."""
-    you = f'You are visitor <strong id="number">{visit.number}</strong> greeted by <b id="greeter">{escape(pod)}</b>'
-    return _page(f"Visitor {visit.number}", you, visit.epoch)
+    number, epoch = visit
+    told = [("version", greeter.version), ("node", greeter.node)]
+    where = ", ".join(f'{what} <b id="{what}">{escape(name)}</b>' for what, name in told if name)
+    you = f'You are visitor <strong id="number">{number}</strong> greeted by <b id="greeter">{escape(greeter.pod)}</b>'
+    return _page(f"Visitor {number}", f'{you} <span id="where">{where}</span>', epoch)
 
 
 def refusal(error: RefusedError) -> str:

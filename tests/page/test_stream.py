@@ -50,6 +50,7 @@ async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
     total = json.loads((await request(pods[0].url, path="/count", Accept="application/json")).body)
 
     assert {key: told[key] for key in ("count", "epoch")} == {key: total[key] for key in ("count", "epoch")}
+    assert (told["version"], told["node"]) == (None, None)
     assert {line["pod"]: line["count"] for line in told["pods"]} == total["pods"]
     assert (told["state"], told["store"], told["pod"], told["began"], told["earlier"]) == ("up", "redis", "pod-a", 0, 0)
 
@@ -188,6 +189,21 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
         async with client.get("/") as visit, client.get("/events") as late:
             store.arrives.set()
             assert (await Stream(late.content).next())["count"] == int(visit.headers["Hello-Count"]) == 1
+
+
+async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PERIOD", 0.1)
+    store = SlowStore()
+    async with served(store) as client, client.get("/") as visit, client.get("/events") as watching:
+        assert visit.status == 200
+        stream = Stream(watching.content)
+        told = [await stream.next() for _ in range(4)]
+        assert [message["state"] for message in told] == ["up", "up", "lost", "lost"]
+        assert not any("count" in message for message in told)
+        store.arrives.set()
+        while (message := await stream.next())["state"] == "lost":
+            pass
+        assert message["count"] == 1
 
 
 async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:

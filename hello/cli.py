@@ -224,6 +224,12 @@ def _password(password: str | None, file: Path | None) -> Callable[[], str] | No
     return partial(read_password, file)
 
 
+def _tell(line: str) -> None:
+    """Say what went wrong; where nobody can hear it, the exit code does."""
+    with suppress(OSError):
+        click.echo(f"hello: {line}", err=True)
+
+
 def main() -> None:
     """Run the command line: 0 if all went well, 2 for a bad option, 130 for Ctrl-C, else 1; each with one line."""
     try:
@@ -232,9 +238,9 @@ def main() -> None:
         click.echo(error.ctx.get_help() if error.ctx else "")
         code = 2
     except click.ClickException as error:
-        click.echo(f"hello: {error.format_message()}", err=True)
+        _tell(error.format_message())
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("hello: nothing was done", err=True)
+        _tell("nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
     sys.exit(code)

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 
 from hello import __version__
 from hello.check.command import check
-from hello.settings import Settings, default_store, open_store, without_password
+from hello.settings import Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
 READINGS = 4
@@ -24,7 +25,7 @@ READINGS = 4
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-class PodName(click.ParamType[str]):
+class Name(click.ParamType[str]):
     """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
 
     name = "NAME"
@@ -47,10 +48,26 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Option(click.Option):
+    """An option whose variable may have been set by Kubernetes.
+
+    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that starts after it, one named
+    `hello-admin` HELLO_ADMIN_PORT: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable's value, unless it is the address of a Service."""
+        value = super().resolve_envvar_value(ctx)
+        if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
+            click.echo(f"hello: {self.envvar}={value} is a Service's address, no port: ignored", err=True)
+            return None
+        return value
+
+
 def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a flag that HELLO_… sets as well."""
     variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, **attributes)  # type: ignore[arg-type]
+    return click.option(name, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
 
 def _host_name() -> str:
@@ -67,7 +84,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
-            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://… or unix://…",
+            help="Where the count is kept: memory:, sqlite:PATH, or a URL of Redis (redis:, rediss: or unix:).",
         ),
     ):
         command = add(command)
@@ -93,7 +110,9 @@ cli.add_command(check)
     help="A port of their own for health, readiness and metrics.  [default: on the same port]",
 )
 @option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
-@option("--pod", type=PodName(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--pod", type=Name(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--version", type=Name(), help="Which version greets, such as the tag of the image.")
+@option("--node", type=Name(), help="On which node the pod is.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),
@@ -123,7 +142,8 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
 
 def _run(settings: Settings, store: Store) -> None:
-    from hello.server import ListenError, loop_factory, serve
+    from hello.listening import ListenError
+    from hello.server import loop_factory, serve
 
     failure: Exception | None = None
     try:
@@ -155,7 +175,7 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = _open(store, redis_password, redis_password_file)
+    opened = _open(store, redis_password, redis_password_file, new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -167,7 +187,7 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
         before = await _read(store)
         if not yes:
             click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
-        await store.reset(secrets.token_hex(8), to)
+        await store.reset(secrets.token_hex(4), to)
     finally:
         await store.close()
     click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")
@@ -182,26 +202,26 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _open(url: str, password: str | None, password_file: Path | None) -> Store:
+def _open(url: str, password: str | None, password_file: Path | None, *, new: bool = True) -> Store:
     """Make the store that the options name."""
-    if password_file is not None:
-        if password is not None:
-            raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
-        password = _read_password(password_file)
     try:
-        return open_store(url, password)
+        return open_store(url, _password(password, password_file), new=new)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
 
 
-def _read_password(file: Path) -> str:
+def _password(password: str | None, file: Path | None) -> Callable[[], str] | None:
+    """What tells Redis' password, at each connection anew."""
+    if file is None:
+        given = (password or "").rstrip("\r\n")
+        return (lambda: given) if given else None
+    if password is not None:
+        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
     try:
-        password = file.read_text("utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        read_password(file)
+    except ValueError as error:
         raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
-    if not password:
-        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {file} is empty")
-    return password
+    return partial(read_password, file)
 
 
 def _tell(line: str) -> None:

@@ -16,6 +16,7 @@ from hello import __version__
 from hello.stores import Reading
 from hello.stores.sqlite import SqliteStore
 from tests.client import request
+from tests.linux import mounted
 from tests.processes import Hello, RedisServer, free_port, until
 
 
@@ -51,6 +52,31 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "redis://localhost?no_such_option=1"),
         ("--store", "redis://localhost?protocol=9"),
         ("--store", "redis://a..b"),
+        ("--store", "redis://localhost?retry=5"),
+        ("--store", "redis://localhost?encoding=klingon"),
+        ("--store", "redis://localhost?socket_timeout=5"),
+        ("--store", "redis://localhost?max_connections=1"),
+        ("--store", "redis://localhost?decode_responses=false"),
+        ("--store", "redis://localhost?credential_provider=x"),
+        ("--store", "redis://localhost?host=elsewhere"),
+        ("--store", "redis://localhost?db=first"),
+        ("--store", "redis://localhost?db=-1"),
+        ("--store", "redis://localhost?db="),
+        ("--store", "redis://localhost?db=1&db=2"),
+        ("--store", "redis://localhost/1?db=2"),
+        ("--store", "redis://localhost:0"),
+        ("--store", "redis://localhost/0#fragment"),
+        ("--store", "redis:localhost"),
+        ("--store", "redis://localhost?ssl_ca_certs=/dev/null"),
+        ("--store", "rediss://hello@localhost?ssl_ca_certs=/no/such/file"),
+        ("--store", "rediss://localhost?ssl_ca_path=/no/such/directory"),
+        ("--store", "rediss://localhost?ssl_ca_certs=/dev/null"),
+        ("--store", "rediss://localhost?ssl_keyfile=/dev/null"),
+        ("--store", "rediss://localhost?ssl_cert_reqs=klingon"),
+        ("--store", "rediss://localhost?ssl_check_hostname=klingon"),
+        ("--store", "unix://"),
+        ("--store", "unix://run/redis.sock"),
+        ("--store", "unix:///run/redis.sock?ssl_ca_certs=/dev/null"),
         ("--store", "sqlite:~nobody-of-that-name/hello.db"),
         ("--port", "0"),
         ("--port", "65536"),
@@ -77,13 +103,25 @@ def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("HELLO_STORE", "mysql://localhost"), ("HELLO_PORT", "tcp://10.96.0.1:80"), ("HELLO_DEADLINE", "soon")],
+    [("HELLO_STORE", "tcp://10.96.0.1:80"), ("HELLO_PORT", "http"), ("HELLO_DEADLINE", "soon")],
 )
 def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str) -> None:
     ran = run("serve", **{variable: value})
 
     assert variable in complaint(ran)
     assert ran.returncode == 2
+
+
+async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) -> None:
+    links = {f"HELLO_{name}_PORT": f"tcp://10.96.1.2:{free_port()}" for name in ("ADMIN", "REUSE", "STORE")}
+    server = await hello("--store", "memory:", **links).start()
+    assert (await request(server.url, path="/readyz")).status == 200
+    assert await server.stop() == 0
+
+    warnings = [line for line in server.log if not line.startswith("{")]
+    assert [line.split("=")[0] for line in warnings] == ["hello: HELLO_ADMIN_PORT", "hello: HELLO_REUSE_PORT"]
+    ran = run("serve", "--host", "192.0.2.1", HELLO_PORT="tcp://10.96.1.2:80")
+    assert "port 8080" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -124,6 +162,10 @@ def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         "redis://:a/secret@localhost:1",
         "redis://hello:secret:secret@localhost:99999",
         "redis://hello:a@secret@localhost/x",
+        "redis://hello:12?secret@localhost",
+        "redis://hello:12#secret@localhost",
+        "redis://hello:[secret]@localhost",
+        "redis://localhost?password=secret&retry=5",
     ],
 )
 def test_a_password_in_a_bad_url_is_not_shown(store: str) -> None:
@@ -157,6 +199,36 @@ def test_a_host_that_is_none_is_one_line_that_names_the_option(host: str) -> Non
     assert ran.returncode == 1
 
 
+async def test_localhost_is_served_where_there_is_no_ipv6(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 localhost\n127.0.0.1 localhost\n")
+    # netdevice(7): SIOCSIFFLAGS, IFF_UP
+    up = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))"
+    without = mounted(
+        f'mount --bind {hosts} /etc/hosts; echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6; {sys.executable} -c "{up}"',
+        "--net",
+    )
+    asks = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).status)"
+    server = hello("--store", "memory:", "--host", "localhost", command=without).launch()
+
+    async def answers() -> bool:
+        assert server.process
+        assert server.process.poll() is None
+        inside = "nsenter", f"--target={server.process.pid}", "--user", "--preserve-credentials", "--net"
+        ask = [*inside, sys.executable, "-c", asks, f"{server.url}/healthz"]
+        return subprocess.run(ask, capture_output=True, text=True).stdout == "200\n"
+
+    await until(answers, "it serves on 127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+async def test_every_address_is_of_both_families(hello: Callable[..., Hello], host: str) -> None:
+    server = await hello("--store", "memory:", HELLO_HOST=host).start()
+
+    assert (await request(server.url)).status == 200
+    assert (await request(f"http://[::1]:{server.port}")).status == 200
+
+
 async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", f"redis://hello:sec:ret@127.0.0.1:{free_port()}").start()
     assert await server.stop() == 0
@@ -168,8 +240,17 @@ async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello]) ->
 def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
+        Path(":memory:").touch()
         assert run("reset", "--yes", "--store", "sqlite::memory:").returncode == 0
-    assert (tmp_path / ":memory:").is_file()
+    assert (tmp_path / ":memory:").stat().st_size
+
+
+def test_reset_of_a_file_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    ran = run("reset", "--yes", "--store", f"sqlite:{tmp_path}/typo/hello.db")
+
+    assert "there is no" in complaint(ran)
+    assert ran.returncode == 2
+    assert not list(tmp_path.iterdir())
 
 
 async def test_servers_share_a_port_only_where_they_are_told_to(
@@ -196,10 +277,35 @@ def test_the_help_tells_every_command_and_option() -> None:
     commands, options = run("--help"), run("serve", "--help")
 
     assert all(f"\n  {command} " in commands.stdout for command in ("serve", "reset"))
-    for name in "store", "host", "port", "admin-port", "redis-password-file", "pod", "deadline", "drain", "log":
+    for name in (
+        "store",
+        "host",
+        "port",
+        "admin-port",
+        "redis-password-file",
+        "pod",
+        "version",
+        "node",
+        "deadline",
+        "drain",
+        "log",
+    ):
         assert f"--{name} " in options.stdout
         assert f"HELLO_{name.replace('-', '_').upper()}" in options.stdout
     assert commands.returncode == options.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["reset", "--help"], ["check", "--help"]])
+def test_the_help_can_be_read_on_any_terminal(arguments: list[str]) -> None:
+    ran = run(*arguments, PYTHONIOENCODING="latin-1")
+
+    assert ran.stdout.startswith("Usage:")
+    assert ran.stdout.isascii()
+    assert (ran.stderr, ran.returncode) == ("", 0)
+
+
+def test_a_complaint_can_be_read_on_any_terminal() -> None:
+    assert "日本" not in complaint(run("serve", "--store", "日本", PYTHONIOENCODING="latin-1"))
 
 
 def test_without_a_command_the_help_is_shown() -> None:
@@ -210,9 +316,16 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 
 async def test_variables_set_what_flags_set(hello: Callable[..., Hello]) -> None:
-    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment").start()
+    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment", HELLO_VERSION="1.2").start()
 
-    assert (await request(server.url)).headers["hello-pod"] == "from-the-environment"
+    headers = (await request(server.url)).headers
+    assert (headers["hello-pod"], headers["hello-version"]) == ("from-the-environment", "1.2")
+
+
+async def test_an_empty_variable_tells_nothing(hello: Callable[..., Hello]) -> None:
+    server = await hello(HELLO_STORE="memory:", HELLO_VERSION="", HELLO_NODE="").start()
+
+    assert "hello-version" not in (await request(server.url)).headers
 
 
 async def test_a_flag_wins_over_its_variable(hello: Callable[..., Hello]) -> None:

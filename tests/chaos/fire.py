@@ -14,7 +14,8 @@ from hello.check.judge import judge
 from hello.check.load import FRESH, KEPT, Load, Plan
 from hello.check.site import Site
 from hello.check.verdict import Kind, Verdict
-from tests.e2e.commands import until
+from tests.chaos.nodes import running
+from tests.e2e.commands import COUNTER, until
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
 PLANS = (
@@ -200,6 +201,11 @@ class Fire:
             and after < record.sent
             and record.answered < before
         ]
+
+    def last_greeters(self) -> list[dict[str, Any]]:
+        """The pod that gave the highest number so far."""
+        last = max(self.answered(self._began, monotonic_ns()), key=lambda record: record.answered)
+        return [pod for pod in running(COUNTER) if pod["metadata"]["name"] == last.pod]
 
     def end(self) -> None:
         """End the row; what is under way belongs to it all the same."""

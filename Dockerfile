@@ -20,15 +20,13 @@ COPY --from=build /opt/hello /opt/hello
 ENV PATH=/opt/hello/bin:$PATH \
     HELLO_STORE=sqlite:/data/hello.db
 # The official image has no bytecode of the standard library: what the server imports is compiled here, not at each start.
-RUN python -c 'import hello.cli, hello.server, hello.stores.redis, hello.stores.sqlite' && install -d -o 65532 -g 65532 /data
+RUN python -c "import hello.cli, hello.healthcheck, hello.server, hello.stores.redis, hello.stores.sqlite" \
+    && install -d -o 65532 -g 0 -m 775 /data
+# OpenShift, for one, runs it as a user of its own choice, in group 0.
 VOLUME /data
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["python", "-c", "\
-import os, sys; from http.client import HTTPConnection; \
-port = os.environ.get('HELLO_ADMIN_PORT') or os.environ.get('HELLO_PORT') or 8080; \
-http = HTTPConnection('127.0.0.1', port, timeout=2); http.request('GET', '/healthz'); \
-sys.exit(http.getresponse().status != 200)"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["python", "-m", "hello.healthcheck"]
 ENTRYPOINT ["hello"]
 CMD ["serve"]

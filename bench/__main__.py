@@ -26,9 +26,6 @@ from bench.tables import tables
 
 HERE = Path(__file__).parent
 
-STORES = 0.9
-"""What share of the memory store's throughput the Redis-backed one must have."""
-
 WATCHERS, WATCHED = 1000, 0.9
 """How many watch, and what share of its throughput a process must keep then."""
 
@@ -87,24 +84,22 @@ def short() -> None:
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), default=100, show_default=True)
-def stores(rounds: int) -> None:
-    """Compare the Redis-backed counter with the memory store, one process each, 64 connections.
+@click.option("--rounds", type=click.IntRange(1), default=15, show_default=True)
+@click.argument("names", nargs=-1)
+def cpu(rounds: int, names: tuple[str, ...]) -> None:
+    """Compare processor time: of all servers that a goal compares, or of those whose NAMES are given.
 
-    Many short runs in turn: this machine's speed may change twofold from one second to the next.
+    64 connections, one process each, many short runs in turn: this machine's speed may change twofold from one second
+    to the next.
     """
     results = Results()
-    names = [("hello", 1), ("hello memory", 1)]
-    with setting(peers=False) as (redis, ours), Round(0, 1, redis, ours).servers(names) as servers:
+    chosen = [(name, 1) for name in names or ("hello memory", "constant", "hello", "go")]
+    with setting(peers=False) as (redis, ours), Round(0, 1, redis, ours).servers(chosen) as servers:
         for number in range(rounds):
             servers.reverse()
             for sample in Round(number, 1, redis, ours).throughput(servers, (64,)):
                 results.add(sample)
-                click.echo(f"{sample.server:13} {sample.throughput:8.0f}/s")
-    share = ratio(results.values("throughput", "hello"), results.values("throughput", "hello memory"))
-    assert share
-    click.echo(f"Redis over memory: {share.median:.3f} ({share.low:.3f} to {share.high:.3f}), goal ≥ {STORES}")
-    raise SystemExit(share.median < STORES)
+    show(results, list(goals(results, fdatasync())))
 
 
 @bench.command()

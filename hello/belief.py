@@ -19,8 +19,8 @@ class Belief:
         self._pod = pod
         self._identify()
 
-    def trip(self, n: int) -> Trip:
-        """Make the next trip, for `n` numbers."""
+    def trip(self, n: int, *, leaves: bool = False) -> Trip:
+        """Make the next trip, for `n` numbers; the last one of a process that leaves."""
         self._sequence += 1
         return Trip(
             epoch=self.epoch,
@@ -31,6 +31,7 @@ class Belief:
             seen=self.seen,
             pod=self._pod,
             new_epoch=secrets.token_hex(4) if self.wiped else "",
+            leaves=leaves,
         )
 
     def accept(self, trip: Trip, given: Range) -> bool:

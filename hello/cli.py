@@ -25,7 +25,7 @@ READINGS = 4
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-class PodName(click.ParamType[str]):
+class Name(click.ParamType[str]):
     """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
 
     name = "NAME"
@@ -48,10 +48,26 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Option(click.Option):
+    """An option whose variable may have been set by Kubernetes.
+
+    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that starts after it, one named
+    `hello-admin` HELLO_ADMIN_PORT: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable's value, unless it is the address of a Service."""
+        value = super().resolve_envvar_value(ctx)
+        if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
+            click.echo(f"hello: {self.envvar}={value} is a Service's address, no port: ignored", err=True)
+            return None
+        return value
+
+
 def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a flag that HELLO_… sets as well."""
     variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, **attributes)  # type: ignore[arg-type]
+    return click.option(name, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
 
 def _host_name() -> str:
@@ -68,7 +84,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
-            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://… or unix://…",
+            help="Where the count is kept: memory:, sqlite:PATH, or a URL of Redis (redis:, rediss: or unix:).",
         ),
     ):
         command = add(command)
@@ -94,7 +110,9 @@ cli.add_command(check)
     help="A port of their own for health, readiness and metrics.  [default: on the same port]",
 )
 @option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
-@option("--pod", type=PodName(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--pod", type=Name(), default=_host_name, show_default="the host's name", help="Who greets.")
+@option("--version", type=Name(), help="Which version greets, such as the tag of the image.")
+@option("--node", type=Name(), help="On which node the pod is.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),
@@ -124,7 +142,8 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
 
 def _run(settings: Settings, store: Store) -> None:
-    from hello.server import ListenError, loop_factory, serve
+    from hello.listening import ListenError
+    from hello.server import loop_factory, serve
 
     failure: Exception | None = None
     try:
@@ -205,6 +224,12 @@ def _password(password: str | None, file: Path | None) -> Callable[[], str] | No
     return partial(read_password, file)
 
 
+def _tell(line: str) -> None:
+    """Say what went wrong; where nobody can hear it, the exit code does."""
+    with suppress(OSError):
+        click.echo(f"hello: {line}", err=True)
+
+
 def main() -> None:
     """Run the command line: 0 if all went well, 2 for a bad option, 130 for Ctrl-C, else 1; each with one line."""
     try:
@@ -213,9 +238,9 @@ def main() -> None:
         click.echo(error.ctx.get_help() if error.ctx else "")
         code = 2
     except click.ClickException as error:
-        click.echo(f"hello: {error.format_message()}", err=True)
+        _tell(error.format_message())
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("hello: nothing was done", err=True)
+        _tell("nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
     sys.exit(code)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import chain, repeat
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -40,6 +40,9 @@ REST = 1.0
 
 ALIVE = 5.0
 """Seconds after which a trip is made without a visitor, too: it shows in the store that this pod is there."""
+
+GOODBYE = 0.5
+"""Seconds for which a process that leaves waits until the store knows it."""
 
 IN_TIME = 0.97
 """The share of the deadline after which a wait ends, so that the answer has arrived by then."""
@@ -115,7 +118,14 @@ class Counter:
                 self.leave()
                 for task in tasks:
                     task.cancel()
+        if self.state == "up":
+            await self._say_goodbye()
         await self._store.close()
+
+    async def _say_goodbye(self) -> None:
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._store.take(self._belief.trip(0, leaves=True))
 
     def leave(self) -> None:
         """Refuse who waits and who comes."""
@@ -151,7 +161,7 @@ class Counter:
             async with asyncio.timeout(self._deadline):
                 reading: Reading = await reader
         except TimeoutError:
-            raise RefusedError("unavailable", self._trouble or LATE) from None
+            raise RefusedError("unavailable", LATE) from None
         if reading.distrusted:
             raise RefusedError("distrusted", reading.distrusted)
         return reading
@@ -291,7 +301,7 @@ class Counter:
                 self._expiry = self._loop.call_at(waiter.deadline, self._expire)
                 break
             over.append(waiter)
-        self._refuse_all(over, "unavailable", self._trouble or LATE)
+        self._refuse_all(over, "unavailable", LATE)
 
     def _refuse_all(self, waiters: Iterable[Waiter], reason: str, message: str) -> None:
         self._refuse((waiter.visit for waiter in waiters), reason, message)

@@ -4,31 +4,27 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
-from aiohttp import web
+from aiohttp import web_response
 from aiohttp.log import access_logger
+from aiohttp.web import ServerRunner
 
 from hello import logs
+from hello.connections import LINGERING, Connections
 from hello.counter import Counter
-from hello.limits import raise_file_limit
+from hello.limits import connection_limit, raise_file_limit
+from hello.listening import BACKLOG, listen
 from hello.metrics import Metrics
+from hello.routes import Routes, add_admin_routes, public_routes
 from hello.settings import Settings, without_password
 from hello.stores import Store, UnavailableError
-from hello.web import add_admin_routes, application, public_application
 
-BACKLOG = 1024
-"""Connections that the kernel holds for the server between two turns of its loop."""
-
-LINGERING = 1.0
-"""Seconds for which a request's body is still read after the answer to it."""
+# What aiohttp signs with. No handler can do this: none is called for an answer to what is no HTTP.
+web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
 
 log = structlog.get_logger()
-
-
-class ListenError(Exception):
-    """A port cannot be had."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -47,7 +43,7 @@ async def serve(settings: Settings, store: Store) -> None:
     signals = Signals()
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals.leaving):
+    async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if settings.store == "memory:":
             log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
@@ -99,33 +95,43 @@ async def _ask_once(store: Store) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, counter: Counter, leaving: asyncio.Event) -> AsyncIterator[None]:
+async def _listening(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
     """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
-    public, admin = public_application(counter, settings.store.partition(":")[0], leaving), application(leaving)
+    kind = settings.store.partition(":")[0]
+    public = public_routes(counter, kind, signals.leaving, settings.version, settings.node)
+    admin = Routes(signals.leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
-    async with _site(admin, settings, settings.admin_port), _site(public, settings, settings.port):
+    limit = connection_limit()
+    async with AsyncExitStack() as stack:
+        if settings.admin_port is not None:
+            await stack.enter_async_context(_port(admin, limit.admin, settings, settings.admin_port, signals.at_once))
+        await stack.enter_async_context(_port(public, limit.public, settings, settings.port, signals.at_once))
         yield
 
 
 @asynccontextmanager
-async def _site(app: web.Application, settings: Settings, port: int | None) -> AsyncIterator[None]:
-    if port is None:
-        yield
-        return
-    runner = web.AppRunner(
-        app,
-        handler_cancellation=True,
-        access_log=access_logger if logging.root.isEnabledFor(logging.DEBUG) else None,
-        lingering_time=LINGERING,
-        shutdown_timeout=settings.deadline + LINGERING,
-    )
+async def _port(
+    routes: Routes, limit: int, settings: Settings, port: int, at_once: asyncio.Event
+) -> AsyncIterator[None]:
+    """Serve on a port; at the end, close it and finish what is in flight."""
+    loop = asyncio.get_running_loop()
+    connections = Connections(routes, limit, access_logger if logging.root.isEnabledFor(logging.DEBUG) else None)
+    runner = ServerRunner(connections.server, shutdown_timeout=settings.deadline + LINGERING)
     await runner.setup()
+    listeners = await listen(settings.host, port, reuse_port=settings.reuse_port)
+    servers = [await loop.create_server(connections, sock=listener, backlog=BACKLOG) for listener in listeners]
     try:
-        try:
-            site = web.TCPSite(runner, settings.host, port, backlog=BACKLOG, reuse_port=settings.reuse_port or None)
-            await site.start()
-        except (OSError, UnicodeError) as error:
-            raise ListenError(f"--host {settings.host or '(every address)'}, port {port}: {error}") from error
         yield
     finally:
+        for server in servers:
+            server.close()
+        hurry = asyncio.create_task(_hurry(at_once, connections))
         await runner.cleanup()
+        hurry.cancel()
+
+
+async def _hurry(at_once: asyncio.Event, connections: Connections) -> None:
+    """Leave a moment for the last answers to those who read, and then wait for nobody any more."""
+    await at_once.wait()
+    await asyncio.sleep(LINGERING)
+    connections.abort()

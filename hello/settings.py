@@ -20,6 +20,8 @@ class Settings:
     admin_port: int | None
     reuse_port: bool
     pod: str
+    version: str | None
+    node: str | None
     deadline: float
     drain: float
     log: str

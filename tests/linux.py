@@ -24,10 +24,10 @@ def require(*command: str) -> None:
     pytest.skip(missing)
 
 
-def mounted(script: str) -> tuple[str, ...]:
+def mounted(script: str, *namespaces: str) -> tuple[str, ...]:
     """Make a command prefix that runs a shell script, in which it may mount, and then the command."""
     require("unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt")
-    return "unshare", "--mount", "--map-root-user", "sh", "-ec", f'{script}\nexec "$@"', "sh"
+    return "unshare", "--mount", *namespaces, "--map-root-user", "sh", "-ec", f'{script}\nexec "$@"', "sh"
 
 
 def seen_from_outside(process: "subprocess.Popen[str]", path: Path) -> Path:

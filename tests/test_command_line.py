@@ -15,6 +15,7 @@ import pytest
 from hello import __version__
 from hello.stores.sqlite import SqliteStore
 from tests.client import request
+from tests.linux import mounted
 from tests.processes import Hello, RedisServer, free_port, until
 
 
@@ -101,13 +102,25 @@ def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("HELLO_STORE", "mysql://localhost"), ("HELLO_PORT", "tcp://10.96.0.1:80"), ("HELLO_DEADLINE", "soon")],
+    [("HELLO_STORE", "tcp://10.96.0.1:80"), ("HELLO_PORT", "http"), ("HELLO_DEADLINE", "soon")],
 )
 def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str) -> None:
     ran = run("serve", **{variable: value})
 
     assert variable in complaint(ran)
     assert ran.returncode == 2
+
+
+async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) -> None:
+    links = {f"HELLO_{name}_PORT": f"tcp://10.96.1.2:{free_port()}" for name in ("ADMIN", "REUSE", "STORE")}
+    server = await hello("--store", "memory:", **links).start()
+    assert (await request(server.url, path="/readyz")).status == 200
+    assert await server.stop() == 0
+
+    warnings = [line for line in server.log if not line.startswith("{")]
+    assert [line.split("=")[0] for line in warnings] == ["hello: HELLO_ADMIN_PORT", "hello: HELLO_REUSE_PORT"]
+    ran = run("serve", "--host", "192.0.2.1", HELLO_PORT="tcp://10.96.1.2:80")
+    assert "port 8080" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -185,6 +198,36 @@ def test_a_host_that_is_none_is_one_line_that_names_the_option(host: str) -> Non
     assert ran.returncode == 1
 
 
+async def test_localhost_is_served_where_there_is_no_ipv6(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 localhost\n127.0.0.1 localhost\n")
+    # netdevice(7): SIOCSIFFLAGS, IFF_UP
+    up = "import fcntl, socket, struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))"
+    without = mounted(
+        f'mount --bind {hosts} /etc/hosts; echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6; {sys.executable} -c "{up}"',
+        "--net",
+    )
+    asks = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).status)"
+    server = hello("--store", "memory:", "--host", "localhost", command=without).launch()
+
+    async def answers() -> bool:
+        assert server.process
+        assert server.process.poll() is None
+        inside = "nsenter", f"--target={server.process.pid}", "--user", "--preserve-credentials", "--net"
+        ask = [*inside, sys.executable, "-c", asks, f"{server.url}/healthz"]
+        return subprocess.run(ask, capture_output=True, text=True).stdout == "200\n"
+
+    await until(answers, "it serves on 127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+async def test_every_address_is_of_both_families(hello: Callable[..., Hello], host: str) -> None:
+    server = await hello("--store", "memory:", HELLO_HOST=host).start()
+
+    assert (await request(server.url)).status == 200
+    assert (await request(f"http://[::1]:{server.port}")).status == 200
+
+
 async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", f"redis://hello:sec:ret@127.0.0.1:{free_port()}").start()
     assert await server.stop() == 0
@@ -233,10 +276,35 @@ def test_the_help_tells_every_command_and_option() -> None:
     commands, options = run("--help"), run("serve", "--help")
 
     assert all(f"\n  {command} " in commands.stdout for command in ("serve", "reset"))
-    for name in "store", "host", "port", "admin-port", "redis-password-file", "pod", "deadline", "drain", "log":
+    for name in (
+        "store",
+        "host",
+        "port",
+        "admin-port",
+        "redis-password-file",
+        "pod",
+        "version",
+        "node",
+        "deadline",
+        "drain",
+        "log",
+    ):
         assert f"--{name} " in options.stdout
         assert f"HELLO_{name.replace('-', '_').upper()}" in options.stdout
     assert commands.returncode == options.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["reset", "--help"], ["check", "--help"]])
+def test_the_help_can_be_read_on_any_terminal(arguments: list[str]) -> None:
+    ran = run(*arguments, PYTHONIOENCODING="latin-1")
+
+    assert ran.stdout.startswith("Usage:")
+    assert ran.stdout.isascii()
+    assert (ran.stderr, ran.returncode) == ("", 0)
+
+
+def test_a_complaint_can_be_read_on_any_terminal() -> None:
+    assert "日本" not in complaint(run("serve", "--store", "日本", PYTHONIOENCODING="latin-1"))
 
 
 def test_without_a_command_the_help_is_shown() -> None:
@@ -247,9 +315,16 @@ def test_without_a_command_the_help_is_shown() -> None:
 
 
 async def test_variables_set_what_flags_set(hello: Callable[..., Hello]) -> None:
-    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment").start()
+    server = await hello(HELLO_STORE="memory:", HELLO_POD="from-the-environment", HELLO_VERSION="1.2").start()
 
-    assert (await request(server.url)).headers["hello-pod"] == "from-the-environment"
+    headers = (await request(server.url)).headers
+    assert (headers["hello-pod"], headers["hello-version"]) == ("from-the-environment", "1.2")
+
+
+async def test_an_empty_variable_tells_nothing(hello: Callable[..., Hello]) -> None:
+    server = await hello(HELLO_STORE="memory:", HELLO_VERSION="", HELLO_NODE="").start()
+
+    assert "hello-version" not in (await request(server.url)).headers
 
 
 async def test_a_flag_wins_over_its_variable(hello: Callable[..., Hello]) -> None:

@@ -82,6 +82,9 @@ async def test_all_three_say_who_counted_what(server: Hello, accept: str) -> Non
         ("text/html;q=0.5, application/json;q=0.4", HTML),
         ("text/html;q=0.1, text/plain;q=0.2, */*;q=0.9", JSON),
         ("text/plain;q=0, */*", HTML),
+        ("text/html;q=0", TEXT),
+        ("text/html;q=0, application/json;q=0.0", TEXT),
+        ("text/html;q=-1, */*;q=0.1", TEXT),
         ("text/html;q=many, application/json;q=0.001", JSON),
         (", ;q=1, text/html;level=1;q=0.9,,", HTML),
     ],
@@ -261,9 +264,11 @@ async def test_an_admin_port_takes_what_is_not_for_visitors(hello: Callable[...,
     server = await hello("--store", "memory:", "--admin-port", str(port)).start()
     admin = f"http://127.0.0.1:{port}"
 
-    for path in "/healthz", "/readyz", "/metrics":
+    for path in "/readyz", "/metrics":
         assert (await request(server.url, path=path)).status == 404
         assert (await request(admin, path=path)).status == 200
+    for url in server.url, admin:  # balancers probe the port that they serve
+        assert (await request(url, path="/healthz")).status == 200
     for path in "/", "/count":
         assert (await request(admin, path=path)).status == 404
     assert await total(server) == 0

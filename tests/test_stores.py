@@ -90,8 +90,13 @@ async def wipe(store: Store) -> None:
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
-            await store._trips.send_command("FLUSHALL")  # noqa: SLF001
-            await store._trips.read_response()  # noqa: SLF001
+            await redis_command(store, "FLUSHALL")
+
+
+async def redis_command(store: RedisStore, *words: str) -> Any:
+    """Send a command over the store's own connection; its answer."""
+    await store._trips.send_command(*words)  # noqa: SLF001
+    return await store._trips.read_response()  # noqa: SLF001
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:
@@ -412,7 +417,7 @@ async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate:
         await store.close()
 
 
-@pytest.mark.parametrize("record", ["rubbish", "", "e1 1 nan 1 1 1 pod"])
+@pytest.mark.parametrize("record", ["rubbish", "", "e1 1 nan 1 1 1 pod "])
 async def test_a_record_that_is_none_counts_nobody(redis_server: RedisServer, record: str) -> None:
     store = RedisStore(redis_server.url)
     given = await store.take(FIRST)
@@ -446,7 +451,7 @@ async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(redis_s
     await store.reset("e1", 0)
     epoch = (await store.read("", 0)).epoch
     for some in range(5):
-        words = [word for i in range(500) for word in (f"{some:02}{i:030}", f"{epoch} 1 {i} {i} 1 1 old-{some}-{i}")]
+        words = [word for i in range(500) for word in (f"{some:02}{i:030}", f"{epoch} 1 {i} {i} 1 1 old-{some}-{i} ")]
         await redis_server.call("HSET", "{hello}", *words)
     await redis_server.call("HSET", "{hello}", "count", 2500, "index", 2500)
     for process in "cde":
@@ -466,7 +471,7 @@ async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds
     fields = await server.lines("HGETALL", "{hello}")
     for process, record in zip(fields[::2], fields[1::2], strict=True):
         if len(process) == 32:
-            words = record.split()
+            words = record.split(" ")
             await server.call("HSET", "{hello}", process, " ".join([*words[:4], str(then), *words[5:]]))
 
 
@@ -607,6 +612,13 @@ async def test_who_had_not_counted_for_long_is_not_waited_for(
     given = await one.take(next_of_one)
     await restart(redis_server)
     assert (await one.take(following(FIRST, given, sequence=3))).top == 12
+
+
+async def test_who_has_left_is_not_waited_for(two: Two, redis_server: RedisServer) -> None:
+    one, next_of_one, other, next_of_other = two
+    await other.take(replace(next_of_other, n=0, leaves=True))
+    await restart(redis_server)
+    assert (await one.take(next_of_one)).top == 9
 
 
 async def test_a_flushed_script_cache_begins_no_roll_call(two: Two, redis_server: RedisServer) -> None:

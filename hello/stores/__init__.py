@@ -34,6 +34,8 @@ class Trip:
     pod: str
     new_epoch: str
     """How the id ends of the epoch that this trip begins if the store is empty; if empty, it may begin none."""
+    leaves: bool = False
+    """Whether it is the process' last one: after a restart of the store, nobody waits for a process that has left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 -- What every script begins with; the rules are those of rules.py.
 -- A counter is one hash: epoch, count, began, index, forgotten, distrusted, and for each process, by its id of 32 digits,
--- the record "epoch sequence top index time total pod". One write changes it, so Redis, which undoes nothing, need not.
+-- the record "epoch sequence top index time total pod left". One write changes it, so Redis, which undoes nothing, need not.
 
 local function begun(epoch)
   return tonumber(string.match(epoch or '', '^(' .. string.rep('%d', 16) .. ')%-') or 0)

@@ -8,7 +8,6 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
 
-import hiredis
 import structlog
 from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -28,6 +27,11 @@ from hello.stores import (
 )
 from hello.stores.connection import PATIENCE, connection_maker, explain
 from hello.stores.rules import WENT_BACK, Record, State, make_reading, word
+
+try:
+    import hiredis
+except ImportError:  # no wheel for this machine
+    hiredis = None  # type: ignore[assignment]
 
 ROLL_CALL = 5.0
 """Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
@@ -125,7 +129,8 @@ class RedisStore:
 
 def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
-    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
+    left = "left" if trip.leaves else ""
+    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK, left
 
 
 def _range(epoch: str, top: str, index: str) -> Range:
@@ -145,7 +150,7 @@ def _reading(answer: Any) -> Reading:
 
 
 def _record(text: str) -> Record:
-    epoch, sequence, top, index, time, total, pod = text.split(" ")
+    epoch, sequence, top, index, time, total, pod, _ = text.split(" ")
     return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 
@@ -196,9 +201,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
     try:
         async with asyncio.timeout(PATIENCE):
-            # hiredis packs in C what redis-py would pack in Python.
-            command = hiredis.pack_command((*name, *words))  # type: ignore[arg-type]  # its stub takes one word
-            await connection.send_packed_command(command, check_health=False)
+            await connection.send_packed_command(_packed(connection, *name, *words), check_health=False)
             return await connection.read_response()
     except NoScriptError:
         raise
@@ -207,6 +210,11 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
         if isinstance(error, ResponseError) or getattr(error, "status_code", None):
             raise UnavailableError(f"Redis: {explain(error)}") from error
         raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
+
+
+def _packed(connection: Connection, *words: str | int) -> Any:
+    """Put a command into Redis' protocol, in C where hiredis is there: redis-py does it in Python."""
+    return hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
 
 
 async def _connect(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 -- After a restart of Redis: takes down what a process has seen, and answers how many have yet to say so.
--- On the roll are those whose last trip was not older than ROLL seconds at the last trip of all. It is made once a run.
+-- On the roll are those who have not left and whose last trip was not older than ROLL seconds, twice a heartbeat, at the
+-- last trip of all. It is made once a run.
 -- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of those who have yet to speak
 -- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 process (empty if none speaks), 5 answered, 6 '1' if the wait is over
 local ROLL = 10
@@ -16,7 +17,7 @@ if redis.call('HGET', KEYS[2], 'run') ~= run then
   for id, record in pairs(records) do
     local epoch, _, _, index, time = parse(record)
     if epoch == counter.epoch then
-      times[id] = time
+      if not string.match(record, ' left$') then times[id] = time end
       if index > newest then newest, last = index, time end
     end
   end

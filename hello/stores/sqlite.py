@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -74,12 +75,23 @@ class SqliteStore:
             self._disconnect()
             if _passes(error):
                 raise LostError(f"{self.path}: {error}") from error
-            raise BrokenError(f"{self.path}: {error}") from error
+            raise BrokenError(f"{self.path}: {error}{_missing_rights(self.path)}") from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _missing_rights(path: Path) -> str:
+    """Whose the file or the directory is and who runs, where this process may not write there; else nothing."""
+    there = [path, next(parent for parent in path.parents if parent.exists())]
+    if hasattr(os, "getuid"):
+        for place in filter(Path.exists, there):
+            if not os.access(place, os.W_OK):
+                owner, own = place.stat(), f"user {os.getuid()}, group {os.getgid()}"
+                return f" ({place} is of user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
+    return ""
 
 
 def _passes(error: sqlite3.Error | OSError) -> bool:

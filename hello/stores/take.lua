@@ -1,5 +1,6 @@
 -- Counts one trip, once.
--- KEYS: 1 the counter. ARGV: 1 epoch, 2 process, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why distrusted
+-- KEYS: 1 the counter. ARGV: 1 epoch, 2 process, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why distrusted,
+-- 10 "left" if the process leaves
 -- Answers {process, sequence, what, …}; numbers leave as '%.0f', since Lua's own conversion rounds at 14 digits.
 local LIMIT, MEMORY = 9007199254740992, 86400
 local key, epoch, process, sequence, pod, new_epoch = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7], ARGV[8]
@@ -50,7 +51,7 @@ end
 
 if its_epoch ~= current then total = 0 end
 top, index = text(count + n), text(index + 1)
-record = table.concat({current, ARGV[3], top, index, now, text(total + n), pod}, ' ')
+record = table.concat({current, ARGV[3], top, index, now, text(total + n), pod, ARGV[10]}, ' ')
 redis.call('HSET', key, 'count', top, 'index', index, 'forgotten', text(forgotten), process, record, unpack(begins))
 if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 return answer('range', current, top, index)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -90,17 +91,53 @@ def test_docker_stop_ends_it_at_once_with_exit_code_0(container: Callable[..., C
     assert counter.inspect()["ExitCode"] == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--env=HELLO_ADMIN_PORT=8081",)])
-def test_it_becomes_healthy(container: Callable[..., Container], options: tuple[str, ...]) -> None:
-    counter = container(*options)
-    until(lambda: counter.inspect()["Health"]["Status"] == "healthy", "healthy")
+def test_any_user_of_group_0_may_run_it(container: Callable[..., Container]) -> None:
+    counter = container("--user=1000680000:0", "--cap-drop=ALL")
+    assert [counter.visit(), counter.visit()] == [1, 2]
+    run("docker", "restart", counter.name)
+    counter.await_start()
+    assert counter.visit() == 3
+
+
+def test_a_directory_of_somebody_else_s_is_named(image: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    command = ["docker", "run", "--rm", "--user=1234:1234", f"--volume={tmp_path}:/data", image]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    (line,) = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
+    assert line.endswith("(/data is of user 0, group 0; this process runs as user 1234, group 1234)")
+    assert ran.returncode == 1
+
+
+FLAGS: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+    ((), ()),
+    (("--env=HELLO_ADMIN_PORT=8081",), ()),
+    (("--env=HELLO_HOST=::",), ()),
+    (("--env=HELLO_HOST=::1", "--sysctl=net.ipv6.conf.all.disable_ipv6=0"), ()),
+    ((), ("serve", "--port=9000", "--host=127.0.0.1")),
+    (("--init", "--read-only", "--cap-drop=ALL", "--user=1000680000:0"), ("serve", "--admin-port=9001")),
+    (("--env=HELLO_PORT=tcp://10.96.1.2:8080",), ()),
+]
+"""Options of `docker run`, and the command."""
+
+
+@pytest.mark.parametrize(("options", "command"), FLAGS)
+def test_it_becomes_healthy(image: str, options: tuple[str, ...], command: tuple[str, ...]) -> None:
+    name = run("docker", "run", "--detach", "--health-interval=1s", *options, image, *command)
+    try:
+        until(lambda: health(name) == "healthy", "healthy")
+    finally:
+        run("docker", "rm", "--force", "--volumes", name)
+
+
+def health(name: str) -> str:
+    return run("docker", "inspect", "--format={{.State.Health.Status}}", name)
 
 
 def test_it_is_unhealthy_where_nobody_answers(container: Callable[..., Container]) -> None:
     counter = container("--env=HELLO_ADMIN_PORT=8081", "--health-interval=1s", "--health-retries=1")
-    until(lambda: counter.inspect()["Health"]["Status"] == "healthy", "healthy")
+    until(lambda: health(counter.name) == "healthy", "healthy")
     run("docker", "kill", "--signal=STOP", counter.name)
-    until(lambda: counter.inspect()["Health"]["Status"] == "unhealthy", "unhealthy")
+    until(lambda: health(counter.name) == "unhealthy", "unhealthy")
 
 
 def test_its_commands_are_there(container: Callable[..., Container], image: str) -> None:

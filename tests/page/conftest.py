@@ -53,13 +53,19 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def window(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Window]]]:
-    """Makes windows, each of another visitor: `await window(color_scheme="dark")`."""
+    """Makes windows, each of another visitor: `await window(color_scheme="dark")`.
+
+    One `beside` another is of the same visitor.
+    """
     windows: list[Window] = []
     async with AsyncExitStack() as stack:
 
-        async def make(**options: Any) -> Window:
-            context = await browser.new_context(**options)
-            stack.push_async_callback(context.close)
+        async def make(*, beside: Window | None = None, **options: Any) -> Window:
+            if beside:
+                context = beside.page.context
+            else:
+                context = await browser.new_context(**options)
+                stack.push_async_callback(context.close)
             windows.append(Window(await context.new_page()))
             return windows[-1]
 

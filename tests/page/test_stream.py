@@ -8,22 +8,23 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGTERM
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
-from hello import live
+from hello import events
 from hello.counter import Counter
 from hello.metrics import Metrics
+from hello.routes import public_routes
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
-from hello.web import public_application
 from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
 from tests.processes import Hello, RedisServer, until
 
 Make = Callable[..., Hello]
-Client = TestClient[web.Request, web.Application]
+Client = TestClient[web.BaseRequest, None]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -49,6 +50,7 @@ async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
     total = json.loads((await request(pods[0].url, path="/count", Accept="application/json")).body)
 
     assert {key: told[key] for key in ("count", "epoch")} == {key: total[key] for key in ("count", "epoch")}
+    assert (told["version"], told["node"]) == (None, None)
     assert {line["pod"]: line["count"] for line in told["pods"]} == total["pods"]
     assert (told["state"], told["store"], told["pod"], told["began"], told["earlier"]) == ("up", "redis", "pod-a", 0, 0)
 
@@ -91,7 +93,7 @@ async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis
 
 
 async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
-    outage = live.Outage()
+    outage = events.Outage()
     outage.end(1000)
     outage.on = True
     outage.end(1600)
@@ -102,10 +104,10 @@ async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
 
 def _told(seen: dict[str, int]) -> Any:
     """What is told at the time 10,000 of pods that counted one each."""
-    outage = live.Outage()
+    outage = events.Outage()
     outage.end(10_000)
     shares = dict.fromkeys(seen, 1)
-    return live.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
+    return events.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
 
 
 async def test_pods_of_long_ago_share_one_figure() -> None:
@@ -115,9 +117,9 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
 
 
 async def test_only_so_many_pods_have_a_line() -> None:
-    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(live.LINES)} | {"pod-b": 9_999})
+    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.LINES)} | {"pod-b": 9_999})
     lines = [line["pod"] for line in told["pods"]]
-    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (live.LINES, True, 2)
+    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.LINES, True, 2)
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
@@ -159,8 +161,9 @@ async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: 
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
     async with Counter(store, "pod", Metrics()).running() as counter:
-        application = public_application(counter, "memory", asyncio.Event())
-        async with TestClient(TestServer(application, handler_cancellation=True)) as client:
+        routes = public_routes(counter, "memory", asyncio.Event())
+        client: Client
+        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client
 
 
@@ -188,11 +191,29 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
             assert (await Stream(late.content).next())["count"] == int(visit.headers["Hello-Count"]) == 1
 
 
-async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "WATCHERS", 2)
+async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "PERIOD", 0.1)
+    store = SlowStore()
+    async with served(store) as client, client.get("/") as visit, client.get("/events") as watching:
+        assert visit.status == 200
+        stream = Stream(watching.content)
+        told = [await stream.next() for _ in range(4)]
+        assert [message["state"] for message in told] == ["up", "up", "lost", "lost"]
+        assert not any("count" in message for message in told)
+        store.arrives.set()
+        while (message := await stream.next())["state"] == "lost":
+            pass
+        assert message["count"] == 1
+
+
+async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "WATCHERS", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+        for _ in range(3):
+            async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
+                assert stream.status == 200
         second.close()
 
         async def has_room() -> bool:
@@ -202,12 +223,16 @@ async def test_only_so_many_may_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         await until(has_room, "there is room again")
 
 
+def from_elsewhere(client: Client) -> aiohttp.ClientSession:
+    """A client of another address of this machine's."""
+    assert client.host == "127.0.0.1"
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
+
+
 async def test_watching_counts_nobody(hello: Make) -> None:
     server = await hello("--store", "memory:").start()
     async with watch(server.url) as stream:
         assert [(await stream.next())["count"] for _ in range(2)] == [0, 0]
-    for path in "/page.css", "/page.js":
-        assert (await request(server.url, path=path)).status == 200
     assert (await request(server.url, "HEAD", "/events")).status == 405
     assert await server.visit() == 1
 

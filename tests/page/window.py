@@ -50,6 +50,24 @@ class Window:
         """The count that is shown."""
         return int((await self.page.inner_text("#total")).replace(",", ""))
 
+    async def figure(self, selector: str) -> float:
+        """A figure that is shown, whatever its unit."""
+        return float((await self.page.inner_text(selector)).replace(",", "").removesuffix(" s"))
+
+    async def figure_is_above(self, selector: str, bound: float) -> bool:
+        """Whether a figure is shown that is above a bound."""
+        return await self.page.inner_text(selector) != "" and await self.figure(selector) > bound
+
+    async def letters(self) -> dict[str, str]:
+        """The letter of each pod."""
+        rows = self.page.locator("#pods tr")
+        pods = await rows.locator(".pod").all_inner_texts()
+        return dict(zip(pods, await rows.locator(".face").all_inner_texts(), strict=True))
+
+    async def colour(self, pod: str) -> str:
+        """The class of a pod's colour."""
+        return (await self.page.locator(f"#pods tr:has-text('{pod}')").get_attribute("class") or "").split()[0]
+
     async def shows(self, selector: str, text: str | re.Pattern[str], seconds: float = 10) -> None:
         """Wait until an element shows a text; fail the test if it never does."""
         await expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * seconds, use_inner_text=True)

@@ -1,25 +1,28 @@
-"""The live page: what a browser shows of the count, and the stream that keeps it up to date."""
+"""The live stream: what keeps the page up to date."""
 
 import asyncio
 import json
+from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from html import escape
-from importlib.resources import files
 from typing import Any
 
-from aiohttp import web
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
-from hello.counter import ALIVE, Counter, RefusedError, Visit
+from hello.counter import ALIVE, Counter, RefusedError
+from hello.page import Greeter
 from hello.stores import Reading
 
 PERIOD = 1.0
 """Seconds between two messages; they also keep proxies from closing the stream."""
 
+PATIENCE = 3
+"""Readings in a row that may be late, each by a period, before the store is said to be away: a slow machine is none."""
+
 WATCHERS = 2000
-"""Browsers that may watch one process."""
+"""Browsers that may watch one process: from one address, as many as leave as many places to others."""
 
 STALLED = 5.0
 """Seconds after which a watcher who takes nothing is dropped."""
@@ -33,60 +36,32 @@ KEPT = 600
 LINES = 50
 """Pods with a line of their own, at the most."""
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
-
-
-PAGE = _text("page.html")
-FILES = {"/page.css": ("text/css", _text("page.css")), "/page.js": ("text/javascript", _text("page.js"))}
-
-
-def greeting(visit: Visit, pod: str) -> str:
-    """The page of a visitor who was counted."""
-    you = f'You are visitor <strong id="number">{visit.number}</strong> greeted by <b id="greeter">{escape(pod)}</b>'
-    return PAGE.format(title=f"Visitor {visit.number}", you=you, epoch=escape(visit.epoch))
-
-
-def refusal(error: RefusedError) -> str:
-    """The page of a visitor who was not counted."""
-    you = f'You were not counted: {escape(str(error))} <a href="/">Try again</a>'
-    return PAGE.format(title="Not counted", you=you, epoch="")
-
-
-async def file(request: web.Request) -> web.Response:
-    """Answer with one of the page's files."""
-    content_type, text = FILES[request.path]
-    return web.Response(text=text, content_type=content_type, headers=HEADERS)
-
-
-class Live:
+class Events:
     """The stream. One reader asks the store once a second, while somebody watches this process."""
 
-    def __init__(self, counter: Counter, store: str, leaving: asyncio.Event) -> None:
+    def __init__(self, counter: Counter, greeter: Greeter, store: str, leaving: asyncio.Event) -> None:
         self._counter = counter
+        self._greeter = greeter
         self._store = store
         self._leaving = leaving
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Future[str] = self._loop.create_future()
         """The message to come; empty if it is the end."""
-        self._watchers = 0
+        self._watchers = Tally[str | None]()
+        """How many watch, by address."""
+        self._late = 0
+        """Readings in a row that were late."""
         self._outage = Outage()
 
-    async def watch(self, request: web.Request) -> web.StreamResponse:
+    async def watch(self, request: BaseRequest) -> StreamResponse:
         """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
-        if self._leaving.is_set() or self._watchers >= WATCHERS:
+        left = WATCHERS - self._watchers.total()
+        if self._leaving.is_set() or self._watchers[request.remote] >= left:
             text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
-            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+            return Response(status=503, text=text, headers={"Retry-After": "1"})
         response = EventSourceResponse(send_timeout=STALLED)
-        with self._place(), suppress(ConnectionError, TimeoutError):
+        with self._place(request.remote), suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             async with response:
                 while message := await asyncio.shield(self._next):
@@ -95,21 +70,22 @@ class Live:
         return response
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        self._watchers += 1
-        if self._watchers == 1:
+    def _place(self, address: str | None) -> Iterator[None]:
+        self._watchers[address] += 1
+        if self._watchers.total() == 1:
             self._reader = asyncio.create_task(self._read_on())
-        self._counter.metrics.watchers.set(self._watchers)
+        self._counter.metrics.watchers.set(self._watchers.total())
         try:
             yield
         finally:
-            self._watchers -= 1
+            self._watchers -= Tally([address])  # an address without a watcher is forgotten
             if not self._watchers:
                 self._reader.cancel()
-            self._counter.metrics.watchers.set(self._watchers)
+            self._counter.metrics.watchers.set(self._watchers.total())
 
     async def _read_on(self) -> None:
         """Tell all who watch. A reading begins after they came, so it is not below what they know already."""
+        self._late = 0
         while not self._leaving.is_set():
             due = self._loop.time() + PERIOD
             watched, self._next = self._next, self._loop.create_future()
@@ -121,14 +97,18 @@ class Live:
 
     async def _message(self) -> dict[str, Any]:
         """What there is to tell: the count, or how the store is if it does not tell."""
-        message = {"pod": self._counter.pod, "store": self._store, "state": "up", "reason": ""}
+        message = {**self._greeter._asdict(), "store": self._store, "state": "up", "reason": ""}
         try:
             async with asyncio.timeout(PERIOD):
                 reading = await self._counter.read()
         except (RefusedError, TimeoutError) as error:
-            self._outage.on = True
+            self._late += 1
             state = self._counter.state
+            if state == "up" and isinstance(error, TimeoutError) and self._late < PATIENCE:
+                return message
+            self._outage.on = True
             return message | {"state": "lost" if state == "up" else state, "reason": str(error)}
+        self._late = 0
         self._outage.end(reading.time)
         return message | total(reading, self._outage)
 

@@ -1,0 +1,44 @@
+"""The sockets that a server listens on."""
+
+import asyncio
+import errno
+import socket
+from contextlib import ExitStack
+
+BACKLOG = 1024
+"""Connections that the kernel holds for the server between two turns of its loop."""
+
+ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+"""What the system says of an address that this machine does not have."""
+
+
+class ListenError(Exception):
+    """A port cannot be had."""
+
+
+async def listen(host: str | None, port: int, *, reuse_port: bool) -> list[socket.socket]:
+    """Listen on all addresses of a host that this machine has; raises ListenError if it has none, or one is in use.
+
+    `localhost` is ::1 as well, on a machine without IPv6 too; and :: is every address, of IPv4 as well.
+    """
+    both = host == "::" and socket.has_dualstack_ipv6()
+    with ExitStack() as stack:
+        sockets: list[socket.socket] = []
+        try:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
+            for number, (family, address) in enumerate(addresses, 1):
+                try:
+                    listener = socket.create_server(
+                        address, family=family, backlog=BACKLOG, reuse_port=reuse_port, dualstack_ipv6=both
+                    )
+                except OSError as error:
+                    if error.errno not in ABSENT or (number == len(addresses) and not sockets):
+                        raise
+                else:
+                    sockets.append(stack.enter_context(listener))
+        except (OSError, UnicodeError) as error:
+            raise ListenError(f"--host {host or '(every address)'}, port {port}: {error}") from error
+        stack.pop_all()
+        return sockets

@@ -1,0 +1,68 @@
+"""Which request is answered by what."""
+
+from asyncio import Event
+from collections.abc import Awaitable, Callable
+
+from aiohttp.hdrs import CACHE_CONTROL
+from aiohttp.web import BaseRequest, Response, StreamResponse
+from multidict import istr
+
+from hello.admin import Admin, healthz
+from hello.counter import Counter
+from hello.events import Events
+from hello.page import Greeter
+from hello.visits import Visits
+
+HELLO_CONNECTION = istr("Hello-Connection")
+"""A name that need not be folded to one case for each request."""
+
+Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+
+
+class Routes:
+    """The handlers by path and method. Once `leaving` is set, answers close their connections."""
+
+    def __init__(self, leaving: Event) -> None:
+        self._leaving = leaving
+        self._paths: dict[str, dict[str, Handler]] = {}
+        self.add("/healthz", GET=healthz, HEAD=healthz)  # on every port: balancers probe the one that they serve
+
+    def add(self, path: str, **handlers: Handler) -> None:
+        """Let handlers answer the requests for a path, by method; the body of an answer to HEAD is not sent."""
+        self._paths[path] = handlers
+
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
+        """Answer a request."""
+        handlers = self._paths.get(request.raw_path) or self._paths.get(request.path)
+        if handlers is None:
+            response: StreamResponse = Response(status=404, text="404: Not Found\n")
+        elif handler := handlers.get(request.method):
+            response = await handler(request)
+        else:  # RFC 9110, section 15.5.6
+            allowed = {"Allow": ",".join(handlers)}
+            response = Response(status=405, text="405: Method Not Allowed\n", headers=allowed)
+        if not response.prepared:  # the stream has said this already, and says no-cache: see there
+            response.headers.setdefault(CACHE_CONTROL, "no-store")
+            if self._leaving.is_set() or request.headers.get(HELLO_CONNECTION) == "close":
+                response.force_close()
+        return response
+
+
+def public_routes(
+    counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
+) -> Routes:
+    """What visitors reach. `store` is the kind of store, for the live page."""
+    greeter = Greeter(counter.pod, version, node)
+    visits = Visits(counter, greeter)
+    routes = Routes(leaving)
+    routes.add("/", GET=visits.greet, HEAD=visits.head)
+    routes.add("/count", GET=visits.count, HEAD=visits.count)
+    routes.add("/events", GET=Events(counter, greeter, store, leaving).watch)
+    return routes
+
+
+def add_admin_routes(routes: Routes, counter: Counter) -> None:
+    """Add what the cluster reaches besides the health: readiness and metrics."""
+    admin = Admin(counter)
+    routes.add("/readyz", GET=admin.readyz, HEAD=admin.readyz)
+    routes.add("/metrics", GET=admin.metrics, HEAD=admin.metrics)

@@ -1,0 +1,62 @@
+"""The page and its stream under a prefix, behind real proxies with their defaults."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.page.proxies import nginx, varnish
+from tests.page.stream import watch
+from tests.page.window import Window
+from tests.processes import Hello
+
+Windows = Callable[..., Awaitable[Window]]
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def proxied(pods: list[Hello], tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of an nginx before pod-a."""
+    async with nginx(pods[0], tmp_path) as url:
+        yield url
+
+
+@pytest.mark.parametrize("path", ["/slash/", "/slash", "/bare/", "/bare", "/bare?from=here"])
+async def test_the_page_lives_under_a_prefix(proxied: str, pods: list[Hello], window: Windows, path: str) -> None:
+    here = await window()
+    await here.open(proxied + path)
+    await here.counts(number := await here.number())
+    assert await here.page.evaluate("getComputedStyle(document.body).margin") == "0px", "it has its style"
+    await here.counts(await pods[1].visit(), seconds=2)
+    await here.page.click("#visit")
+    await here.shows("#visited", f"100 visits got the numbers {number + 2} to {number + 101}", 30)
+    asked = {address.removeprefix(proxied) for address in here.requested if address.startswith("http")}
+    assert all(address.startswith(path[:5]) for address in asked), asked
+
+
+@pytest.mark.parametrize("path", ["/slash/", "/bare"])
+async def test_who_was_not_counted_tries_again_under_the_prefix(
+    hello: Callable[..., Hello], tmp_path: Path, window: Windows, path: str
+) -> None:
+    server = await hello("--store", "redis://127.0.0.1:1", "--deadline", "0.2").start()
+    async with nginx(server, tmp_path) as url:
+        here = await window()
+        here.broken = True
+        assert (await here.open(url + path)).status == 503
+        async with here.page.expect_navigation():
+            await here.page.click("text=Try again")
+        assert here.page.url == url + path
+        await here.shows("#trouble", "The store is away")
+
+
+@pytest.mark.parametrize(("proxy", "path"), [(nginx, "/slash"), (nginx, "/bare"), (varnish, "")])
+async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: type, path: str) -> None:
+    async with proxy(pods[0], tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
+        number = await pods[0].visit()
+        async with asyncio.timeout(5):
+            for each in stream, other:
+                while (await each.next())["count"] < number:
+                    pass

@@ -1,0 +1,355 @@
+"""What a stranger may cost: over the wire, by clients that are no good ones."""
+
+import asyncio
+import json
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, suppress
+from signal import SIGINT, SIGTERM, Signals
+from urllib.parse import urlsplit
+from zlib import compress
+
+import pytest
+from aiohttp.web import BaseRequest, Response
+
+from hello import connections
+from hello.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
+from tests.client import Connection, request
+from tests.processes import Hello, free_port, until
+
+SOON = 10
+"""Seconds in which something happens at once, on a busy machine too."""
+
+HEAD = b"GET / HTTP/1.1\r\nHost: hello\r\n"
+GET = HEAD + b"\r\n"
+LONG = b"GET /long HTTP/1.1\r\nHost: hello\r\n\r\n"
+PAGE = HEAD + b"Accept: text/html\r\n\r\n"
+
+
+def fields(number: int, size: int) -> bytes:
+    """So many fields of a header, of so many bytes in all."""
+    return b"".join(b"X-%02d: %s\r\n" % (i, b"a" * (size // number - 8)) for i in range(number))
+
+
+async def statuses(url: str, *pieces: bytes) -> list[int]:
+    """Send bytes piece by piece, and receive answers until the other side closes."""
+    connection = await Connection.open(url)
+    received = []
+    try:
+        async with asyncio.timeout(SOON):
+            for piece in pieces:
+                connection.writer.write(piece)
+                await asyncio.sleep(0.05)
+            while True:
+                received.append((await connection.receive()).status)
+    except (ConnectionError, EOFError):
+        return received
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hello]:
+    """One server for all tests that only send it something."""
+    server = Hello("--store", "memory:")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.kill())
+
+
+LAST = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answers"),
+    [
+        ([LAST + fields(10, HEADER_SIZE - 100) + b"\r\n"], [200]),
+        ([LAST, fields(5, 8000), fields(5, 8000), b"\r\n"], [200]),
+        ([GET, GET, LAST + fields(10, HEADER_SIZE - 100) + b"\r\n"], [200, 200, 200]),
+        ([(LAST + b"\r\n")[:-3], b"\n\r", b"\n"], [200]),
+        ([b"\r\n\r\n" + LAST + b"\r\n"], [200]),
+        ([LAST + fields(HEADER_FIELDS - 2, 2000) + b"\r\n"], [200]),
+        ([LAST + fields(10, HEADER_SIZE) + b"\r\n"], [431]),
+        ([LAST + fields(10, HEADER_SIZE)], [431]),
+        ([LAST, fields(5, 10_000), fields(5, 10_000)], [431]),
+        ([b"\r\n\r\n", b"\r\n" + LAST + fields(10, HEADER_SIZE)], [431]),
+        ([GET, GET, LAST + fields(10, HEADER_SIZE)], [200, 200, 431]),
+        ([GET + LAST, fields(10, HEADER_SIZE + 100)], [200, 431]),
+        ([HEAD + b"Content-Length: 3\r\n\r\nabc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
+        ([HEAD + b"Content-Length: 3\r\n\r\na", b"bc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
+        ([LAST + fields(HEADER_FIELDS + 1, 2000) + b"\r\n"], [400]),
+        ([LAST + fields(HEADER_FIELDS + 1, 2000)], [400]),
+        ([HEAD + b"X: " + b"a" * 10_000], [400]),
+        ([b"GET /" + b"a" * 10_000], [400]),
+    ],
+)
+async def test_a_header_has_16_kb_and_64_fields_at_the_most(
+    server: Hello, pieces: list[bytes], answers: list[int]
+) -> None:
+    assert await statuses(server.url, *pieces) == answers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_body_is_no_header(server: Hello, method: str) -> None:
+    head = f"{method} / HTTP/1.1\r\nHost: hello\r\nContent-Length: {50 * HEADER_SIZE}\r\n\r\n".encode()
+    pieces = [b"a" * 10 * HEADER_SIZE] * 5
+
+    assert await statuses(server.url, head, *pieces, LAST + b"\r\n") == [200 if method == "GET" else 405, 200]
+
+
+async def test_an_overlong_accept_is_not_read_to_its_end(server: Hello) -> None:
+    accept = ", ".join([f"text/x-{number}" for number in range(500)])
+
+    for text, content_type in ((f"text/html, {accept}", "text/html"), (f"{accept}, text/html", "text/plain")):
+        headers = (await request(server.url, Accept=text)).headers
+        assert headers["content-type"] == f"{content_type}; charset=utf-8"
+
+
+GARBAGE = [
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\nthis is no gzip here",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Encoding: br\r\nContent-Length: 20\r\n\r\nthis is no brotli...",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Encoding: deflate\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffffff\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Encoding: gzip\r\nContent-Length: 99999\r\n\r\n" + compress(bytes(10**6)),
+    b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nExpect: something-else\r\nContent-Length: 10\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x00\x01\x02",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key1: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nAccept: \xff\xfe\r\nSec-Purpose: \xff\r\nUser-Agent: \xff\r\n\r\n",
+    b"GET /\xff\xfe%ff%00 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /" + b"%1b" * 2000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://[::1/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://a:99999/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET //[ HTTP/1.1\r\nHost: [\r\n\r\n",
+    b"GET /?" + b"a" * 5000 + b" HTTP/1.1\r\nHost: a\r\nReferer: " + b"b" * 5000 + b"\r\n\r\n",
+    b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nabc",
+    b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+    b"GET /events HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+    b"\x00" * 100,
+]
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+async def test_whatever_comes_is_one_short_line_in_the_log_at_the_most(hello: Callable[..., Hello], level: str) -> None:
+    server = await hello("--store", "memory:", "--log", level).start()
+    for garbage in GARBAGE:
+        connection = await Connection.open(server.url)
+        connection.writer.write(garbage)
+        async with asyncio.timeout(SOON):
+            assert (await connection.reader.readline()).split(b" ")[0].startswith(b"HTTP/1."), garbage
+        connection.close()
+    assert await server.stop() == 0
+
+    told = [line for line in server.log if json.loads(line)["event"] not in OWN]
+    assert len(told) <= (
+        2 * len(GARBAGE) if level == "debug" else 0
+    )  # a request whose body is garbage is answered twice
+    assert max(map(len, told), default=0) < 300
+
+
+OWN = (
+    "serving",
+    "leaving",
+    "store is up",
+    "this process counts for itself: no other pod shares its count, and nothing outlives it",
+)
+
+
+@pytest.fixture
+async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A port whose limit of time is short, of the name that the test gives; it answers `/slow` after a second."""
+    monkeypatch.setattr(connections, *request.param)
+
+    async def answer(asked: BaseRequest) -> Response:
+        if asked.path == "/slow":
+            await asyncio.sleep(1)
+        return Response(text="a" * 20_000 if asked.path == "/long" else "short")
+
+    port = Connections(answer, 100)
+    listener = await asyncio.get_running_loop().create_server(port, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener.close()
+    port.abort()
+    await port.server.shutdown(1)
+
+
+HEADER = pytest.mark.parametrize("url", [("HEADER_TIMEOUT", 0.3)], indirect=True)
+KEEPALIVE = pytest.mark.parametrize("url", [("KEEPALIVE_TIMEOUT", 0.9)], indirect=True)
+SEND = pytest.mark.parametrize("url", [("SEND_TIMEOUT", 1)], indirect=True)
+
+
+@HEADER
+@pytest.mark.parametrize("requests", [0, 2], ids=["new", "kept"])
+@pytest.mark.parametrize("piece", [b"GET /", HEAD, HEAD + b"X: a"])
+async def test_a_header_must_be_whole_in_time(url: str, requests: int, piece: bytes) -> None:
+    connection = await Connection.open(url)
+    for _ in range(requests):
+        connection.send()
+        await connection.receive()
+    connection.writer.write(piece)
+    dribbling = asyncio.create_task(dribble(connection))  # a byte now and then does not prolong it
+    await hung_up(connection)
+    dribbling.cancel()
+
+
+async def dribble(connection: Connection) -> None:
+    while True:
+        connection.writer.write(b"a")
+        await asyncio.sleep(0.02)
+
+
+async def hung_up(connection: Connection) -> None:
+    """Wait until the other side closes, without a word."""
+    async with asyncio.timeout(SOON):
+        assert await connection.closed()
+    connection.close()
+
+
+@HEADER
+async def test_who_never_says_a_word_is_hung_up_on(url: str) -> None:
+    await hung_up(await Connection.open(url))
+
+
+@HEADER
+async def test_neither_a_kept_connection_nor_an_answer_is_hurried_like_a_header(url: str) -> None:
+    connection = await Connection.open(url)
+    for path in "/", "/slow", "/":
+        connection.send(path=path)
+        assert (await connection.receive()).status == 200
+        await asyncio.sleep(0.5)
+    connection.close()
+
+
+@KEEPALIVE
+async def test_a_kept_connection_does_not_rest_for_ever(url: str) -> None:
+    connection = await Connection.open(url)
+    for path in "/", "/slow", "/":
+        connection.send(path=path)
+        assert (await connection.receive()).status == 200
+    await hung_up(connection)
+
+
+def test_a_kept_connection_rests_longer_than_a_balancer_s() -> None:
+    assert 60 < KEEPALIVE_TIMEOUT <= 75
+
+
+@SEND
+async def test_who_asks_and_never_reads_is_hung_up_on(url: str) -> None:
+    with await asyncio.to_thread(choked, url, LONG) as client:
+        assert await asyncio.to_thread(is_reset, client)
+
+
+@SEND
+async def test_who_reads_slowly_gets_all(url: str) -> None:
+    connection = await Connection.open(url)
+    connection.writer.write(LONG * 1000)
+    for _ in range(1000):
+        assert (await connection.receive()).status == 200
+        await asyncio.sleep(0.002)
+    connection.close()
+
+
+def choked(url: str, text: bytes) -> socket.socket:
+    """A client that sends a request again and again and reads nothing, until nothing more can be sent."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", urlsplit(url).port))
+    client.settimeout(0.2)
+    with suppress(TimeoutError):
+        while True:
+            client.send(text * 1000)
+    return client
+
+
+def is_reset(client: socket.socket) -> bool:
+    """Wait for the other side to close without an end: poll(2) tells of no more where nothing is asked for."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return bool(poll.poll(1000 * SOON))
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(SIGINT, 5), (SIGTERM, 12)])
+async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
+    hello: Callable[..., Hello], number: Signals, seconds: float
+) -> None:
+    server = await hello("--store", "memory:").start()
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(await asyncio.to_thread(choked, server.url, PAGE))
+        server.signal(number)
+        async with asyncio.timeout(seconds):
+            assert await server.exit() == 0
+    assert server.events()[-1] == "leaving"
+
+
+async def test_when_all_connections_are_taken_the_admin_port_still_answers(hello: Callable[..., Hello]) -> None:
+    admin = free_port()
+    few = "sh", "-c", 'ulimit -n 128; exec "$@"', "sh"
+    server = await hello("--store", "memory:", "--admin-port", str(admin), command=few).start()
+    for _ in range(2):
+        taken = await taken_connections(server)
+        assert not await has_room(server)
+        for path in "/healthz", "/readyz":
+            assert (await request(f"http://127.0.0.1:{admin}", path=path)).status == 200
+        for connection in taken:
+            connection.close()
+        await until(lambda: has_room(server), "there is room again")
+    assert await server.stop() == 0
+    assert sum("as many connections are open as may be" in event for event in server.events()) == 2
+
+
+async def taken_connections(server: Hello) -> list[Connection]:
+    """Take connections that are kept, until there is none."""
+    taken = []
+    with suppress(ConnectionError, EOFError):
+        while True:
+            taken.append(await Connection.open(server.url))
+            taken[-1].send(path="/healthz")
+            await taken[-1].receive()
+    return taken
+
+
+async def has_room(server: Hello) -> bool:
+    try:
+        return (await request(server.url, path="/healthz")).status == 200
+    except (ConnectionError, EOFError):
+        return False
+
+
+def test_a_system_without_limits_has_none_to_raise() -> None:
+    without = "import sys; sys.modules['resource'] = None; import hello.limits as l; l.raise_file_limit()"
+    subprocess.run([sys.executable, "-c", f"{without}; print(l.connection_limit())"], check=True)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+@pytest.mark.parametrize("path", ["/", "/count"])
+async def test_a_refusal_does_not_tell_where_the_store_is(hello: Callable[..., Hello], path: str, accept: str) -> None:
+    port = free_port()
+    server = await hello("--store", f"redis://127.0.0.1:{port}", "--deadline", "0.3").start()
+    refused = await request(server.url, path=path, Accept=accept)
+    assert refused.status == 503
+    assert str(port) not in refused.body
+    assert "127.0.0.1" not in refused.body
+    await server.stop()
+    assert str(port) in json.loads(next(line for line in server.log if "store is lost" in line))["error"]
+
+
+async def test_the_stream_does_not_tell_where_the_store_is(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", f"redis://127.0.0.1:{free_port()}").start()
+    connection = await Connection.open(server.url)
+    connection.send(path="/events")
+    async with asyncio.timeout(SOON):
+        await connection.reader.readuntil(b"data:")
+        told = json.loads(await connection.reader.readline())
+    connection.close()
+    assert told["state"] != "up"
+    assert "127.0.0.1" not in json.dumps(told)

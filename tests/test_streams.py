@@ -1,0 +1,73 @@
+"""The standard streams: closed, or read by nobody."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from signal import SIGTERM
+
+import pytest
+
+from tests.client import Connection
+from tests.processes import Hello
+
+MANY = 3000
+"""Lines of which a pipe that nobody reads takes but a few."""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])
+async def test_a_server_needs_no_standard_stream(hello: Callable[..., Hello], closed: str) -> None:
+    server = hello("--store", "memory:", command=("sh", "-c", f'exec "$@" {closed}', "sh"))
+    await server.start()
+
+    assert await server.visit() == 1
+    assert await server.stop() == 0
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["serve", "--port", "0"], 2), ([], 2)])
+def test_a_command_ends_well_without_standard_streams(arguments: list[str], code: int) -> None:
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+
+    assert subprocess.run([*shell, sys.executable, "-m", "hello", *arguments]).returncode == code
+
+
+async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:", "--log", "debug").start()
+    connection = await Connection.open(server.url)
+    for number in range(1, MANY + 1):
+        connection.send()
+        assert (await connection.receive()).headers["hello-count"] == str(number)
+    connection.close()
+    server.signal(SIGTERM)
+
+    assert server.process
+    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    assert await server.exit() == 0
+    assert 0 < len(server.log) < MANY
+    assert all(line.endswith("}") for line in server.log[:-1])
+
+
+async def test_who_reads_the_log_gets_all_of_it(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:", "--log", "debug").start()
+    reading = asyncio.create_task(server.exit())
+    connection = await Connection.open(server.url)
+    for _ in range(MANY):
+        connection.send()
+        await connection.receive()
+    connection.close()
+    server.signal(SIGTERM)
+
+    assert await reading == 0
+    assert sum('"GET /' in event for event in server.events()) == MANY
+    assert server.events()[-1] == "leaving"
+
+
+async def test_a_log_that_nobody_can_read_any_more_holds_nobody_up(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:", "--log", "debug").start()
+    assert server.process
+    assert server.process.stderr
+    server.process.stderr.close()
+
+    assert [await server.visit() for _ in range(3)] == [1, 2, 3]
+    server.signal(SIGTERM)
+    assert await asyncio.to_thread(server.process.wait, 10) == 0

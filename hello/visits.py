@@ -8,8 +8,9 @@ from multidict import istr
 
 from hello import page
 from hello.accept import HTML, JSON, preferred_type
-from hello.counter import Counter, RefusedError, Visit
+from hello.counter import Counter
 from hello.page import Greeter
+from hello.queue import RefusedError, Visit
 
 SEC_PURPOSE = istr("Sec-Purpose")
 HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")

@@ -304,7 +304,7 @@ async def test_who_hangs_up_while_waiting_is_not_counted(
     async def under_way() -> bool:
         return await figure(server.url, "hello_trip_retries_total") > 0
 
-    await until(under_way, "the first visitor's trip is sent again")
+    await until(under_way, "the first visitor's batch is sent again")
     others = [await Connection.open(server.url) for _ in range(5)]
     for other in others:
         other.send()

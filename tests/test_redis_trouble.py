@@ -471,7 +471,7 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
     batch = await asyncio.gather(*(witness.ask(pods[0]) for _ in range(8)))
     assert {answer.status for answer in batch} == {503}
     for pod in pods:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
         assert (await request(pod.url, path="/count")).status == 503
         assert (await request(pod.url, path="/readyz")).status == 200
         assert await state(pod.url) == "distrusted"
@@ -501,7 +501,7 @@ async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello]
     giver.signal(SIGCONT)
     assert (await visitor).status == 503
     for pod in giver, other, third:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
 
 
 async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_went_on_without_it(
@@ -518,7 +518,7 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_wen
         assert await other.visit() == number
     giver.signal(SIGCONT)
     for pod in giver, other, third:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
     events = await logs(other) + await logs(third)
     assert "not all who counted before the restart of Redis have said what they saw" in events
 
@@ -536,7 +536,7 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
 
     await copy.restore()
     for pod in pods:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
     await asyncio.to_thread(reset, redis_server, 2000)
     for pod in pods:
         await recovered(pod)

@@ -117,9 +117,9 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
 
 
 async def test_only_so_many_pods_have_a_line() -> None:
-    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.LINES)} | {"pod-b": 9_999})
+    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.POD_LIMIT)} | {"pod-b": 9_999})
     lines = [line["pod"] for line in told["pods"]]
-    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.LINES, True, 2)
+    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:

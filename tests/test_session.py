@@ -2,24 +2,24 @@
 
 from copy import deepcopy
 
-from hello.belief import Belief
+from hello.session import Session
 from hello.stores import Reading
 from hello.stores.memory import MemoryStore
 
 
 async def test_a_number_of_an_epoch_that_was_left_is_given_to_nobody() -> None:
     """It was counted once more, in an old copy of the store."""
-    store, one, other = MemoryStore(), Belief("one"), Belief("other")
-    for belief in one, other:
-        trip = belief.trip(1)
-        assert belief.accept(trip, await store.take(trip))
+    store, one, other = MemoryStore(), Session("one"), Session("other")
+    for session in one, other:
+        batch = session.batch(1)
+        assert session.accept(batch, await store.commit(batch))
     copy = deepcopy(store)
-    trip = other.trip(1)
-    given = await store.take(trip)
-    assert other.accept(trip, given)
+    batch = other.batch(1)
+    given = await store.commit(batch)
+    assert other.accept(batch, given)
 
-    lost = one.trip(1)
+    lost = one.batch(1)
     one.read(Reading("9999999999999999-later", 0))
-    again = await copy.take(lost)
+    again = await copy.commit(lost)
     assert again.top == given.top
     assert not one.accept(lost, again)

@@ -44,6 +44,8 @@ class Session:
                 self._take_up(given.epoch)
             self.wiped = False
             self._answered = given.index
+        elif is_earlier(self.epoch, given.epoch):
+            self._adopt(given.epoch)  # the batch was sent before a reading told of the epoch in between
         if given.epoch == self.epoch:
             self.seen = max(self.seen, given.top)
         return not is_earlier(given.epoch, self.epoch)

@@ -50,6 +50,9 @@ IN_TIME = 0.97
 TOGETHER = 0.05
 """Waits that end within so many seconds end at once."""
 
+TROUBLES = 20
+"""Troubles that the log is told of until the store's state changes, at the most."""
+
 BUSY = "As many visitors are waiting as may wait."
 LATE = "The store did not answer in time."
 LEAVING = "This pod is leaving."
@@ -105,6 +108,8 @@ class Counter:
         self._up = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
         self._trouble = ""
+        self._told = {""}
+        """The troubles that the log has been told of since the state changed."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -271,7 +276,7 @@ class Counter:
             try:
                 reading = await self._store.read(self._belief.epoch, self._belief.seen)
             except (UnavailableError, BrokenError) as error:
-                self._trouble = self._trouble or str(error)
+                self._tell("the count cannot be read", str(error))
                 await asyncio.sleep(pause)
             else:
                 if changes == self._belief.changes:  # else it was read with what is no longer believed
@@ -312,12 +317,14 @@ class Counter:
                 answer.set_exception(RefusedError(reason, message))
 
     def _note(self, state: str, trouble: str = "") -> None:
-        """Note how the store is; tell of a change, once."""
+        """Note how the store is; tell the log of a change, and of each trouble."""
         self._trouble = trouble
         if state != "lost":
             self.reached.set()
         if state == self.state:
+            self._tell(f"store is still {state}", trouble)
             return
+        self._told = {trouble}
         if state == "up":
             self._up.set()
             log.info("store is up", epoch=self._belief.epoch, last=self._belief.seen)
@@ -326,6 +333,12 @@ class Counter:
             log.error(f"store is {state}", error=trouble)
         self.state = state
         self.metrics.state.state(state)
+
+    def _tell(self, event: str, trouble: str) -> None:
+        """Tell the log of a trouble, once until the state changes. Visitors are not told where the store is."""
+        if trouble not in self._told and len(self._told) < TROUBLES:
+            self._told.add(trouble)
+            log.error(event, error=trouble)
 
     def _note_epoch(self, before: str, wiped: bool) -> None:
         epoch = self._belief.epoch

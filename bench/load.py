@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +52,15 @@ def oha(port: int, path: str, connections: int, rate: float, seconds: int) -> Lo
     )
 
 
-def idle(port: int, connections: int, seconds: int) -> subprocess.Popen[bytes]:
-    """Open connections that ask for nothing."""
-    command = "wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}s"
-    return subprocess.Popen(
-        [*PINNED, *command, f"--script={HERE / 'idle.lua'}", f"http://127.0.0.1:{port}/"], stdout=subprocess.DEVNULL
-    )
+@contextmanager
+def idle(port: int, connections: int) -> Iterator[None]:
+    """Open connections; each asks once, and rests."""
+    with ExitStack() as stack:
+        for _ in range(connections):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            client.sendall(b"HEAD / HTTP/1.1\r\nHost: hello\r\n\r\n")
+            client.recv(4096)
+        yield
 
 
 def watching(port: int, watchers: int, seconds: int) -> subprocess.Popen[bytes]:

@@ -1,6 +1,5 @@
 """One round: every server in turn, in each of the situations that are compared."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ class Round:
 
     def short(self) -> Iterator[Sample]:
         """What noise cannot hide."""
-        with self.servers([("hello", 1), ("go", 1), ("hello memory", 1)]) as servers:
+        with self.servers([("hello", 1), ("go", 1), ("hello memory", 1), ("constant", 1)]) as servers:
             yield from self.throughput(servers, (64, 256))
 
     @contextmanager
@@ -157,9 +156,5 @@ class Round:
         return Footprint(round=self.number, server=name, start=server.start, memory=memory, idle_memory=idle_memory)
 
     def _idle_memory(self, server: Server) -> float:
-        with idle(server.ports[0], IDLE, 30) as wrk_idle:
-            while server.open_files() < IDLE and wrk_idle.poll() is None:
-                time.sleep(0.05)
-            memory = server.memory()
-            wrk_idle.terminate()
-        return memory
+        with idle(server.ports[0], IDLE):
+            return server.memory()

@@ -16,7 +16,7 @@ class WrongCountError(Exception):
 class Sample:
     """One run, at a share of the Go peer's maximum or (0) as fast as the server answers.
 
-    Latencies in ms, CPU in seconds per million requests, `commands` sent to Redis per request.
+    Latencies in ms, CPU (user and system) in µs per request, `commands` sent to Redis per request.
     """
 
     round: int

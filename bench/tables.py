@@ -8,7 +8,15 @@ from bench.rounds import CONNECTIONS, DELAYS, DURABILITY, GROWTH, IDLE, SERVERS,
 
 Row = tuple[str, ...]
 
-COSTS = {"p50": ".2f", "p99": ".2f", "p999": ".2f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
+COSTS = {
+    "throughput": ".0f",
+    "cpu": ".1f",
+    "redis_cpu": ".1f",
+    "commands": ".4f",
+    "p50": ".2f",
+    "p99": ".2f",
+    "p999": ".2f",
+}
 GROWING = {"throughput": ".0f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
 CHANGING = {"throughput": ".0f", "p50": ".2f", "p99": ".2f", "cpu": ".1f", "redis_cpu": ".1f", "commands": ".4f"}
 FOOTPRINT = {"start": ".2f", "memory": ".0f", "idle_memory": ".0f"}
@@ -16,7 +24,7 @@ FOOTPRINT = {"start": ".2f", "memory": ".0f", "idle_memory": ".0f"}
 
 
 def tables(results: Results, reached: Iterable[Goal]) -> Iterator[str]:
-    """All tables that have a row. Latencies are in ms, CPU in s per million requests."""
+    """All tables that have a row. Latencies are in ms, CPU in µs per request."""
     yield from _table("requests/s, by connections", CONNECTIONS, _matrix(results, "throughput", ".0f"))
     yield from _table("p99, by connections", CONNECTIONS, _matrix(results, "p99", ".2f"))
     yield from _table("answers other than 2xx, by connections", CONNECTIONS, _matrix(results, "failed", ".0f"))

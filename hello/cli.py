@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from hello import __version__
-from hello.check.command import check
 from hello.settings import Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
@@ -91,13 +90,26 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"max_content_width": 100})
+class Commands(click.Group):
+    """The commands; `hello check` is loaded when it is asked for, since a server has no need of it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted([*super().list_commands(ctx), "check"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name == "check":
+            from hello.check.command import check
+
+            return check
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Count visitors, exactly: every answer carries a number that no other answer carries."""
-
-
-cli.add_command(check)
 
 
 @cli.command()

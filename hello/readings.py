@@ -67,7 +67,8 @@ class Readings:
             changes = self._session.changes
             try:
                 reading = await self._store.read(self._session.epoch, self._session.seen)
-            except (UnavailableError, BrokenError):
+            except (UnavailableError, BrokenError) as error:
+                self._state.tell("the count cannot be read", str(error))
                 await asyncio.sleep(pause)
             else:
                 if changes == self._session.changes:  # else it was read with what is known no more

@@ -9,6 +9,9 @@ import structlog
 from hello.metrics import Metrics
 from hello.session import Session
 
+REASON_LIMIT = 20
+"""Reasons that the log is told of until the state changes, at the most."""
+
 log = structlog.get_logger()
 
 
@@ -23,6 +26,8 @@ class StoreState:
         self.is_up = asyncio.Event()
         self._session = session
         self._metrics = metrics
+        self._told = {""}
+        """The reasons that the log has been told of since the state changed."""
 
     def up(self) -> None:
         """Note that the store counts."""
@@ -35,6 +40,12 @@ class StoreState:
     def distrusted(self, reason: str) -> None:
         """Note that the store counts for nobody until `hello reset`."""
         self._become("distrusted", reason)
+
+    def tell(self, event: str, reason: str) -> None:
+        """Tell the log of a reason, once until the state changes. Visitors are not told where the store is."""
+        if reason not in self._told and len(self._told) < REASON_LIMIT:
+            self._told.add(reason)
+            log.error(event, error=reason)
 
     @contextmanager
     def learning(self) -> Iterator[None]:
@@ -55,8 +66,10 @@ class StoreState:
         if name != "lost":
             self.reached.set()
         if name == self.name:
+            self.tell(f"store is still {name}", reason)
             return
         self.name = name
+        self._told = {"", reason}
         self._metrics.state.state(name)
         if name == "up":
             self.is_up.set()

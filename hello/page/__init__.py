@@ -7,14 +7,14 @@ of another version during a rollout.
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from hello.queue import RefusedError, Visit
 
 
 def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _source(content: str) -> str:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha1
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 
 def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 class Script:

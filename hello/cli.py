@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import click
 
 from hello import __version__
 from hello.check.command import check
-from hello.settings import Settings, default_store, open_store, without_password
+from hello.settings import Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
 READINGS = 4
@@ -174,7 +175,7 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = _open(store, redis_password, redis_password_file)
+    opened = _open(store, redis_password, redis_password_file, new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -186,7 +187,7 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
         before = await _read(store)
         if not yes:
             click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
-        await store.reset(secrets.token_hex(8), to)
+        await store.reset(secrets.token_hex(4), to)
     finally:
         await store.close()
     click.echo(f"A new epoch has begun; its first visitor will be {to + 1}.")
@@ -201,26 +202,32 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _open(url: str, password: str | None, password_file: Path | None) -> Store:
+def _open(url: str, password: str | None, password_file: Path | None, *, new: bool = True) -> Store:
     """Make the store that the options name."""
-    if password_file is not None:
-        if password is not None:
-            raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
-        password = _read_password(password_file)
     try:
-        return open_store(url, password)
+        return open_store(url, _password(password, password_file), new=new)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
 
 
-def _read_password(file: Path) -> str:
+def _password(password: str | None, file: Path | None) -> Callable[[], str] | None:
+    """What tells Redis' password, at each connection anew."""
+    if file is None:
+        given = (password or "").rstrip("\r\n")
+        return (lambda: given) if given else None
+    if password is not None:
+        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
     try:
-        password = file.read_text("utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        read_password(file)
+    except ValueError as error:
         raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
-    if not password:
-        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {file} is empty")
-    return password
+    return partial(read_password, file)
+
+
+def _tell(line: str) -> None:
+    """Say what went wrong; where nobody can hear it, the exit code does."""
+    with suppress(OSError):
+        click.echo(f"hello: {line}", err=True)
 
 
 def main() -> None:
@@ -231,9 +238,9 @@ def main() -> None:
         click.echo(error.ctx.get_help() if error.ctx else "")
         code = 2
     except click.ClickException as error:
-        click.echo(f"hello: {error.format_message()}", err=True)
+        _tell(error.format_message())
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("hello: nothing was done", err=True)
+        _tell("nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
     sys.exit(code)

@@ -1,12 +1,14 @@
 """What a connection may cost: its number, its header, its time. HTTP itself is aiohttp's."""
 
 import asyncio
-from collections.abc import Awaitable
 from logging import Logger
-from typing import cast
+from typing import Any, cast
 
 import structlog
-from aiohttp.web import BaseRequest, Server, StreamResponse
+from aiohttp import StreamReader
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web import BaseRequest, RequestHandler, Server
 
 from hello.logs import AccessLog
 from hello.routes import Handler
@@ -43,7 +45,8 @@ class Connections:
 
     def __init__(self, handler: Handler, limit: int, access_log: Logger | None = None) -> None:
         self.server = Server(
-            self._handle,
+            handler,
+            request_factory=self._begin,
             handler_cancellation=True,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
             lingering_time=LINGERING,
@@ -52,7 +55,7 @@ class Connections:
             access_log=access_log,
             access_log_class=AccessLog,
         )
-        self._handler = handler
+        self._loop = asyncio.get_running_loop()
         self._limit = limit
         self._open: set[Connection] = set()
         self._is_full = False
@@ -82,10 +85,19 @@ class Connections:
         for connection in list(self._open):
             connection.abort()
 
-    def _handle(self, request: BaseRequest) -> Awaitable[StreamResponse]:
-        if transport := request.transport:
-            cast(Connection, transport.get_protocol()).begin(request)
-        return self._handler(request)
+    def _begin(
+        self,
+        message: RawRequestMessage,
+        body: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> BaseRequest:
+        """Make a request as aiohttp would, and note that it has begun."""
+        if protocol.transport:
+            connection: Any = protocol.transport.get_protocol()
+            connection.begin(body)
+        return BaseRequest(message, body, protocol, writer, task, self._loop)
 
 
 class Connection(asyncio.Protocol):
@@ -95,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._inner: asyncio.Protocol | None = None
+        self._inner: RequestHandler | None = None
         self._transport: asyncio.Transport
         self._waiting: asyncio.TimerHandle | None = None
         """Ends the wait for a header."""
@@ -120,7 +132,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass on what comes, unless it is too much of a header."""
         if self._expected:
-            self._look_at(data)
+            self._measure(data)
             if self._size > HEADER_SIZE:
                 self._transport.write(TOO_LARGE)
                 self._transport.close()
@@ -128,36 +140,38 @@ class Connection(asyncio.Protocol):
         if self._inner:
             self._inner.data_received(data)
 
-    def _look_at(self, data: bytes) -> None:
+    def _measure(self, data: bytes) -> None:
         """Measure a piece of a header, up to its end: RFC 9112, section 2.1."""
         if not self._size:
             data = data.lstrip(b"\r\n")  # section 2.2
         text = self._last + data
         end = text.find(END)
-        self._expected = end < 0
-        self._size += (len(text) if end < 0 else end + len(END)) - len(self._last)
+        if end >= 0:
+            self._expected = False
+            self._size += end + len(END) - len(self._last)
+            return
+        self._size += len(data)
         self._last = text[1 - len(END) :]
-        if self._size and self._waiting is None and self._expected:
+        if self._size and not self._waiting:
             self._waiting = self._later(HEADER_TIMEOUT)
 
-    def begin(self, request: BaseRequest) -> None:
+    def begin(self, body: StreamReader) -> None:
         """Note that a header was whole; after the request's body, another one is expected."""
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None
         self._size, self._last = 0, b""
-        if request.content.is_eof():
-            self._expected = True
-        else:
-            self._expected = False
-            request.content.on_eof(self._expect)
+        self._expected = body.is_eof()
+        if not self._expected:
+            body.on_eof(self._expect)
 
     def _expect(self) -> None:
         self._expected = True
 
-    def eof_received(self) -> bool | None:
-        """Pass it on."""
-        return self._inner.eof_received() if self._inner else None
+    def eof_received(self) -> None:
+        """Pass it on; the transport closes then."""
+        if self._inner:
+            self._inner.eof_received()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what is there for it, but not for ever."""

@@ -3,8 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
 from itertools import chain, repeat
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -14,7 +13,6 @@ import structlog
 from hello.belief import Belief
 from hello.metrics import Metrics
 from hello.stores import (
-    LIMIT,
     BrokenError,
     DistrustedError,
     ExhaustedError,
@@ -27,7 +25,6 @@ from hello.stores import (
     Trip,
     UnavailableError,
 )
-from hello.stores.rules import WENT_BACK
 
 PAUSES = (0.02, 0.05, 0.1, 0.2)
 """Seconds before a trip is sent again the first, second … time; the last one from then on."""
@@ -35,7 +32,7 @@ PAUSES = (0.02, 0.05, 0.1, 0.2)
 PROBE = 0.25
 """Seconds between trips without a visitor, which ask a store that is not up whether it is.
 
-Well below the time of grace after a restart of Redis: who has seen the last numbers must say so in it.
+Well below the time for which a roll call waits after a restart of Redis.
 """
 
 REST = 1.0
@@ -43,6 +40,9 @@ REST = 1.0
 
 ALIVE = 5.0
 """Seconds after which a trip is made without a visitor, too: it shows in the store that this pod is there."""
+
+GOODBYE = 0.5
+"""Seconds for which a process that leaves waits until the store knows it."""
 
 IN_TIME = 0.97
 """The share of the deadline after which a wait ends, so that the answer has arrived by then."""
@@ -118,7 +118,14 @@ class Counter:
                 self.leave()
                 for task in tasks:
                     task.cancel()
+        if self.state == "up":
+            await self._say_goodbye()
         await self._store.close()
+
+    async def _say_goodbye(self) -> None:
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await self._store.take(self._belief.trip(0, leaves=True))
 
     def leave(self) -> None:
         """Refuse who waits and who comes."""
@@ -197,11 +204,11 @@ class Counter:
 
     def _arrived(self, trip: Trip, given: Range) -> None:
         aboard, self._aboard = self._aboard, []
-        before = self._belief.epoch
+        before = self._belief.epoch, self._belief.wiped
         if not self._belief.accept(trip, given):
             self._refuse_all(aboard, "unavailable", "The store has begun another epoch meanwhile.")
             return
-        self._note_epoch(before)
+        self._note_epoch(*before)
         self._note("up")
         number = given.top - trip.n
         abandoned = 0
@@ -220,9 +227,9 @@ class Counter:
     def _turned_away(self, trip: Trip, error: StoreError, lost: bool) -> None:
         """Learn why; those aboard travel again where it is certain that they were not counted."""
         aboard, self._aboard = self._aboard, []
-        before = self._belief.epoch
+        before = self._belief.epoch, self._belief.wiped
         self._belief.refused(trip, error)
-        self._note_epoch(before)
+        self._note_epoch(*before)
         self.reached.set()
         match error:
             case DistrustedError():
@@ -260,9 +267,9 @@ class Counter:
     async def _read(self) -> Reading | None:
         """Read the store, again and again while somebody waits; None if nobody does any more."""
         for pause in _pauses():
-            epoch, changes = self._belief.epoch, self._belief.changes
+            before, changes = (self._belief.epoch, self._belief.wiped), self._belief.changes
             try:
-                reading = await self._store.read(epoch, self._belief.seen)
+                reading = await self._store.read(self._belief.epoch, self._belief.seen)
             except (UnavailableError, BrokenError) as error:
                 self._trouble = self._trouble or str(error)
                 await asyncio.sleep(pause)
@@ -273,9 +280,7 @@ class Counter:
                 return None
         if not reading.distrusted:
             self._belief.read(reading)
-            self._note_epoch(epoch)
-            if self._belief.seen == LIMIT > reading.count:
-                reading = replace(reading, distrusted=WENT_BACK)
+            self._note_epoch(*before)
         if reading.distrusted:
             if self.state == "up":
                 self._visited.set()  # a trip finds out more
@@ -322,16 +327,15 @@ class Counter:
         self.state = state
         self.metrics.state.state(state)
 
-    def _note_epoch(self, before: str) -> None:
+    def _note_epoch(self, before: str, wiped: bool) -> None:
         epoch = self._belief.epoch
-        if epoch == before:
-            return
-        if before and not epoch:
+        if self._belief.wiped and not wiped:
             self.metrics.wipes.inc()
-            log.error("store was wiped: a new epoch begins", epoch=before)
-        elif before:
-            log.warning("store is in another epoch", epoch=epoch, before=before)
-        self.metrics.epoch.info({"epoch": epoch})
+            log.error("store was wiped: a new epoch begins", epoch=epoch)
+        if epoch != before:
+            if before and not wiped:
+                log.warning("store is in another epoch", epoch=epoch, before=before)
+            self.metrics.epoch.info({"epoch": epoch})
 
 
 def _pauses() -> Iterator[float]:

@@ -3,13 +3,18 @@
 from asyncio import Event
 from collections.abc import Awaitable, Callable
 
+from aiohttp.hdrs import CACHE_CONTROL
 from aiohttp.web import BaseRequest, Response, StreamResponse
+from multidict import istr
 
 from hello.admin import Admin, healthz
 from hello.counter import Counter
 from hello.events import Events
 from hello.page import Greeter
 from hello.visits import Visits
+
+HELLO_CONNECTION = istr("Hello-Connection")
+"""A name that need not be folded to one case for each request."""
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
@@ -37,8 +42,8 @@ class Routes:
             allowed = {"Allow": ",".join(handlers)}
             response = Response(status=405, text="405: Method Not Allowed\n", headers=allowed)
         if not response.prepared:  # the stream has said this already, and says no-cache: see there
-            response.headers.setdefault("Cache-Control", "no-store")
-            if self._leaving.is_set() or request.headers.get("Hello-Connection") == "close":
+            response.headers.setdefault(CACHE_CONTROL, "no-store")
+            if self._leaving.is_set() or request.headers.get(HELLO_CONNECTION) == "close":
                 response.force_close()
         return response
 

@@ -1,9 +1,9 @@
 """What `hello serve` can be told, and the store that a URL names."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -32,8 +32,11 @@ def default_store() -> str:
     return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
 
 
-def open_store(url: str, redis_password: str | None) -> Store:
-    """Make the store that `url` names, without asking it anything yet; raises ValueError."""
+def open_store(url: str, redis_password: Callable[[], str] | None, *, new: bool = True) -> Store:
+    """Make the store that `url` names, without asking it anything yet; raises ValueError.
+
+    The password is asked for at each connection. A file that is not there yet is made if it may be a `new` one.
+    """
     scheme, _, rest = url.partition(":")
     match scheme:
         case "memory" if not rest:
@@ -43,14 +46,17 @@ def open_store(url: str, redis_password: str | None) -> Store:
         case "sqlite" if rest:
             from hello.stores.sqlite import SqliteStore
 
-            return SqliteStore(_file(rest))
+            file = _file(rest)
+            if not new and not file.exists():
+                raise ValueError(f"there is no {file}")
+            return SqliteStore(file)
         case "redis" | "rediss" | "unix":
+            from hello.stores.redis import RedisStore
+
             try:
-                return _open_redis(url, redis_password)
+                return RedisStore(url, redis_password)
             except ValueError as error:
-                # What the error names may be a part of a password.
-                why = "its user and password must be percent-encoded" if "@" in url else error
-                raise ValueError(f"{without_password(url)} is no Redis URL: {why}") from None
+                raise ValueError(f"{without_password(url)} is no Redis URL: {error}") from None
     raise ValueError(f"{without_password(url)} is none of memory:, sqlite:PATH, redis://…, rediss://…, unix://…")
 
 
@@ -62,16 +68,15 @@ def _file(path: str) -> Path:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _open_redis(url: str, password: str | None) -> Store:
-    from hello.stores.redis import RedisStore
-
-    parts = urlsplit(url)
-    if parts.scheme != "unix" and not (parts.path.strip("/") or "0").isdecimal():
-        raise ValueError(f"{parts.path!r} is no number of a database")  # redis-py would take 0
-    if password is not None and parts.password is not None:
-        raise ValueError("it has a password, and there is another one besides")  # redis-py would take the former
-    (parts.hostname or "").encode("idna")
-    return RedisStore(url, password)
+def read_password(file: Path) -> str:
+    """Read a file with a password; raises ValueError."""
+    try:
+        password = file.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: {error}") from None
+    if not password:
+        raise ValueError(f"{file} is empty")
+    return password
 
 
 def without_password(url: str) -> str:

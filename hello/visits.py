@@ -2,12 +2,19 @@
 
 import json
 
+from aiohttp.hdrs import ACCEPT, CACHE_CONTROL, CONTENT_TYPE
 from aiohttp.web import BaseRequest, Response
+from multidict import istr
 
 from hello import page
 from hello.accept import HTML, JSON, preferred_type
 from hello.counter import Counter, RefusedError, Visit
 from hello.page import Greeter
+
+SEC_PURPOSE = istr("Sec-Purpose")
+HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")
+HELLO_VERSION = istr("Hello-Version")
+"""Names that need not be folded to one case for each visitor."""
 
 
 class Visits:
@@ -20,7 +27,7 @@ class Visits:
     async def greet(self, request: BaseRequest) -> Response:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
         # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
-        if request.headers.get("Sec-Purpose", "").startswith("prefetch"):
+        if request.headers.get(SEC_PURPOSE, "").startswith("prefetch"):
             return self._refuse_visit(RefusedError("prefetch", "A page fetched in advance is not a visit."))
         content_type = _preferred(request)
         try:
@@ -56,7 +63,7 @@ class Visits:
 
 
 def _preferred(request: BaseRequest) -> str:
-    return preferred_type(request.headers.getall("Accept", ("",)))
+    return preferred_type(request.headers.getall(ACCEPT, ("",)))
 
 
 def _refusal(error: RefusedError) -> Response:
@@ -65,14 +72,24 @@ def _refusal(error: RefusedError) -> Response:
 
 def _greeting(content_type: str, visit: Visit, greeter: Greeter) -> Response:
     (number, epoch), pod = visit, greeter.pod
-    headers = {"Hello-Count": str(number), "Hello-Pod": pod, "Hello-Epoch": epoch}
-    if greeter.version:
-        headers["Hello-Version"] = greeter.version
     if content_type == JSON:
         text = json.dumps({"count": number, "pod": pod, "epoch": epoch}) + "\n"
     elif content_type == HTML:
         text = page.greeting(visit, greeter)
-        headers |= page.HEADERS
     else:
         text = f"Hello, world! You are visitor {number}, greeted by {pod}.\n"
-    return Response(text=text, content_type=content_type, headers=headers)
+    response = Response(
+        body=text.encode(),
+        headers=[
+            (CONTENT_TYPE, f"{content_type}; charset=utf-8"),
+            (CACHE_CONTROL, "no-store"),
+            (HELLO_COUNT, str(number)),
+            (HELLO_POD, pod),
+            (HELLO_EPOCH, epoch),
+        ],
+    )
+    if greeter.version:
+        response.headers[HELLO_VERSION] = greeter.version
+    if content_type == HTML:
+        response.headers.update(page.HEADERS)
+    return response

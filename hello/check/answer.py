@@ -24,7 +24,7 @@ class Answer:
     arrived: int
     status: int
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes | bytearray
 
     def greeting(self) -> tuple[int, str, str]:
         """Number, pod and epoch, which body and headers must agree on."""
@@ -39,16 +39,18 @@ class Answer:
                     return number, sys.intern(pod), sys.intern(epoch)
         raise UntrueError(Flaw.NO_NUMBER)
 
-    def reading(self) -> tuple[int, None, str]:
-        """The total and its epoch, which is empty as long as the store is."""
+    def reading(self) -> tuple[int, str | None, str]:
+        """The total, who told it if that is said, and its epoch, which is empty as long as the store is."""
         match self._json():
             case {"count": total, "epoch": str(epoch)} if type(total) is int and total >= 0 and epoch.isprintable():
-                return total, None, sys.intern(epoch)
+                pod = self._header(b"hello-pod")
+                return total, sys.intern(pod) if pod.isprintable() and pod else None, sys.intern(epoch)
         raise UntrueError(Flaw.NO_NUMBER)
 
     def cache_flaw(self) -> Flaw | None:
-        """What the headers say of caches: an Age is there only if it came out of one (RFC 9111, section 5.1)."""
-        if b"age" in self.headers:
+        """What the headers say of caches: only an Age above 0 proves one, since who passes an answer on may add 0."""
+        age = self._header(b"age")
+        if age.isdecimal() and int(age) > 0:
             return Flaw.CACHED
         return None if "no-store" in self._header(b"cache-control").lower() else Flaw.STORABLE
 

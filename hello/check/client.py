@@ -2,80 +2,69 @@
 
 import asyncio
 import errno
-import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic_ns
-from typing import Self
-from urllib.parse import urlsplit
 
 import h11
 
 from hello.check.answer import Answer, UntrueError
 from hello.check.connection import ClosedError, Connection
-from hello.check.history import Flaw, Outcome, Record
+from hello.check.history import Flaw, Labels, Outcome, Record, shared
+from hello.check.site import Address, Site
 
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where the counter is. `path` ends in a slash; `authority` is host and port as the URL has them."""
-
-    tls: ssl.SSLContext | None
-    host: str
-    port: int
-    path: str
-    authority: str
-
-    @classmethod
-    def parse(cls, url: str) -> Self:
-        """Take a URL apart; ValueError says what is wrong with it."""
-        if not (url.isascii() and url.isprintable()) or " " in url:
-            raise ValueError("a URL is ASCII without blanks")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https"):
-            raise ValueError("it should begin with http:// or https://")
-        if not parts.hostname or parts.port == 0:
-            raise ValueError("it names no host and port")
-        if parts.query or parts.fragment or parts.username is not None:
-            raise ValueError("it should have no user, query or fragment")
-        tls = ssl.create_default_context() if parts.scheme == "https" else None
-        port = parts.port or (443 if tls else 80)
-        return cls(tls, parts.hostname, port, parts.path.removesuffix("/") + "/", parts.netloc)
+LONGEST_GREETING = 65536  # bytes; a hello's is some hundred
+LONGEST_READING = 1 << 24  # bytes; a hello names each pod of the last day
 
 
 class Client:
     """Asks one thing at a time, each on a fresh connection or, with `keep_alive`, on the last one while it is open.
 
-    addresses: the site's, tried in turn. keep: is given each record. timeout: seconds for connection and answer.
+    addresses: the site's. keep: is given each record. timeout: seconds for connection and answer.
     """
 
     def __init__(
-        self, site: Site, addresses: Sequence[str], keep: Callable[[Record], None], *, keep_alive: bool, timeout: float
+        self,
+        site: Site,
+        addresses: Sequence[Address],
+        keep: Callable[[Record], None],
+        *,
+        keep_alive: bool,
+        timeout: float,
     ) -> None:
+        self.site = site
         self.retry_after = 0.0
         """Seconds to wait, as the last 503 said."""
         self.error: Exception | None = None
         """Why the last failed request got no answer."""
-        self._site = site
         self._addresses = addresses
         self._keep = keep
+        self._keep_alive = keep_alive
         self._timeout = timeout
         self._requests = {read: _request(site, keep_alive=keep_alive, read=read) for read in (False, True)}
         self._connection: Connection | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether the next request may go over an open connection."""
+        return self._connection is not None and self._connection.open
+
     async def ask(self, *, read: bool = False, attempt: int = 1) -> Record:
         """Visit, which is counted, or read the count, which is not."""
-        record = Record(monotonic_ns(), 0, Outcome.INTERRUPTED, read, attempt)
+        sent, answered, number = monotonic_ns(), 0, None
+        labels = Labels(Outcome.INTERRUPTED, read=read, attempt=attempt, url=self.site.url, kept=self._keep_alive)
         try:
-            answer = await self._exchange(self._requests[read])
-            record = self._understand(answer, record)
+            answer = await self._exchange(read=read)
+            answered = answer.arrived
+            labels, number = self._understand(answer, labels)
         except (OSError, h11.RemoteProtocolError, ClosedError) as error:
             self.error = error
-            record = replace(record, answered=monotonic_ns(), outcome=_outcome(error))
+            labels = replace(labels, outcome=_outcome(error))
         finally:
-            self._keep(record if record.answered else replace(record, answered=monotonic_ns()))
-        await self._leave()
+            record = Record(sent, answered or monotonic_ns(), shared(self._located(labels)), number)
+            self._keep(record)
+        if not self.connected:
+            await self.close()
         return record
 
     async def close(self) -> None:
@@ -84,38 +73,40 @@ class Client:
             connection, self._connection = self._connection, None
             await connection.close()
 
-    async def _exchange(self, request: h11.Request) -> Answer:
+    async def _exchange(self, *, read: bool) -> Answer:
         async with asyncio.timeout(self._timeout):
-            if self._connection is None or not self._connection.open:
+            if not self.connected:
                 await self.close()
-                self._connection = await self._connect()
-            return await self._connection.ask(request)
+                self._connection = await Connection.to(self._addresses, self.site.tls, self.site.host)
+            assert self._connection  # noqa: S101 -- for the types
+            return await self._connection.ask(self._requests[read], LONGEST_READING if read else LONGEST_GREETING)
 
-    async def _connect(self) -> Connection:
-        *others, last = self._addresses
-        for address in others:
-            with suppress(OSError):
-                return await Connection.to(address, self._site.port, self._site.tls, self._site.host)
-        return await Connection.to(last, self._site.port, self._site.tls, self._site.host)
-
-    async def _leave(self) -> None:
-        if self._connection and not self._connection.open:
-            await self.close()
-
-    def _understand(self, answer: Answer, record: Record) -> Record:
-        record = replace(record, answered=answer.arrived, status=answer.status)
+    def _understand(self, answer: Answer, labels: Labels) -> tuple[Labels, int | None]:
+        labels = replace(labels, status=answer.status)
         if answer.status == 503:
             self.retry_after = answer.retry_after()
             flaw = None if b"retry-after" in answer.headers else Flaw.NO_RETRY_AFTER
-            return replace(record, outcome=Outcome.UNAVAILABLE, flaw=flaw)
+            return replace(labels, outcome=Outcome.UNAVAILABLE, flaw=flaw), None
         if answer.status != 200:
-            return replace(record, outcome=Outcome.STATUS)
+            return replace(labels, outcome=Outcome.STATUS), None
         try:
-            number, pod, epoch = answer.reading() if record.read else answer.greeting()
+            number, pod, epoch = answer.reading() if labels.read else answer.greeting()
         except UntrueError as error:
-            return replace(record, outcome=Outcome.MALFORMED, flaw=error.flaw)
+            return replace(labels, outcome=Outcome.MALFORMED, flaw=error.flaw), None
         flaw = answer.cache_flaw()
-        return replace(record, outcome=Outcome.ANSWERED, number=number, pod=pod, epoch=epoch, flaw=flaw)
+        return replace(labels, outcome=Outcome.ANSWERED, pod=pod, epoch=epoch, flaw=flaw), number
+
+    def _located(self, labels: Labels) -> Labels:
+        """Add where it was: the address, and who had answered on this connection before."""
+        if self._connection is None:
+            return labels
+        if labels.outcome is Outcome.ANSWERED:
+            self._connection.pod = labels.pod or self._connection.pod
+        elif not labels.read:
+            labels = replace(labels, pod=self._connection.pod)
+        if len(self._addresses) > 1:
+            labels = replace(labels, address=self._connection.address)
+        return labels
 
 
 def _request(site: Site, *, keep_alive: bool, read: bool) -> h11.Request:

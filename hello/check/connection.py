@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic_ns
 from typing import Self
@@ -9,9 +10,9 @@ from typing import Self
 import h11
 
 from hello.check.answer import Answer
+from hello.check.site import Address, connect
 
 CHUNK = 65536
-LARGEST_BODY = 65536  # bytes; a hello's is some hundred
 LEAVE = 1.0  # seconds for the other side to close its end
 
 
@@ -23,15 +24,21 @@ class Connection:
     """One HTTP/1.1 connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.pod: str | None = None
+        """Who answered last."""
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.CLIENT)
 
     @classmethod
-    async def to(cls, address: str, port: int, tls: ssl.SSLContext | None, name: str) -> Self:
-        """Connect to an address; over TLS, to who can prove to be `name`. OSError if that fails."""
-        server = name if tls else None
-        return cls(*await asyncio.open_connection(address, port, ssl=tls, server_hostname=server))
+    async def to(cls, addresses: Sequence[Address], tls: ssl.SSLContext | None, name: str) -> Self:
+        """Connect to one of the addresses; over TLS, to who can prove to be `name`. OSError if that fails."""
+        sock = await connect(addresses)
+        try:
+            return cls(*await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name if tls else None))
+        except BaseException:
+            sock.close()
+            raise
 
     @property
     def open(self) -> bool:
@@ -39,21 +46,27 @@ class Connection:
         idle = self._http.our_state is h11.IDLE
         return idle and not self._reader.at_eof() and not self._writer.is_closing()
 
-    async def ask(self, request: h11.Request) -> Answer:
-        """Send a request and wait for the whole answer, of which no more than LARGEST_BODY is read."""
+    @property
+    def address(self) -> str:
+        """The address of the other side."""
+        return str(self._writer.get_extra_info("peername")[0])
+
+    async def ask(self, request: h11.Request, longest: int) -> Answer:
+        """Send a request and wait for the whole answer, of whose body not much more than `longest` bytes are read."""
         self._writer.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
         response: h11.Response | None = None
-        body = b""
+        body = bytearray()
         while not isinstance(event := await self._next_event(), h11.EndOfMessage):
             if isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
-            if len(body) > LARGEST_BODY:
+            if len(body) > longest:
                 break
         arrived = monotonic_ns()
         assert response  # noqa: S101 -- h11 lets no body come before it
-        if self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
+        whole = self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        if whole and not self._http.trailing_data[0]:  # what nobody asked for would be taken for the next answer
             self._http.start_next_cycle()
         return Answer(arrived, response.status_code, dict(response.headers), body)
 

@@ -12,7 +12,8 @@ from itertools import pairwise
 from operator import attrgetter
 
 from hello.check.history import Flaw, Outcome, Record
-from hello.check.verdict import PROMISES, Epoch, Findings, Gap, Kind, Verdict
+from hello.check.losses import losses
+from hello.check.verdict import PROMISES, Allowance, Epoch, Findings, Gap, Kind, Verdict
 
 PERCENTILES = (50, 90, 99, 100)
 
@@ -25,51 +26,64 @@ _KINDS = {
 }
 
 
-def judge(records: Sequence[Record], *, alone: bool = False, allow_reset: bool = False) -> Verdict:
+def judge(
+    records: Sequence[Record],
+    *,
+    alone: bool = False,
+    allow_reset: bool = False,
+    allowed: Allowance | None = None,
+    at_least: int = 1,
+) -> Verdict:
     """Judge a run, in n log n of its records.
 
     alone: nobody else visited, so that a missing number which no request of unknown outcome explains breaks a promise.
     allow_reset: a new epoch was announced, so that it breaks none.
+    allowed: how many visits may be lost; none unless told. at_least: how many must be answered.
     """
     findings = Findings()
     for record in records:
-        if record.flaw:
-            findings.add(_KINDS[record.flaw], record)
-    answers = [record for record in records if record.outcome is Outcome.ANSWERED]
-    seen = [record for record in answers if record.epoch]
+        if record.labels.flaw:
+            findings.add(_KINDS[record.labels.flaw], record)
+    answers = [record for record in records if record.labels.outcome is Outcome.ANSWERED]
+    seen = [record for record in answers if record.labels.epoch]
     if len(seen) < len(answers) and not allow_reset:
         _judge_empty_reads(answers, findings)
+    del answers
     _judge_order(seen, findings)
     epochs = _epochs(seen)
     _judge_epochs(epochs, findings, allow_reset=allow_reset)
     gaps = [gap for epoch in epochs for gap in _judge_numbers(epoch, findings)]
-    unknown = sorted(record.sent for record in records if record.unknown)
+    unknown = sorted(record.sent for record in records if record.labels.unknown)
     _explain(gaps, unknown)
     if alone:
         _judge_gaps(gaps, findings)
-    visits = [record for record in seen if not record.read]
+    visits = [record for record in seen if not record.labels.read]
     return Verdict(
-        visits=Counter(record.outcome for record in records if not record.read),
-        reads=Counter(record.outcome for record in records if record.read),
+        visits=Counter(record.labels.outcome for record in records if not record.labels.read),
+        reads=Counter(record.labels.outcome for record in records if record.labels.read),
         began=min((record.sent for record in records), default=0),
         ended=max((record.answered for record in records), default=0),
         epochs=epochs,
-        pods=Counter(record.pod or "" for record in visits),
         latency=_percentiles(sorted(record.answered - record.sent for record in visits)),
         gaps=gaps,
         unknown=len(unknown),
-        retried=sum(record.attempt == 2 for record in records),
-        served_by_retry=sum(record.attempt > 1 for record in visits),
-        final=_final(seen),
+        retried=sum(record.labels.attempt == 2 for record in records),
+        served_by_retry=sum(record.labels.attempt > 1 for record in visits),
+        last_reads=_last_reads(seen),
+        overlapped=_overlapped(visits),
+        losses=losses(records),
         findings=sorted(findings.values(), key=lambda finding: PROMISES[finding.kind]),
+        alone=alone,
+        allowed=allowed or Allowance(),
+        at_least=at_least,
     )
 
 
 def _judge_empty_reads(answers: list[Record], findings: Findings) -> None:
     """A store that holds nothing has no epoch yet: right, unless an answer had come out of it before."""
-    first = min((record for record in answers if record.epoch), key=attrgetter("answered"), default=None)
+    first = min((record for record in answers if record.labels.epoch), key=attrgetter("answered"), default=None)
     for record in answers:
-        if first and not record.epoch and first.answered < record.sent:
+        if first and not record.labels.epoch and first.answered < record.sent:
             findings.add(Kind.FORGOTTEN, first, record)
 
 
@@ -81,7 +95,7 @@ class _Arrived:
     read: Record | None = None
 
     def add(self, record: Record) -> None:
-        if record.read:
+        if record.labels.read:
             self.read = _higher(self.read, record)
         else:
             self.given = _higher(self.given, record)
@@ -102,15 +116,15 @@ def _judge_order(seen: list[Record], findings: Findings) -> None:
     following = 0
     for record in sorted(seen, key=attrgetter("sent")):
         while arrivals[following].answered < record.sent:
-            arrived[arrivals[following].epoch].add(arrivals[following])
+            arrived[arrivals[following].labels.epoch].add(arrivals[following])
             following += 1
-        _compare(record, arrived[record.epoch], findings)
+        _compare(record, arrived[record.labels.epoch], findings)
 
 
 def _compare(record: Record, before: _Arrived, findings: Findings) -> None:
     number = _number(record)
     given, read = before.given, before.read
-    if record.read:
+    if record.labels.read:
         if given and number < _number(given):
             findings.add(Kind.FORGOTTEN, given, record)
         if read and number < _number(read):
@@ -125,7 +139,7 @@ def _epochs(seen: list[Record]) -> list[Epoch]:
     """The epochs, by when the first answer of each arrived."""
     epochs: dict[str, Epoch] = {}
     for record in seen:
-        name = record.epoch or ""
+        name = record.labels.epoch or ""
         epoch = epochs.get(name)
         if epoch is None:
             epoch = epochs[name] = Epoch(name, record, record)
@@ -133,9 +147,9 @@ def _epochs(seen: list[Record]) -> list[Epoch]:
             epoch.first = record
         if record.sent > epoch.last.sent:
             epoch.last = record
-        (epoch.reads if record.read else epoch.answers).append(record)
-        if record.pod:
-            epoch.pods.add(record.pod)
+        (epoch.reads if record.labels.read else epoch.answers).append(record)
+        if record.labels.pod:
+            epoch.pods.add(record.labels.pod)
     return sorted(epochs.values(), key=lambda epoch: epoch.first.answered)
 
 
@@ -182,11 +196,11 @@ def _judge_numbers(epoch: Epoch, findings: Findings) -> Iterable[Gap]:
         number = _number(record)
         if higher and number < open_:
             yield Gap(number + 1, open_, higher)
-        if not record.read:
+        if not record.labels.read:
             if previous and previous.number == number:
                 findings.add(Kind.GIVEN_TWICE, *sorted((previous, record), key=attrgetter("answered")))
             previous = record
-        below = number if record.read else number - 1
+        below = number if record.labels.read else number - 1
         open_ = min(open_, below) if higher else below
         if higher is None or record.answered < higher.answered:
             higher = record
@@ -217,8 +231,12 @@ def _percentiles(latencies: list[int]) -> dict[int, int]:
     return {p: latencies[-(-p * len(latencies) // 100) - 1] for p in PERCENTILES} if latencies else {}
 
 
-def _final(seen: list[Record]) -> Record | None:
-    reads = [record for record in seen if record.read]
-    final = max(reads, key=attrgetter("sent"), default=None)
-    arrived = max((record.answered for record in seen if not record.read), default=0)
-    return final if final and final.sent > arrived else None
+def _last_reads(seen: list[Record]) -> list[Record]:
+    """Those sent after every answer had arrived, by when they were sent."""
+    arrived = max((record.answered for record in seen if not record.labels.read), default=0)
+    return sorted((r for r in seen if r.labels.read and r.sent > arrived), key=attrgetter("sent"))
+
+
+def _overlapped(visits: list[Record]) -> bool:
+    """Whether two visits were under way at once; then two that follow each other in sending were."""
+    return any(first.answered >= second.sent for first, second in pairwise(sorted(visits, key=attrgetter("sent"))))

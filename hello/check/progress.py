@@ -2,8 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from time import monotonic
 
 import click
@@ -14,19 +13,10 @@ from hello.check.load import Load, Plan
 TICK = 0.2  # seconds between two looks
 
 
-@asynccontextmanager
-async def progress(load: Load, plan: Plan) -> AsyncIterator[None]:
-    """Show a bar, the rate and the failures so far on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    task = asyncio.create_task(_show(load, plan))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+async def progress(load: Load, plan: Plan) -> None:
+    """Show a bar, the rate and the failures so far on standard error, until cancelled or nobody reads it."""
+    with suppress(OSError):
+        await _show(load, plan)
 
 
 async def _show(load: Load, plan: Plan) -> None:

@@ -22,27 +22,29 @@ class Trip:
     """A request for the next `n` numbers, as one process sends it."""
 
     epoch: str
-    """The epoch that the process believes in; empty if it believes in none."""
+    """The epoch that the process believes in, the latest one it knows; empty if it knows none."""
     process: str
     sequence: int
     """Counts this process' trips from 1, without a hole."""
     answered: int
-    """The last sequence whose answer has arrived; 0 if none has."""
+    """The index of the last of its trips whose answer has arrived; 0 if none has."""
     n: int
     seen: int
     """The highest number that the process knows to have been given in the epoch."""
     pod: str
     new_epoch: str
-    """How the id begins of the epoch that this trip begins if the store is empty."""
+    """How the id ends of the epoch that this trip begins if the store is empty; if empty, it may begin none."""
+    leaves: bool = False
+    """Whether it is the process' last one: after a restart of the store, nobody waits for a process that has left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers (top - n, top] of an epoch, given to one trip at `time` (the store's clock, in Unix seconds)."""
+    """The numbers (top - n, top] of an epoch, given to one trip: the `index`-th that was counted in the epoch."""
 
     epoch: str
     top: int
-    time: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,15 @@ class BrokenError(StoreError):
 
 
 class DistrustedError(StoreError):
-    """The store went back in time, and counts for nobody until `hello reset`."""
+    """The store went back in time, to an earlier epoch or a lower count: it counts for nobody until `hello reset`."""
 
 
 class WipedError(StoreError):
-    """The store is empty, and the process believed in an epoch."""
+    """The store is empty, and the trip may begin no epoch: its process knew of one."""
 
 
 class OtherEpochError(StoreError):
-    """The store is in another epoch than the one believed in."""
+    """The store is in another epoch than the one believed in, and not in an earlier one."""
 
     def __init__(self, epoch: str) -> None:
         super().__init__(f"the store is in epoch {epoch}")
@@ -95,11 +97,7 @@ class OtherEpochError(StoreError):
 
 
 class ForgottenError(StoreError):
-    """The store has no record of a process that it answered before. `time` is the store's clock, in Unix seconds."""
-
-    def __init__(self, time: int) -> None:
-        super().__init__("the store has forgotten this process")
-        self.time = time
+    """The store has forgotten a process, which was idle for longer than it remembers one."""
 
 
 class OutdatedError(StoreError):
@@ -117,10 +115,10 @@ class Store(Protocol):
         """Count a trip once, and hand out its range each time it is sent; raises a StoreError."""
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the store, and distrust it from then on if it is in `epoch` with a count below `seen`."""
+        """Read the store; distrust it from then on if it has lost `epoch`, or in that epoch numbers up to `seen`."""
 
-    async def reset(self, epoch: str, to: int) -> None:
-        """Begin a new epoch, in which `to` + 1 is the next number."""
+    async def reset(self, new_epoch: str, to: int) -> None:
+        """Begin a new epoch, whose id ends in `new_epoch`, and in which `to` + 1 is the next number."""
 
     async def until_lost(self) -> None:
         """Return when the store may be gone, without asking it anything; never if there is no telling."""

@@ -2,14 +2,15 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NoReturn
 
-from redis.asyncio import Connection, ConnectionPool
+import structlog
+from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from hello.stores import (
     DistrustedError,
@@ -24,89 +25,86 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.rules import WENT_BACK
+from hello.stores.connection import PATIENCE, connection_maker, explain
+from hello.stores.rules import WENT_BACK, Record, State, make_reading, word
 
 try:
     import hiredis
 except ImportError:  # no wheel for this machine
     hiredis = None  # type: ignore[assignment]
 
-PATIENCE = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the connection is given up."""
+ROLL_CALL = 5.0
+"""Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
 
-GRACE = 1.0
-"""Seconds after a restart of Redis in which nobody counts or reads: each process can say first what it has seen.
-
-A process that saw the last numbers may be slower to come back than one that did not, and only it can tell that they
-are missing.
+Well above what a packet's repetition, a look-up of a name or a busy node delay a process that lives.
 """
+
+ROLL_CALL_PAUSE = 0.1
+"""Seconds between two looks at who has yet to speak."""
 
 # A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
 LOST = RedisError, OSError, TypeError, RuntimeError
 
+Words = tuple[str | int, ...]
+
 COUNTER = "{hello}"
-PODS = "{hello}:pods"
-PROCESS = "{hello}:process:"
+ROLL = "{hello}:roll"
+
+log = structlog.get_logger()
+
+
+def _text(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 class Script:
     """A Lua script and the hash by which Redis knows it."""
 
-    def __init__(self, name: str, purpose: str = "") -> None:
-        self.text = purpose + files(__package__).joinpath(name).read_text("utf-8")
+    def __init__(self, name: str) -> None:
+        self.text = _text("common.lua") + _text(name)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-TAKE, READ, RESET = Script("take.lua"), Script("read.lua"), Script("reset.lua")
-
-# A script of its own: Redis knows a script once it has run it, and must not know READ before the time of grace is over.
-SAY = Script("read.lua", purpose="-- Says after a restart what was seen.\n")
+TAKE, READ, RESET, ROLL_CALL_SCRIPT = map(Script, ("take.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
 class RedisStore:
     """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
 
-    def __init__(self, url: str, password: str | None = None) -> None:
-        """Raise a ValueError if the URL is no Redis URL; connect with the first trip."""
-        options: dict[str, Any] = {} if password is None else {"password": password}
-        if not url.startswith("unix:"):
-            options["socket_keepalive"] = True
-        try:
-            pool = ConnectionPool.from_url(
-                url,
-                **options,
-                protocol=2,
-                decode_responses=True,
-                encoding_errors="replace",
-                driver_info=None,
-                socket_timeout=None,
-                socket_connect_timeout=PATIENCE,
-                maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            )
-            self._trips: Connection = pool.make_connection()
-            self._readings: Connection = pool.make_connection()
-            self._silent: Connection = pool.make_connection()
-        except (RedisError, TypeError) as error:
-            raise ValueError(str(error)) from error
+    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+        """Connect with the first trip, and ask for the password each time; ValueError if the URL is no Redis URL."""
+        make = connection_maker(url, password)
+        self._trips, self._readings, self._silent = make(), make(), make()
+        self._silence: asyncio.Timeout | None = None
+        """Ends when the silent connection is to end."""
+        self._trips.register_connect_callback(self._follow)
+
+    async def _follow(self, _: Connection) -> None:
+        """Let the other connections go where the trips go: an old one may lead to a Redis that counts no more."""
+        self._readings.mark_for_reconnect()
+        if self._silence:
+            self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def take(self, trip: Trip) -> Range:
         """Count a trip; see Store."""
-        answer = await _run(self._trips, TAKE, _words(trip), trip.epoch, trip.seen)
+        seen = trip.epoch, trip.seen, WENT_BACK, trip.process, trip.answered
+        answer = await _run(self._trips, TAKE, _words(trip), seen)
         match answer:
             case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
                 if what == "range":
-                    return Range(rest[0], int(rest[1]), int(rest[2]))
+                    return _range(*rest)
                 _refuse(what, *rest)
         await self._trips.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        return _reading(await _run(self._readings, READ, _seen_words(epoch, seen), epoch, seen))
+        said = epoch, seen, WENT_BACK
+        return _reading(await _run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
-    async def reset(self, epoch: str, to: int) -> None:
+    async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await _call(self._readings, RESET, 2, COUNTER, PODS, epoch, to, known=False)
+        await _call(self._readings, RESET, 1, COUNTER, new_epoch, to, known=False)
 
     async def until_lost(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
@@ -116,8 +114,12 @@ class RedisStore:
                 break
             except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
                 await asyncio.sleep(PATIENCE)
-        with suppress(*LOST):
-            await self._silent.read_response(timeout=math.inf)
+        try:
+            with suppress(*LOST):
+                async with asyncio.timeout(None) as self._silence:
+                    await self._silent.read_response(timeout=math.inf)
+        finally:
+            self._silence = None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -125,27 +127,31 @@ class RedisStore:
             await connection.disconnect()
 
 
-Words = tuple[str | int, ...]
-
-
 def _words(trip: Trip) -> Words:
     numbers = trip.sequence, trip.answered, trip.n, trip.seen
-    keys = COUNTER, PODS, PROCESS + trip.process
-    return 3, *keys, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK
+    left = "left" if trip.leaves else ""
+    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK, left
 
 
-def _seen_words(epoch: str, seen: int) -> Words:
-    return 2, COUNTER, PODS, epoch, seen, WENT_BACK
+def _range(epoch: str, top: str, index: str) -> Range:
+    try:
+        return Range(word(epoch), int(top), int(index))
+    except ValueError as error:
+        raise LostError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
 def _reading(answer: Any) -> Reading:
     try:
-        epoch, count, began, distrusted, now, pods = answer
-        shares = {pod: share.split() for pod, share in zip(pods[::2], pods[1::2], strict=True)}
-        visitors, seen = ({pod: int(share[i]) for pod, share in shares.items()} for i in (0, 1))
-        return Reading(epoch, int(count), int(began), distrusted, visitors, seen, int(now))
+        epoch, count, began, distrusted, now, records = answer
+        state = State(epoch, int(count), int(began), distrusted=distrusted)
+        return make_reading(state, map(_record, records), int(now))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
+
+
+def _record(text: str) -> Record:
+    epoch, sequence, top, index, time, total, pod, _ = text.split(" ")
+    return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:
@@ -155,9 +161,9 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "wiped":
             raise WipedError("the store is empty")
         case "other epoch":
-            raise OtherEpochError(detail)
+            raise OtherEpochError(_range(detail, "0", "0").epoch)
         case "forgotten":
-            raise ForgottenError(int(detail))
+            raise ForgottenError("the store has forgotten this process")
         case "outdated":
             raise OutdatedError("a later trip was counted before this one")
         case "exhausted":
@@ -165,15 +171,28 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
     raise LostError(f"Redis answered {what!r}")
 
 
-async def _run(connection: Connection, script: Script, words: Words, epoch: str, seen: int) -> Any:
-    """Run a script by its hash. Redis has begun anew if it does not know it: say what was seen, and let all say it."""
+async def _run(connection: Connection, script: Script, words: Words, said: Words) -> Any:
+    """Run a script by its hash. Redis has begun anew if it does not know it: then the roll is called first."""
     try:
         return await _call(connection, script, *words)
     except NoScriptError:
-        said = _reading(await _call(connection, SAY, *_seen_words(epoch, seen), known=False))
-        if said.epoch:
-            await asyncio.sleep(GRACE)
+        await _answer_roll_call(connection, said)
         return await _call(connection, script, *words, known=False)
+
+
+async def _answer_roll_call(connection: Connection, said: Words) -> None:
+    """Say what was seen, and wait until all who counted shortly before the restart have said it, or for ROLL_CALL."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + ROLL_CALL
+    while True:
+        over = loop.time() >= end
+        missing = await _call(connection, ROLL_CALL_SCRIPT, 2, COUNTER, ROLL, *said, int(over), known=False)
+        if not missing:
+            return
+        if over:
+            log.warning("not all who counted before the restart of Redis have said what they saw", missing=missing)
+            return
+        await asyncio.sleep(ROLL_CALL_PAUSE)
 
 
 async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
@@ -186,11 +205,11 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
             return await connection.read_response()
     except NoScriptError:
         raise
-    except ResponseError as error:
-        raise UnavailableError(f"Redis: {error}") from error
     except LOST as error:
-        await connection.disconnect(nowait=True)
-        raise LostError(f"Redis: {str(error) or 'no answer in time'}") from error
+        await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
+        if isinstance(error, ResponseError) or getattr(error, "status_code", None):
+            raise UnavailableError(f"Redis: {explain(error)}") from error
+        raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
 
 
 def _packed(connection: Connection, *words: str | int) -> Any:
@@ -202,11 +221,11 @@ async def _connect(connection: Connection) -> None:
     """Make sure that the connection is open, and holds nothing unread that would be taken for the next answer."""
     try:
         if connection.is_connected:
-            if not await connection.can_read():
+            if not connection.should_reconnect() and not await connection.can_read():
                 return
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(PATIENCE):
             await connection.connect()
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise UnavailableError(f"Redis: {str(error) or 'no connection in time'}") from error
+        raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error

@@ -1,8 +1,12 @@
 """The rules by which a store in Python counts a trip; take.lua has the same ones for Redis."""
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hello.stores import (
+    EARLIER_PODS,
     LIMIT,
     DistrustedError,
     ExhaustedError,
@@ -10,6 +14,7 @@ from hello.stores import (
     OtherEpochError,
     OutdatedError,
     Range,
+    Reading,
     Trip,
     WipedError,
 )
@@ -19,68 +24,141 @@ WENT_BACK = "the store went back in time: numbers that were given are missing fr
 
 @dataclass(slots=True)
 class State:
-    """The count of an epoch; no epoch while the store is empty."""
+    """The count of an epoch; no epoch while the store is empty.
+
+    index: how many trips were counted in the epoch. forgotten: the highest index of a record that was removed.
+    """
 
     epoch: str = ""
     count: int = 0
     began: int = 0
+    index: int = 0
+    forgotten: int = 0
     distrusted: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if no counter wrote this."""
+        word(self.epoch or "-")
+        whole(self.count, self.began, self.index, self.forgotten)
 
 
 @dataclass(slots=True)
 class Record:
-    """A process' last trip: its epoch and sequence, the top of its range, and when it was counted (Unix seconds)."""
+    """What a store remembers of a process: its last trip, and `total`, the numbers that it took in that trip's epoch.
+
+    index: the trip's place among all that were counted in the epoch, from 1. time: when, in Unix seconds.
+    """
 
     epoch: str = ""
     sequence: int = 0
     top: int = 0
+    index: int = 0
     time: int = 0
+    total: int = 0
+    pod: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if no counter wrote this."""
+        word(self.epoch or "-")
+        word(self.pod or "-")
+        whole(self.sequence, self.top, self.index, self.time, self.total)
 
 
-def repeat(trip: Trip, state: State, record: Record | None, now: int) -> Range | None:
+def word(value: object) -> str:
+    """Take what a store holds for an epoch or a pod; raises ValueError if it is not visible ASCII."""
+    if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
+        raise ValueError(f"{value!r} is no name")
+    return value
+
+
+def whole(*values: object) -> None:
+    """Raise ValueError if one of what a store holds for numbers is none from 0 to LIMIT."""
+    for value in values:
+        if not isinstance(value, int) or not 0 <= value <= LIMIT:
+            raise ValueError(f"{value!r} is no number of a counter")
+
+
+def begun(epoch: str) -> int:
+    """When an epoch began, in microseconds of its store's clock; 0 if its id does not say."""
+    match = re.match(r"(\d{16})-", epoch)
+    return int(match[1]) if match else 0
+
+
+def is_earlier(epoch: str, than: str) -> bool:
+    """Whether an epoch began before another one. A store that is in it again went back in time."""
+    return begun(epoch) < begun(than)
+
+
+def make_epoch(nanoseconds: int, before: str, end: str) -> str:
+    """Make the id of an epoch: it begins with the time, and is later than the one before, whatever the clock says."""
+    return f"{max(nanoseconds // 1000, begun(before) + 1):016d}-{end}"
+
+
+def went_back(state: State, epoch: str, seen: int, answered: int = 0, record: Record | None = None) -> bool:
+    """Whether a store has lost what a process saw of it: a later epoch, a higher count, or a trip of its own."""
+    if state.epoch != epoch:
+        return begun(state.epoch) < begun(epoch)
+    if record is None:
+        return state.count < seen or answered > state.forgotten
+    return state.count < seen or answered > record.index
+
+
+def repeat(trip: Trip, state: State, record: Record | None) -> Range | None:
     """Find the range that the trip was given before, or None if it is yet to be counted.
 
     Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
     """
     if state.distrusted:
         raise DistrustedError(state.distrusted)
-    if not state.epoch and not trip.epoch:
-        return None
-    _check_epoch(trip, state)
-    if state.count >= trip.seen and record is None and trip.answered:
-        raise ForgottenError(now)
-    record = record or Record()
-    if record.epoch != state.epoch and record.sequence >= trip.sequence:
-        raise OtherEpochError(state.epoch)  # it was counted in an epoch that is over
-    if state.count < trip.seen or record.sequence < trip.answered:
+    if not state.epoch:
+        if trip.new_epoch:
+            return None
+        raise WipedError("the store is empty")
+    if went_back(state, trip.epoch, trip.seen, trip.answered, record):
         state.distrusted = WENT_BACK
         raise DistrustedError(WENT_BACK)
-    if record.sequence > trip.sequence:
+    last = record or Record()
+    if (last.epoch, last.sequence) == (state.epoch, trip.sequence):
+        return Range(state.epoch, last.top, last.index)
+    # The trip may have been counted in an epoch that is over.
+    if trip.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= trip.sequence):
+        raise OtherEpochError(state.epoch)
+    if record is None and trip.answered:
+        raise ForgottenError("the store has forgotten this process")
+    if last.sequence > trip.sequence:
         raise OutdatedError("a later trip was counted before this one")
-    if record.sequence == trip.sequence:
-        return Range(state.epoch, record.top, record.time)
     if state.count + trip.n > LIMIT:
         raise ExhaustedError(f"the count would pass {LIMIT}")
     return None
 
 
-def _check_epoch(trip: Trip, state: State) -> None:
-    if not state.epoch:
-        raise WipedError("the store is empty")
-    if trip.epoch not in ("", state.epoch):
-        raise OtherEpochError(state.epoch)
-
-
 def goes_back(state: State, epoch: str, seen: int) -> bool:
-    """Say whether a reading shows less than was seen in its epoch, and mark the state as distrusted then."""
-    if state.epoch != epoch or state.count >= seen:
+    """Say whether a reading shows less than was seen, and mark the state as distrusted then."""
+    if not state.epoch or state.distrusted or not went_back(state, epoch, seen):
         return False
     state.distrusted = WENT_BACK
     return True
 
 
-def count(trip: Trip, state: State, nanoseconds: int) -> None:
-    """Count a trip that is not repeated; one that finds no epoch begins one."""
-    # The clock makes it another epoch if a trip that began one comes again, late, after a wipe.
-    state.epoch = state.epoch or f"{trip.new_epoch}{nanoseconds // 1000}"
+def count(trip: Trip, state: State, record: Record | None, nanoseconds: int) -> Record:
+    """Count a trip that is not repeated; one that finds no epoch begins one. Returns the process' new record."""
+    state.epoch = state.epoch or make_epoch(nanoseconds, trip.epoch, trip.new_epoch)
     state.count += trip.n
+    state.index += 1
+    before = record.total if record and record.epoch == state.epoch else 0
+    time = nanoseconds // 1_000_000_000
+    return Record(state.epoch, trip.sequence, state.count, state.index, time, before + trip.n, trip.pod)
+
+
+def make_reading(state: State, records: Iterable[Record], time: int) -> Reading:
+    """Make a reading of a store; what no pod has a share of was taken by earlier ones."""
+    pods: defaultdict[str, int] = defaultdict(int)
+    seen: defaultdict[str, int] = defaultdict(int)
+    for record in records:
+        if record.epoch == state.epoch:
+            pods[record.pod] += record.total
+            seen[record.pod] = max(seen[record.pod], record.time)
+    earlier = state.count - state.began - sum(pods.values())
+    if earlier > 0:
+        pods[EARLIER_PODS], seen[EARLIER_PODS] = earlier, 0
+    return Reading(state.epoch, state.count, state.began, state.distrusted, dict(pods), dict(seen), time)

@@ -8,20 +8,22 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from hello.stores import EARLIER_PODS, MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip
-from hello.stores.rules import Record, State, count, goes_back, repeat
+from hello.stores import MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip, UnavailableError
+from hello.stores.rules import Record, State, count, goes_back, make_epoch, make_reading, repeat
 
 T = TypeVar("T")
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
     " count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS processes (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
-    " top INTEGER NOT NULL, time INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS trips (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL,"
+    " forgotten INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS records (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
+    " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
 )
 OURS = 0x48656C6F
 """The application id in the file's header, by which it is known as a counter's."""
@@ -46,9 +48,9 @@ class SqliteStore:
         """Read the count; see Store."""
         return await self._run(lambda connection: _read(connection, epoch, seen))
 
-    async def reset(self, epoch: str, to: int) -> None:
+    async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await self._run(lambda connection: _reset(connection, State(epoch, to, to)))
+        await self._run(lambda connection: _reset(connection, new_epoch, to))
 
     async def until_lost(self) -> None:
         """Wait for ever: a file sends no word."""
@@ -67,6 +69,8 @@ class SqliteStore:
             if self._connection is None:
                 self._connection = _connect(self.path)
             return work(self._connection)
+        except ValueError as error:
+            raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             if _passes(error):
@@ -93,16 +97,18 @@ def _missing_rights(path: Path) -> str:
 def _passes(error: sqlite3.Error | OSError) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
-    return error.sqlite_errorcode & 0xFF in PASSING
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
         with _transaction(connection):
             for statement in SCHEMA:
                 connection.execute(statement)
@@ -134,47 +140,40 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
-    now = int(time.time())
     with _transaction(connection):
         state = _state(connection)
-        row = connection.execute(
-            "SELECT epoch, sequence, top, time FROM processes WHERE process = ? AND time > ?",
-            (trip.process, now - MEMORY),
-        ).fetchone()
+        row = connection.execute("SELECT * FROM records WHERE process = ?", (trip.process,)).fetchone()
+        record = Record(*row[1:]) if row else None
         try:
-            repeated = repeat(trip, state, Record(*row) if row else None, now)
+            repeated = repeat(trip, state, record)
         except DistrustedError as error:
             refusal = error
         else:
-            return repeated or _count(connection, trip, state, now)
+            return repeated or _count(connection, trip, state, record)
         _write(connection, state)
     raise refusal
 
 
-def _count(connection: sqlite3.Connection, trip: Trip, state: State, now: int) -> Range:
-    count(trip, state, time.time_ns())
-    _write(connection, state)
+def _count(connection: sqlite3.Connection, trip: Trip, state: State, before: Record | None) -> Range:
+    record = count(trip, state, before, time.time_ns())
     if trip.sequence == 1:
-        _fold(connection, now - MEMORY)
+        _fold(connection, state, record.time - MEMORY)
+    _write(connection, state)
     connection.execute(
-        "INSERT INTO pods VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET count = count + excluded.count, seen = excluded.seen",
-        (trip.pod, trip.n, now),
+        "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (trip.process, *astuple(record))
     )
-    connection.execute(
-        "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?)",
-        (trip.process, state.epoch, trip.sequence, state.count, now),
-    )
-    return Range(state.epoch, state.count, now)
+    return Range(record.epoch, record.top, record.index)
 
 
-def _fold(connection: sqlite3.Connection, before: int) -> None:
-    """Forget what was last seen before then; new pods come with a first trip, so this keeps the tables small."""
-    connection.execute("DELETE FROM processes WHERE time <= ?", (before,))
-    (earlier,) = connection.execute("SELECT sum(count) FROM pods WHERE seen <= ?", (before,)).fetchone()
-    if earlier is not None:
-        connection.execute("DELETE FROM pods WHERE seen <= ?", (before,))
-        connection.execute("INSERT INTO pods VALUES (?, ?, ?)", (EARLIER_PODS, earlier, before))
+def _fold(connection: sqlite3.Connection, state: State, before: int) -> None:
+    """Forget who was last seen before then; new processes come with a first trip, so this keeps the table small.
+
+    Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+    """
+    query = "SELECT max(number) FROM records WHERE time <= ? AND epoch = ?"
+    (last,) = connection.execute(query, (before, state.epoch)).fetchone()
+    state.forgotten = max(state.forgotten, last or 0)
+    connection.execute("DELETE FROM records WHERE time <= ?", (before,))
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
@@ -182,19 +181,21 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         state = _state(connection)
         if goes_back(state, epoch, seen):
             _write(connection, state)
-        pods = connection.execute("SELECT pod, count, seen FROM pods ORDER BY count DESC").fetchall()
-    visitors, last_seen = {pod: count for pod, count, _ in pods}, {pod: then for pod, _, then in pods}
-    return Reading(state.epoch, state.count, state.began, state.distrusted, visitors, last_seen, int(time.time()))
+        rows = connection.execute("SELECT * FROM records").fetchall()
+    return make_reading(state, (Record(*row[1:]) for row in rows), int(time.time()))
 
 
-def _reset(connection: sqlite3.Connection, state: State) -> None:
+def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
     with _transaction(connection):
-        _write(connection, state)
-        connection.execute("DELETE FROM pods")
+        epoch = make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
+        _write(connection, State(epoch, to, to))
 
 
 def _state(connection: sqlite3.Connection) -> State:
-    row = connection.execute("SELECT epoch, count, began, distrusted FROM counter").fetchone()
+    row = connection.execute(
+        "SELECT epoch, count, began, coalesce(number, 0), coalesce(forgotten, 0), distrusted"
+        " FROM counter LEFT JOIN trips USING (id)"
+    ).fetchone()
     return State(*row) if row else State()
 
 
@@ -203,3 +204,4 @@ def _write(connection: sqlite3.Connection, state: State) -> None:
         "INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?)",
         (state.epoch, state.count, state.began, state.distrusted),
     )
+    connection.execute("INSERT OR REPLACE INTO trips VALUES (1, ?, ?)", (state.index, state.forgotten))

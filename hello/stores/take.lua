@@ -1,72 +1,57 @@
--- Counts one trip, once; the rules are those of rules.py.
--- KEYS: 1 the counter (hash), 2 the pods (hash: "count seen"), 3 the process' record (string: "epoch sequence top time")
--- ARGV: 1 epoch, 2 process, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why a store is distrusted
--- Answers {process, sequence, what, …}. All is read and checked before the first write: Redis undoes nothing.
--- Numbers leave as '%.0f': Lua's own conversion rounds at 14 digits.
-local LIMIT, MEMORY, EARLIER = 9007199254740992, 86400, 'earlier pods'
-local epoch, process, pod = ARGV[1], ARGV[2], ARGV[7]
-local sequence, answered, n, seen = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-
-local counter = redis.call('HMGET', KEYS[1], 'epoch', 'count', 'distrusted')
-local pods = sequence == 1 and redis.call('HGETALL', KEYS[2]) or {pod, redis.call('HGET', KEYS[2], pod)}
-local record = redis.call('GET', KEYS[3])
-local now = redis.call('TIME')
-local time = now[1]
+-- Counts one trip, once.
+-- KEYS: 1 the counter. ARGV: 1 epoch, 2 process, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why distrusted,
+-- 10 "left" if the process leaves
+-- Answers {process, sequence, what, …}; numbers leave as '%.0f', since Lua's own conversion rounds at 14 digits.
+local LIMIT, MEMORY = 9007199254740992, 86400
+local key, epoch, process, sequence, pod, new_epoch = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7], ARGV[8]
+local answered, n, seen = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 
 local function text(number) return string.format('%.0f', number) end
 local function answer(...) return {process, ARGV[3], ...} end
-local function share(of, value)
-  local visitors, seen = string.match(value, '^(%d+) (%d+)$')
-  if not visitors then error('the share of ' .. of .. ' is none') end
-  return tonumber(visitors), tonumber(seen)
-end
 
-local current, count = counter[1], tonumber(counter[1] and counter[2] or 0)
-if counter[3] then return answer('distrusted', counter[3]) end
+local values = redis.call('HMGET', key, 'epoch', 'count', 'index', 'forgotten', 'distrusted', process)
+local counter = {epoch = values[1], count = values[2], forgotten = values[4]}
+local current, record = counter.epoch, values[6]
+local count, index, forgotten = whole(counter.count), whole(values[3]), whole(counter.forgotten)
+local its_epoch, last, top, its_index, _, total = parse(record)
+if values[5] then return answer('distrusted', values[5]) end
+
 if current then
-  if epoch ~= '' and epoch ~= current then return answer('other epoch', current) end
-  if count >= seen and not record and answered > 0 then return answer('forgotten', time) end
-  local begun, last, top, at = string.match(record or ' 0 0 0', '^(.*) (%d+) (%d+) (%d+)$')
-  last = tonumber(last)
-  -- It was counted in an epoch that is over.
-  if begun ~= current and last >= sequence then return answer('other epoch', current) end
-  if count < seen or last < answered then
-    redis.call('HSET', KEYS[1], 'distrusted', ARGV[9])
+  if went_back(counter, epoch, seen, answered, record) then
+    redis.call('HSET', key, 'distrusted', ARGV[9])
     return answer('distrusted', ARGV[9])
   end
+  if its_epoch == current and last == sequence then return answer('range', current, text(top), text(its_index)) end
+  -- The trip may have been counted in an epoch that is over.
+  if epoch ~= '' and epoch ~= current or its_epoch ~= current and last >= sequence then
+    return answer('other epoch', current)
+  end
+  if not record and answered > 0 then return answer('forgotten') end
   if last > sequence then return answer('outdated') end
-  if last == sequence then return answer('range', current, top, at) end
   if count > LIMIT - n then return answer('exhausted') end
-elseif epoch ~= '' then
+elseif new_epoch == '' then
   return answer('wiped')
 end
 
-local mine, earlier, gone = 0, 0, {}
-for i = 1, current and #pods or 0, 2 do
-  local visitors, seen_at = share(pods[i], pods[i + 1] or '0 0')
-  if pods[i] == pod then
-    mine = visitors
-  elseif pods[i] == EARLIER then
-    earlier = earlier + visitors
-  elseif seen_at <= tonumber(time) - MEMORY and #gone < 1000 then
-    earlier = earlier + visitors
-    gone[#gone + 1] = pods[i]
+local now, gone, begins = redis.call('TIME')[1], {}, {}
+if not current then
+  current, count, index, forgotten = make_epoch(epoch, new_epoch), 0, 0, 0
+  begins = {'epoch', current, 'began', '0'}
+elseif sequence == 1 then
+  local _, records = load(key)
+  for id, value in pairs(records) do
+    local in_epoch, _, _, at, time = parse(value)
+    if time <= now - MEMORY and #gone < 1000 then
+      gone[#gone + 1] = id
+      -- Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+      if in_epoch == current then forgotten = math.max(forgotten, at) end
+    end
   end
 end
 
-local top = text(count + n)
-if current then
-  redis.call('HSET', KEYS[1], 'count', top)
-else
-  -- The clock makes it another epoch if a trip that began one comes again, late, after a wipe.
-  current = ARGV[8] .. time .. string.format('%06d', now[2])
-  redis.call('HSET', KEYS[1], 'epoch', current, 'count', top, 'began', '0')
-  redis.call('DEL', KEYS[2])
-end
-if #gone > 0 then
-  redis.call('HDEL', KEYS[2], unpack(gone))
-  redis.call('HSET', KEYS[2], EARLIER, text(earlier) .. ' 0')
-end
-redis.call('HSET', KEYS[2], pod, text(mine + n) .. ' ' .. time)
-redis.call('SET', KEYS[3], current .. ' ' .. ARGV[3] .. ' ' .. top .. ' ' .. time, 'EX', MEMORY)
-return answer('range', current, top, time)
+if its_epoch ~= current then total = 0 end
+top, index = text(count + n), text(index + 1)
+record = table.concat({current, ARGV[3], top, index, now, text(total + n), pod, ARGV[10]}, ' ')
+redis.call('HSET', key, 'count', top, 'index', index, 'forgotten', text(forgotten), process, record, unpack(begins))
+if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
+return answer('range', current, top, index)

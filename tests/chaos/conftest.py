@@ -28,11 +28,12 @@ def pytest_report_header() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     line = terminalreporter.write_line
-    line(f"{'fault':<58} {'times':>5} {'answers':>8} {'refused':>8} {'failed':>7} {'broken':>7}")
+    line(f"{'fault':<58} {'times':>5} {'answers':>8} {'refused':>8} {'failed':>7} {'allowed':>7} {'broken':>7}")
     rows = [fire.row() for fire in FIRES]
     total = Row("in all", *(sum(getattr(row, name) for row in rows) for name in Row.__annotations__ if name != "fault"))
     for row in [*rows, total]:
-        line(f"{row.fault:<58} {row.injected:>5} {row.answers:>8} {row.refused:>8} {row.failed:>7} {row.broken:>7}")
+        lost = f"{row.refused:>8} {row.failed:>7} {row.allowed:>7}"
+        line(f"{row.fault:<58} {row.injected:>5} {row.answers:>8} {lost} {row.broken:>7}")
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     (build / "chaos.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))

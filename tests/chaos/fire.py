@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Any, Self
 
-from hello.check.client import Site
 from hello.check.history import Outcome, Record
 from hello.check.judge import judge
-from hello.check.load import Load, Plan
+from hello.check.load import FRESH, KEPT, Load, Plan
+from hello.check.site import Site
 from hello.check.verdict import Kind, Verdict
-from tests.e2e.commands import until
+from tests.chaos.nodes import running
+from tests.e2e.commands import COUNTER, until
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
-FRESH = Plan(**USUAL, rate=80, keep_alive=False)  # type: ignore[arg-type]
-KEPT = Plan(**USUAL, rate=260, keep_alive=True)  # type: ignore[arg-type]
+PLANS = (
+    Plan(**USUAL, rate=80, connections=FRESH),  # type: ignore[arg-type]
+    Plan(**USUAL, rate=260, connections=KEPT),  # type: ignore[arg-type]
+)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
 CONTROL, SHORT_CONTROL = 1000, 150
@@ -32,6 +35,12 @@ BACK = 2
 
 GOOD = {Outcome.ANSWERED, Outcome.INTERRUPTED}
 
+A_SECOND = sum(int(plan.rate or 0) for plan in PLANS)
+"""Visits that come in it, and are lost where each fails at once."""
+
+ONE_EACH = sum(plan.clients for plan in PLANS)
+"""Visits that are lost if each client that waits loses one."""
+
 
 class Visitors:
     """Visit a counter, from a thread of their own, until the block ends; `records` grows meanwhile."""
@@ -42,7 +51,7 @@ class Visitors:
         self.excused: list[tuple[int, int]] = []
         """Spans of time (monotonic, in nanoseconds) in which visits might fail."""
         self._site = Site.parse(url)
-        self._loads = [Load(self._site, plan, self.records.append) for plan in (FRESH, KEPT)]
+        self._loads = [Load([self._site], plan, self.records.append) for plan in PLANS]
         self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
@@ -67,8 +76,8 @@ class Visitors:
         for visit in self._visits:
             with suppress(asyncio.CancelledError):
                 visit.result()
-        last = Plan(requests=1, duration=None, clients=1, rate=None, keep_alive=False, timeout=15, retry=False)
-        self._loop.run_until_complete(Load(self._site, last, self.records.append).run())
+        last = Plan(requests=1, duration=None, clients=1, rate=None, connections=FRESH, timeout=15, retry=False)
+        self._loop.run_until_complete(Load([self._site], last, self.records.append).run())
 
     def come(self, visits: int) -> None:
         """Wait until so many more visits have got their numbers."""
@@ -101,6 +110,7 @@ class Row:
     answers: int
     refused: int
     failed: int
+    allowed: int
     broken: int
 
 
@@ -113,6 +123,8 @@ class Fire:
         """What the fault may bring about: no broken promise."""
         self.announced = False
         """Whether a new epoch is."""
+        self.allowed = 0
+        """How many visits the injections so far may have cost."""
         self._fault = fault
         self._visitors = visitors
         self._injected = 0
@@ -137,9 +149,10 @@ class Fire:
             yield
 
     @contextmanager
-    def excusing(self, seconds: float = 0) -> Iterator[None]:
-        """Let visits fail, until so many seconds after the block."""
+    def excusing(self, seconds: float = 0, lost: int = ONE_EACH) -> Iterator[None]:
+        """Let so many visits fail, until so many seconds after the block."""
         began = monotonic_ns()
+        self.allowed += lost
         yield
         self._visitors.excused.append((began, monotonic_ns() + int(seconds * 1e9)))
 
@@ -149,6 +162,7 @@ class Fire:
         began = monotonic_ns()
         yield
         if monotonic_ns() - began > (DEADLINE - BACK) * 1e9:
+            self.allowed += ONE_EACH
             self._visitors.excused.append((began, monotonic_ns() + int(BACK * 1e9)))
 
     def come(self) -> None:
@@ -162,10 +176,16 @@ class Fire:
         until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
 
     def served_as_before(self) -> None:
-        """No promise was broken, and visits failed only when they might."""
+        """No promise was broken, and visits failed only when they might, and no more of them."""
         assert not self.found() - self.expected, self.found()
+        assert self.lost <= self.allowed, f"{self.lost} visits were lost, and {self.allowed} might be"
         failed = self._visitors.failed(self.records)
         assert not failed, f"{Counter(record.outcome for record in failed)}, of them {failed[0]} to {failed[-1]}"
+
+    @property
+    def lost(self) -> int:
+        """How many visits got no number."""
+        return len(judge(self.records).losses.visits)
 
     def outcomes(self, after: int = 0) -> set[Outcome]:
         """What became of the visits that were sent after a moment."""
@@ -182,6 +202,11 @@ class Fire:
             and record.answered < before
         ]
 
+    def last_greeters(self) -> list[dict[str, Any]]:
+        """The pod that gave the highest number so far."""
+        last = max(self.answered(self._began, monotonic_ns()), key=lambda record: record.answered)
+        return [pod for pod in running(COUNTER) if pod["metadata"]["name"] == last.pod]
+
     def end(self) -> None:
         """End the row; what is under way belongs to it all the same."""
         self._ended = monotonic_ns()
@@ -197,6 +222,7 @@ class Fire:
             answers=outcomes[Outcome.ANSWERED],
             refused=refused,
             failed=outcomes.total() - good - refused,
+            allowed=self.allowed,
             broken=len(self.found() - self.expected),
         )
 

@@ -27,7 +27,7 @@ from tests.chaos.cluster import (
     scale,
     settle,
 )
-from tests.chaos.fire import BACK, DEADLINE, Fire, Visitors
+from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
 from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
 from tests.e2e.commands import COUNTER, kubectl, make, run, until
 
@@ -137,7 +137,7 @@ def test_an_app_process_killed_with_9(fire: Fire, chance: random.Random) -> None
     for _ in fire.times(6):
         victim = chance.choice(running(COUNTER))
         pause(chance, 1)
-        with fire.excusing(ENDPOINTS):
+        with fire.excusing(ENDPOINTS, lost=A_SECOND // 2):  # a third of those who come over fresh connections
             kill([victim], APP)
         time.sleep(ENDPOINTS)
         kubectl("delete", "pod", victim["metadata"]["name"], f"--wait={str(not fire.short).lower()}")
@@ -156,7 +156,7 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
             forget(killed)
             settle()
         pause(chance, 1)
-        with fire.excusing(ENDPOINTS):
+        with fire.excusing(ENDPOINTS, lost=4 * A_SECOND):  # until the first is back
             kill(running(COUNTER), APP)
             until(lambda: ready_endpoints() < 3, "their death is seen")
             until(lambda: ready_endpoints() > 0, "the first is back")
@@ -166,7 +166,7 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
 
 def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
     for _ in fire.times(2):
-        with fire.excusing(BACK):
+        with fire.excusing(BACK, lost=3 * ONE_EACH):  # each waits for the deadline, and comes again
             redis(up=False)
             gone = time.monotonic_ns()
             time.sleep(DEADLINE + 2)  # the fault itself
@@ -192,7 +192,7 @@ def test_node_death_under_app_pods(fire: Fire) -> None:
     for _ in fire.times(1):
         victim = node(3)
         dead = [pod for pod in running(COUNTER) if pod["spec"]["nodeName"] == victim]
-        with fire.excusing(5):
+        with fire.excusing(5, lost=3 * ONE_EACH):  # each waits in vain for 15 s, until the node is given up
             power(3, on=False)
             kubectl("wait", f"node/{victim}", "--for=condition=Ready=Unknown", "--timeout=1m")
             time.sleep(2)
@@ -207,7 +207,7 @@ def test_node_death_under_app_pods(fire: Fire) -> None:
 def test_node_death_under_redis(fire: Fire) -> None:
     for _ in fire.times(1):
         dead = [pod for pod in running(COUNTER) if pod["spec"]["nodeName"] == node(REDIS_NODE)]
-        with fire.excusing(5):
+        with fire.excusing(5, lost=10 * ONE_EACH):  # each waits for the deadline, again and again
             power(REDIS_NODE, on=False)
             kubectl("wait", f"node/{node(REDIS_NODE)}", "--for=condition=Ready=Unknown", "--timeout=1m")
             power(REDIS_NODE, on=True)
@@ -319,25 +319,39 @@ def test_reset_under_load(fire: Fire) -> None:
     fire.served_as_before()
 
 
-@pytest.mark.parametrize("how", ["a few trips", "many"])
+def cut_trips(server: str) -> None:
+    """Take the last trips off the end of Redis' file.
+
+    A trip is a command HSET of ten words; its first line is 9 bytes before the name. As Redis ended, each pod's last
+    one may have stayed unanswered: nobody would miss these three.
+    """
+    file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
+    at = int(on_node(server, f"grep -abo HSET {file} | tail -n 4 | head -n 1 | cut -d: -f1")) - 9
+    on_node(server, f"truncate -s {at} {file}")
+
+
+WAY_TO_REDIS = "OUTPUT -p tcp --dport 6379 -j DROP"
+
+
+@pytest.mark.parametrize("how", ["a few trips", "a few trips and a pod is late", "many"])
 def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     fire.announced = True
     server, old = node(REDIS_NODE), f"{DATA}-rolled-back"
     on_node(server, f"rm -rf {old}; cp -a {DATA} {old}")
     fire.come()
     for _ in fire.times(1):
-        with fire.excusing(2):
+        with fire.excusing(2, lost=10 * A_SECOND):  # all are refused at once
             redis(up=False)
+            late = fire.last_greeters() if "late" in how else []
             if how == "many":
                 on_node(server, f"rm -r {DATA}/appendonlydir; mv {old}/appendonlydir {DATA}")
             else:
-                file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
-                # A trip is a MULTI … EXEC at the end of the file; its first line is 8 bytes before the word.
-                # As Redis ended, each pod's last one may have stayed unanswered: nobody would miss these three.
-                at = int(on_node(server, f"grep -abo MULTI {file} | tail -n 4 | head -n 1 | cut -d: -f1")) - 8
-                on_node(server, f"truncate -s {at} {file}")
+                cut_trips(server)
             gone = time.monotonic_ns()
+            filter_packets(late, APP, f"-I {WAY_TO_REDIS}")
             redis(up=True)
+            time.sleep(3)
+            filter_packets(late, APP, f"-D {WAY_TO_REDIS}")
             time.sleep(3)
             assert ready_endpoints() == 3
             back = time.monotonic_ns()
@@ -360,7 +374,7 @@ def free(selector: str) -> None:
 @pytest.mark.disk("hello-world")
 def test_disk_under_redis_full(fire: Fire) -> None:
     for _ in fire.times(1):
-        with fire.excusing(1):
+        with fire.excusing(1, lost=10 * ONE_EACH):  # until its container is started again
             kubectl(DISKS, "exec", "redis-0", "--", "sh", "-c", "cat /dev/zero >/data/fill 2>/dev/null; true")
             until(lambda: ready_redis(DISKS) == 0, "Redis has exited")
             time.sleep(DISKS_DEADLINE)
@@ -392,7 +406,7 @@ while time.time() < end:
 @pytest.mark.disk("hello-sqlite")
 def test_disk_under_sqlite_full(fire: Fire) -> None:
     for _ in fire.times(3):
-        with fire.excusing(1):
+        with fire.excusing(1, lost=2 * ONE_EACH):
             kubectl(DISKS, "exec", "deployment/hello-sqlite", "--", "python", "-c", FILL)
             free("--selector=app.kubernetes.io/name=hello-sqlite")
         fire.come()

@@ -1,11 +1,13 @@
-"""Counters on 127.0.0.1 that the check visits: an honest one, and liars that lie once in a run."""
+"""Counters on 127.0.0.1 that the check visits: an honest one, liars that lie once, and some that lose visits."""
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 LIE = 5_000  # the visit at which a liar lies
+SILENCE = b""  # in the place of an answer: the connection is closed
 
 
 def http(status: int, body: bytes, **headers: str) -> bytes:
@@ -20,7 +22,8 @@ class Counter:
 
     epoch, pod = "0123456789abcdef", "hello-a"
 
-    def __init__(self) -> None:
+    def __init__(self, lie: int = LIE) -> None:
+        self.lie = lie
         self.count = 0
         self.visits = 0
         self.reads = 0
@@ -47,7 +50,7 @@ class Counter:
 
 class Duplicate(Counter):
     def visit(self) -> bytes:
-        if self.visits == LIE:
+        if self.visits == self.lie:
             self.count -= 1
         return super().visit()
 
@@ -56,7 +59,7 @@ class Forgotten(Counter):
     """Forgets the last number that it gave."""
 
     def read(self) -> bytes:
-        return self.reading(self.count - (self.visits == 2 * LIE))
+        return self.reading(self.count - (self.visits == 2 * self.lie))
 
 
 class Swapped(Counter):
@@ -64,10 +67,17 @@ class Swapped(Counter):
 
     def visit(self) -> bytes:
         self.visits += 1
-        self.count += self.visits != LIE + 100
-        if self.visits < LIE or self.visits > LIE + 100:
-            return self.greeting(self.count)
-        return self.greeting(LIE if self.visits == LIE + 100 else self.count + 1)
+        self.count += 1
+        if self.visits == self.lie + 100:
+            return self.greeting(self.lie)
+        return self.greeting(self.count + self.keeps_back)
+
+    def read(self) -> bytes:
+        return self.reading(self.count + self.keeps_back)
+
+    @property
+    def keeps_back(self) -> bool:
+        return self.lie <= self.visits < self.lie + 100
 
 
 class Cached(Counter):
@@ -75,9 +85,9 @@ class Cached(Counter):
 
     def visit(self) -> bytes:
         answer = super().visit()
-        if self.visits == LIE - 200:
+        if self.visits == self.lie - 200:
             self.kept = answer
-        if self.visits == LIE:
+        if self.visits == self.lie:
             self.count -= 1
             return self.kept
         return answer
@@ -86,12 +96,12 @@ class Cached(Counter):
 class GoneBack(Counter):
     def read(self) -> bytes:
         super().read()
-        return self.reading(self.count - 100 * (self.reads == LIE // 10))
+        return self.reading(self.count - 100 * (self.reads == self.lie // 10))
 
 
 class Skipped(Counter):
     def visit(self) -> bytes:
-        self.count += self.visits == LIE
+        self.count += self.visits == self.lie
         return super().visit()
 
 
@@ -101,7 +111,7 @@ class Second(Counter):
 
 class TwoCounters(Counter):
     def visit(self) -> bytes:
-        if self.visits == LIE:
+        if self.visits == self.lie:
             self.visits += 1
             return Second().visit()
         return super().visit()
@@ -112,11 +122,11 @@ class Careless(Counter):
 
     def visit(self) -> bytes:
         answer = super().visit()
-        match self.visits - LIE:
+        match self.visits - self.lie:
             case 0:
                 return self.greeting(self.count, Hello_Count=str(self.count + 1))
             case 1:
-                return self.greeting(self.count, Age="0")
+                return self.greeting(self.count, Age="1")
             case 2:
                 return self.greeting(self.count, Cache_Control="max-age=60")
             case 3:
@@ -126,23 +136,99 @@ class Careless(Counter):
         return answer
 
 
+class Wiped(Counter):
+    def visit(self) -> bytes:
+        if self.visits == self.lie:
+            self.count, self.epoch = 0, "fedcba9876543210"
+        return super().visit()
+
+
+class Lossy(Counter):
+    """Closes every other connection without an answer, and counts nobody who came over it."""
+
+    def visit(self) -> bytes:
+        self.visits += 1
+        if self.visits % 2 == 0:
+            return SILENCE
+        self.count += 1
+        return self.greeting(self.count)
+
+
+class LosesOneIn200(Counter):
+    """Counts everybody, but one answer in 200 is lost."""
+
+    def visit(self) -> bytes:
+        answer = super().visit()
+        return answer if self.visits % 200 else SILENCE
+
+
+class Failing(Counter):
+    """Counts one in 50, and answers 500 to the others."""
+
+    def visit(self) -> bytes:
+        self.visits += 1
+        if self.visits % 50:
+            return http(500, b"Internal Server Error")
+        self.count += 1
+        return self.greeting(self.count)
+
+
+class Frozen(Counter):
+    """Freezes for 3 s once, with all that is under way."""
+
+    def visit(self) -> bytes:
+        if self.visits == self.lie:
+            time.sleep(3)
+        return super().visit()
+
+
+class Mortal(Counter):
+    """Dies for good."""
+
+    server: asyncio.Server | None = None
+
+    def visit(self) -> bytes:
+        if self.visits < self.lie:
+            return super().visit()
+        assert self.server
+        self.server.close()
+        return SILENCE
+
+    def read(self) -> bytes:
+        return super().read() if self.visits < self.lie else SILENCE
+
+
 class _Protocol(asyncio.Protocol):
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, transports: set[asyncio.Transport]) -> None:
         self.counter = counter
+        self.transports = transports
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.transports.add(transport)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self.transports.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        self.transport.write(self.counter.read() if data.startswith(b"GET /count") else self.counter.visit())
-        if b"Connection: close" in data:
+        answer = self.counter.read() if data.startswith(b"GET /count") else self.counter.visit()
+        self.transport.write(answer)
+        if b"Connection: close" in data or answer == SILENCE:
             self.transport.close()
 
 
 @asynccontextmanager
 async def serving(counter: Counter) -> AsyncIterator[str]:
     """Serve it; its URL. A request is taken to come in one piece."""
-    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(counter), "127.0.0.1", 0)
+    transports: set[asyncio.Transport] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Protocol(counter, transports), "127.0.0.1", 0)
+    if isinstance(counter, Mortal):
+        counter.server = server
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        while transports:
+            for transport in transports:
+                transport.abort()
+            await asyncio.sleep(0)

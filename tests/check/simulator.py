@@ -6,6 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from hello.check.history import Outcome, Record
+from tests.check.records import recorded
 
 PODS = ("hello-a", "hello-b", "hello-c")
 
@@ -46,17 +47,17 @@ def simulate(steps: Iterable[Step]) -> Iterator[Record]:
         if fate in COUNTED:
             number += 1
         if fate is Fate.ANSWERED:
-            yield Record(sent, answered, Outcome.ANSWERED, False, 1, 200, number, PODS[index % 3], epoch)
+            yield recorded(sent, answered, number=number, status=200, pod=PODS[index % 3], epoch=epoch)
         elif fate is Fate.READ:
-            yield Record(sent, answered, Outcome.ANSWERED, True, 1, 200, number, None, epoch)
+            yield recorded(sent, answered, number=number, status=200, read=True, epoch=epoch)
         elif fate is Fate.RESET:
             number, epoch = lag, f"after {index}"
         elif fate is Fate.REFUSED:
-            yield Record(sent, answered, Outcome.REFUSED)
+            yield recorded(sent, answered, Outcome.REFUSED)
         elif fate is Fate.LATE:
-            yield Record(sent - lag, sent, FAILURES[index % len(FAILURES)])
+            yield recorded(sent - lag, sent, FAILURES[index % len(FAILURES)])
         elif fate is not Fate.STOLEN:
-            yield Record(sent, answered, FAILURES[index % len(FAILURES)], read=fate is Fate.READ_LOST)
+            yield recorded(sent, answered, FAILURES[index % len(FAILURES)], read=fate is Fate.READ_LOST)
 
 
 def random_steps(

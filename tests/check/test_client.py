@@ -6,21 +6,23 @@ import ssl
 import struct
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from hello.check.client import Client, Site
+from hello.check.client import Client
 from hello.check.history import Outcome, Record
-from hello.check.load import CheckError, Load, Plan
+from hello.check.load import FRESH, KEPT, CheckError, Load, Plan
+from hello.check.site import Site
 from tests.check.servers import Counter, http
 
 EXPECTED = {
     "answer": Outcome.ANSWERED,
     "answer until the end": Outcome.ANSWERED,
+    "answer twice": Outcome.ANSWERED,
     "continue": Outcome.ANSWERED,
     "close": Outcome.CLOSED,
     "close in the headers": Outcome.CLOSED,
@@ -80,6 +82,7 @@ class Cutter:
         return {
             "answer": [answer],
             "answer and close": [answer],
+            "answer twice": [answer * 2],
             "answer until the end": [answer.replace(b"Content-Length", b"X-Length")],
             "continue": [b"HTTP/1.1 103 Early Hints\r\n\r\n", answer],
             "close in the headers": [answer[:40]],
@@ -112,7 +115,8 @@ async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext |
 def plan(
     requests: int | None = 100, duration: float | None = None, clients: int = 4, rate: float | None = None, **rest: bool
 ) -> Plan:
-    return Plan(requests, duration, clients, rate, rest.get("keep_alive", False), 5.0, rest.get("retry", False))
+    connections = KEPT if rest.get("keep_alive") else FRESH
+    return Plan(requests, duration, clients, rate, connections, 5.0, rest.get("retry", False))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -123,7 +127,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def run(site: Site, how: Plan) -> list[Record]:
     records: list[Record] = []
-    await Load(site, how, records.append).run()
+    await Load([site], how, records.append).run()
     return records
 
 
@@ -133,7 +137,7 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
     cutter, records = Cutter(lambda: behaviour), list[Record]()
     async with serving(cutter) as site:
         timeout = 2.0 if behaviour == "silence" else 5.0
-        client = Client(site, [site.host], records.append, keep_alive=keep_alive, timeout=timeout)
+        client = Client(site, await site.resolve(), records.append, keep_alive=keep_alive, timeout=timeout)
         await client.ask()
         await client.ask()
         await client.close()
@@ -141,10 +145,16 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
     assert len(cutter.received) == 2
 
 
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+    async with serving(Cutter(lambda: "answer twice")) as site:
+        records = await run(site, plan(50, keep_alive=True))
+    assert sorted(record.number or 0 for record in records if not record.read) == list(range(1, 51))
+
+
 async def test_a_connection_that_nobody_takes_is_refused() -> None:
     async with serving(Cutter(lambda: "answer")) as site:
         pass
-    client = Client(site, [site.host], lambda _: None, keep_alive=False, timeout=5)
+    client = Client(site, await site.resolve(), lambda _: None, keep_alive=False, timeout=5)
     assert (await client.ask()).outcome is Outcome.REFUSED
 
 
@@ -191,7 +201,7 @@ async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
 async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupted() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        task = asyncio.create_task(Load(site, plan(clients=3), records.append).run())
+        task = asyncio.create_task(Load([site], plan(clients=3), records.append).run())
         await until(lambda: len(cutter.received) == 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -202,7 +212,7 @@ async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupte
 async def test_an_open_loop_never_waits_for_more_answers_than_it_has_clients() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        load = Load(site, replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
+        load = Load([site], replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
         await load.run()
     assert cutter.most_open <= 3
     assert load.late > 100
@@ -220,8 +230,8 @@ async def test_an_open_loop_visits_at_its_rate() -> None:
 async def test_with_retry_a_503_is_visited_again_and_told_apart() -> None:
     behaviours = iter(["answer", "busy", "busy", "answer", "answer"])
     async with serving(Cutter(behaviours.__next__)) as site:
-        records = await run(site, plan(3, clients=1, retry=True))
-    assert [record.attempt for record in records if not record.read] == [1, 2, 3]
+        records = await run(site, plan(1, clients=1, retry=True))
+    assert [record.labels.attempt for record in records if not record.read] == [1, 2, 3]
 
 
 async def test_a_path_is_kept_and_count_is_beneath_it() -> None:
@@ -255,3 +265,45 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate:
     async with serving(Cutter(lambda: "answer"), tls=tls) as site:
         with pytest.raises(CheckError, match="certificate verify failed"):
             await run(site, plan(1))
+
+
+async def test_an_address_that_swallows_everything_costs_a_fraction_of_a_second() -> None:
+    cutter, records = Cutter(lambda: "answer"), list[Record]()
+    async with serving(cutter) as site:
+        with swallowing(site.port) as swallowed:
+            addresses = [
+                (*address[:4], (host, site.port)) for host in (swallowed, site.host) for address in await site.resolve()
+            ]
+            client = Client(site, addresses, records.append, keep_alive=False, timeout=5)
+            await client.ask()
+            await client.ask(read=True)
+    assert [record.outcome for record in records] == [Outcome.ANSWERED] * 2
+    assert max(record.answered - record.sent for record in records) < 1e9
+    assert {record.labels.address for record in records} == {site.host}
+    assert len(cutter.received) == 2
+
+
+@contextmanager
+def swallowing(port: int) -> Iterator[str]:
+    """An address of this machine whose port takes no connection and refuses none: its queue is full."""
+    host = "127.0.0.2"
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect((host, port))
+        yield host
+
+
+async def test_a_name_all_of_whose_addresses_refuse_is_refused() -> None:
+    async with serving(Cutter(lambda: "answer")) as site:
+        pass
+    addresses = [
+        (*address[:4], (host, site.port)) for host in ("127.0.0.1", "127.0.0.2") for address in await site.resolve()
+    ]
+    client = Client(site, addresses, lambda _: None, keep_alive=False, timeout=5)
+    assert (await client.ask()).outcome is Outcome.REFUSED

@@ -5,18 +5,33 @@ import json
 import os
 import pty
 import re
+import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGCONT, SIGINT, SIGSTOP
 from typing import Any
 
 import pytest
 
-from tests.check.commands import COMMAND, check, result, start
-from tests.check.servers import Counter, Skipped, http, serving
+from hello.check.verdict import Kind
+from tests.check.commands import COMMAND, Result, check, result, start
+from tests.check.servers import (
+    SILENCE,
+    Counter,
+    Duplicate,
+    Failing,
+    Frozen,
+    LosesOneIn200,
+    Lossy,
+    Second,
+    Skipped,
+    Wiped,
+    http,
+    serving,
+)
 from tests.processes import Hello, free_port, until
 
 ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
@@ -41,16 +56,21 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-@pytest.mark.parametrize("connections", [(), ("--keep-alive",)])
-async def test_hello_keeps_its_promise(
-    hello: Callable[..., Hello], tmp_path: Path, connections: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("connections", ["fresh", "kept", "both"])
+async def test_hello_keeps_its_promise(hello: Callable[..., Hello], tmp_path: Path, connections: str) -> None:
     server = await hello("--store", f"sqlite:{tmp_path}/hello.db").start()
-    outcome = await check(server.url, "--requests", "300", "--alone", *connections)
+    outcome = await check(server.url, "--requests", "300", "--alone", "--connections", connections)
     assert outcome.status == 0, outcome
-    last = outcome.output.splitlines()[-1]
-    assert last.startswith("Promise kept: 300 visitors counted by 1 pod, each with a number of its own")
-    assert last.endswith("none skipped.")
+    exact, lost, enough, last = outcome.output.splitlines()[-4:]
+    assert exact.startswith(
+        "Exact?   Yes: each visitor got a number of its own, in order under load, none forgotten, none skip"
+    )
+    assert lost.startswith("Lost?    Nothing: each of 300 visits got a number. The longest time without an answer: ")
+    assert enough.startswith(
+        "Enough?  Yes: 300 answers without a fault exclude, at 95 %, faults more frequent than 1 in 100."
+    )
+    assert enough.endswith("Not seen: more than one pod.")
+    assert last == "Promise kept: 300 visitors counted by 1 pod, none lost."
     assert outcome.errors == ""
 
 
@@ -199,7 +219,7 @@ async def test_more_clients_than_files_are_let_in_as_far_as_the_system_allows() 
     soft_limit = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
     async with serving(Counter()) as url:
         process = await asyncio.create_subprocess_exec(
-            *soft_limit, *COMMAND, url, "--clients", "100", "--keep-alive", "--json", stdout=PIPE, stderr=PIPE
+            *soft_limit, *COMMAND, url, "--clients", "100", "--connections=kept", "--json", stdout=PIPE, stderr=PIPE
         )
         outcome = await result(process)
     assert outcome.report["visits"] == {"answered": 1000}
@@ -209,7 +229,7 @@ async def test_a_visit_for_which_there_was_no_file_was_not_sent() -> None:
     hard_limit = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
     async with serving(Counter()) as url:
         process = await asyncio.create_subprocess_exec(
-            *hard_limit, *COMMAND, url, "--clients", "100", "--keep-alive", "--json", stdout=PIPE, stderr=PIPE
+            *hard_limit, *COMMAND, url, "--clients", "100", "--connections=kept", "--json", stdout=PIPE, stderr=PIPE
         )
         outcome = await result(process)
     assert outcome.report["visits"].keys() == {"answered", "not sent"}
@@ -219,7 +239,7 @@ async def test_a_visit_for_which_there_was_no_file_was_not_sent() -> None:
 async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     async with serving(Skipped()) as url:
-        ran = await check(url, "--requests", "5100", "--keep-alive", "--alone", "--json", "--log", log)
+        ran = await check(url, "--requests", "5100", "--connections=kept", "--alone", "--json", "--log", log)
     again = await check("--judge", log, "--alone", "--json")
     assert ran.status == again.status == 1
     assert again.report == ran.report
@@ -297,3 +317,330 @@ async def test_the_report_says_what_was_wrong_and_proves_it(tmp_path: Path) -> N
     assert "missing  1, of which 0 not accounted for" in outcome.output
     assert "up to as many skips could hide behind them" in outcome.output
     assert outcome.output.splitlines()[-1].startswith("Promise broken: ")
+
+
+# ---- an exit status of 1 is a verdict, and nothing else
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of one good answer."""
+    file = tmp_path / "log"
+    file.write_text(ANSWERED)
+    return file
+
+
+async def run(*command: str | Path) -> Result:
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    return await result(process)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_closed_standard_streams_change_no_verdict(closed: str) -> None:
+    for server, status in (Counter(), 0), (Duplicate(50), 1):
+        async with serving(server) as url:
+            command = ("sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, url, "--requests=200")
+            assert (await run(*command)).status == status
+    command = ("sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "--judge", "/nowhere/log")
+    assert (await run(*command)).status == 2
+
+
+async def test_errors_that_nobody_hears_are_no_verdict() -> None:
+    for arguments in ("ftp://example.org/",), ("--judge", "/nowhere/log"), ("http://host.invalid/",):
+        outcome = await run("sh", "-c", 'exec "$@" 2>/dev/full', "sh", *COMMAND, *arguments)
+        assert outcome.status == 2
+
+
+async def test_a_system_without_resource_limits_will_do() -> None:
+    windows = "import sys; sys.modules['resource'] = None; from hello.__main__ import main; main()"
+    async with serving(Counter()) as url:
+        outcome = await run(sys.executable, "-c", windows, "check", url, "--requests=50")
+    assert outcome.status == 0, outcome
+
+
+@pytest.mark.parametrize("line", [100_000 * "[", 100_000 * '{"sent":', 5_000 * "9", "\0", "\ud800"])
+async def test_a_log_of_anything_is_told_apart_from_a_broken_promise(line: str, log: Path) -> None:
+    await asyncio.to_thread(log.write_bytes, ANSWERED.encode() + line.encode("utf-8", "surrogatepass"))
+    outcome = await check("--judge", str(log))
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+
+
+async def test_a_fault_of_its_own_is_no_verdict(log: Path) -> None:
+    faulty = (
+        "import hello.check.command as c; c.judge = lambda *a, **b: 1 // 0; from hello.__main__ import main; main()"
+    )
+    outcome = await run(sys.executable, "-c", faulty, "check", "--judge", log)
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+    assert "a fault of its own" in outcome.errors
+    assert "ZeroDivisionError" in outcome.errors
+
+
+# ---- lost, and enough
+
+
+@pytest.mark.parametrize(
+    ("allowed", "status"), [("0", 1), ("4", 1), ("5", 0), ("0.4%", 1), ("0.5%", 0), ("100%", 0), ("0%", 1)]
+)
+async def test_what_may_be_lost_can_be_told(allowed: str, status: int) -> None:
+    async with serving(LosesOneIn200()) as url:
+        outcome = await check(url, "--allow-lost", allowed)
+    assert outcome.status == status
+    assert ("more than the" if status else "within the") in outcome.output
+    assert f"5 of 1,000 visits (0.5 %){'' if status else ', as may be'}" in outcome.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("allowed", ["-1", "101%", "nan%", "x", "", "%", "1.5"])
+async def test_an_allowance_that_is_none_is_refused(allowed: str) -> None:
+    outcome = await check("http://127.0.0.1/", "--allow-lost", allowed)
+    assert outcome.status == 2
+    assert "neither a number of visits nor a share" in outcome.errors
+
+
+async def test_with_retry_a_visit_that_got_its_number_in_the_end_is_not_lost() -> None:
+    class Busy(Counter):
+        def visit(self) -> bytes:
+            self.visits += 1
+            if self.visits % 3:
+                return http(503, b"busy", Retry_After="0")
+            self.count += 1
+            return self.greeting(self.count)
+
+    async with serving(Busy()) as url:
+        patient = await check(url, "--requests=100", "--retry", "--clients=1", "--json")
+        hasty = await check(url, "--requests=99", "--clients=1", "--json")
+    assert (patient.status, patient.report["lost"], patient.report["visits"]["answered"]) == (0, 0, 100)
+    assert (hasty.status, hasty.report["lost"], hasty.report["lost_by_kind"]) == (1, 66, {"unavailable": 66})
+
+
+async def test_too_few_answers_are_no_verdict() -> None:
+    async with serving(Counter()) as url:
+        enough = await check(url, "--requests=100", "--at-least=100")
+        too_few = await check(url, "--requests=99", "--at-least=100")
+    assert enough.status == 0
+    assert too_few.status == 2
+    assert too_few.output.splitlines()[-1] == "Too little seen: 99 answers, and 100 were asked for."
+
+
+async def test_of_one_visit_no_more_is_claimed_than_it_shows() -> None:
+    async with serving(Counter()) as url:
+        outcome = await check(url, "--requests=1")
+    assert outcome.status == 0
+    assert outcome.output.splitlines()[-4:] == [
+        "Exact?   Yes: each visitor got a number of its own, none forgotten, none skipped.",
+        *[
+            line
+            for line in outcome.output.splitlines()
+            if line.startswith("Lost?    Nothing: the one visit got a number.")
+        ],
+        "Enough?  Yes: 1 answer, too few to exclude any fault. Not seen: two visits at once, more than one pod.",
+        "Promise kept: 1 visitor counted by 1 pod, none lost.",
+    ]
+
+
+async def test_what_was_not_read_at_the_end_is_not_said_to_be_remembered(log: Path) -> None:
+    outcome = await check("--judge", str(log))
+    assert "none forgotten" not in outcome.output
+    assert "the count at the end" in outcome.output
+
+
+async def test_the_longest_silence_is_told_and_who_answered_around_it(hello: Callable[..., Hello]) -> None:
+    pods = [await hello("--store", "memory:", "--pod", f"hello-{name}").start() for name in "a"]
+    process = await start(pods[0].url, "--duration=3", "--json", "--connections=fresh")
+    await until_visited(pods[0])
+    pods[0].signal(SIGSTOP)
+    await asyncio.sleep(1.5)  # the fault itself
+    pods[0].signal(SIGCONT)
+    outcome = await result(process)
+    (silence,) = outcome.report["silences"]
+    assert outcome.status == 0
+    assert 1.3e9 < silence["nanoseconds"] < 3e9
+    assert (silence["before"], silence["after"]) == ("hello-a", "hello-a")
+
+
+async def until_visited(server: Hello) -> None:
+    async def visited() -> bool:
+        return int((await server.get("/count"))[1]) > 10
+
+    await until(visited, "visits")
+
+
+async def test_a_killed_server_has_lost_what_it_did_not_answer(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:").start()
+    process = await start(server.url, "--duration=3", "--json")
+    await until_visited(server)
+    await server.kill()
+    outcome = await result(process)
+    assert outcome.status == 1
+    assert outcome.report["lost_by_kind"]["refused"] > 20
+    assert outcome.report["silences"][-1]["after"] is None
+    assert "Visits lost: " in outcome.report["summary"]
+
+
+async def test_three_thousand_pods_of_a_day_are_read() -> None:
+    class Old(Counter):
+        def reading(self, number: int) -> bytes:
+            pods = {f"hello-world-7d9c8b6f5d-{index:05}": 1 for index in range(5_000)}
+            body = {"count": number, "epoch": self.epoch, "pods": pods}
+            return http(200, json.dumps(body).encode(), Cache_Control="no-store")
+
+    async with serving(Old()) as url:
+        outcome = await check(url, "--requests=20")
+    assert outcome.status == 0, outcome
+
+
+# ---- several URLs, several kinds of connection
+
+
+async def test_several_urls_are_one_counter_and_each_has_its_share(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    pods = [await hello("--store", f"sqlite:{tmp_path}/db", "--pod", f"hello-{name}").start() for name in "abc"]
+    outcome = await check(*(pod.url for pod in pods), "--requests=300", "--alone", "--json")
+    assert outcome.status == 0, outcome
+    assert outcome.report["urls"].keys() == {pod.url for pod in pods}
+    assert sum(share["answered"] for share in outcome.report["urls"].values()) == 300
+    assert all(share["answered"] > 30 for share in outcome.report["urls"].values())
+    assert outcome.report["connections"].keys() == {"fresh", "kept"}
+    assert outcome.report["reads"]["answered"] >= 30 + 3 + 3, "one from each at the start and at the end"
+
+
+async def test_a_url_that_loses_visits_is_named() -> None:
+    counter = Counter()
+
+    class Sharing(Counter):
+        """Counts with the other, and loses every other visit before it is counted."""
+
+        def visit(self) -> bytes:
+            self.visits += 1
+            return counter.visit() if self.visits % 2 else SILENCE
+
+        def read(self) -> bytes:
+            return counter.read()
+
+    async with serving(counter) as good, serving(Sharing()) as bad:
+        outcome = await check(good, bad, "--duration=1", "--json")
+        told = await check(good, bad, "--duration=1")
+    assert outcome.status == 1
+    assert outcome.report["urls"][good]["lost"] == 0
+    assert outcome.report["urls"][bad]["lost"] == outcome.report["lost"] > 0
+    assert re.search(rf"^url      {bad}: .* lost$", told.output, re.MULTILINE)
+
+
+async def test_two_counters_behind_two_urls_are_found() -> None:
+    async with serving(Counter()) as one, serving(Second()) as other:
+        outcome = await check(one, other, "--requests=100", "--json")
+    assert outcome.status == 1
+    assert Kind.EPOCHS_IN_TURN in outcome.kinds
+
+
+async def test_each_url_must_answer_and_have_a_client() -> None:
+    async with serving(Counter()) as url:
+        outcome = await check(url, f"http://127.0.0.1:{free_port()}/")
+        assert outcome.status == 2
+        assert "no answer" in outcome.errors
+        outcome = await check(url, url + "a", url + "b", "--clients=2")
+        assert outcome.status == 2
+        assert "at least as many --clients as URLs" in outcome.errors
+
+
+async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
+    async with serving(LosesOneIn200()) as url:
+        outcome = await check(url, "--connections=kept", "--json")
+    assert outcome.report["pods"] == {"hello-a": {"answered": 995, "lost": 5}}
+
+
+async def test_each_pod_that_tells_its_name_is_read_at_the_end() -> None:
+    class Pods(Counter):
+        """Three pods that count together, one of which has gone when the others are read."""
+
+        def greeting(self, number: int, **headers: str) -> bytes:
+            self.pod = f"hello-{'abc'[number % 3]}"
+            return super().greeting(number, **headers)
+
+        def read(self) -> bytes:
+            self.reads += 1
+            body = {"count": self.count, "epoch": self.epoch}
+            pod = f"hello-{'ab'[self.reads % 2]}"
+            return http(200, json.dumps(body).encode(), Cache_Control="no-store", Hello_Pod=pod)
+
+    counter = Pods()
+    async with serving(counter) as url:
+        outcome = await check(url, "--requests=30", "--connections=fresh", "--json")
+        told = await check(url, "--requests=30", "--connections=fresh")
+    assert outcome.report["pods_read_last"] == ["hello-a", "hello-b"]
+    assert outcome.report["reads"]["answered"] <= 1 + 3 + 12
+    assert ", read at the end from 2 of 3 pods\n" in told.output
+
+
+# ---- --watch
+
+
+async def watch_until(url: str, words: str, *options: str) -> Result:
+    """Watch until a line has these words, then press Ctrl-C."""
+    process = await start(url, "--watch", *options)
+    assert process.stdout
+    seen = b""
+    async with asyncio.timeout(30):
+        while words not in seen.decode():
+            line = await process.stdout.readline()
+            assert line, seen
+            seen += line
+    process.send_signal(SIGINT)
+    outcome = await result(process)
+    return outcome._replace(output=seen.decode() + outcome.output)
+
+
+async def test_a_watch_tells_of_each_loss_as_it_happens() -> None:
+    async with serving(LosesOneIn200()) as url:
+        outcome = await watch_until(url, "lost", "--connections=kept")
+    first = outcome.output.splitlines()[0]
+    clock = r"\d\d:\d\d:\d\d\.\d\d\d"
+    assert re.fullmatch(
+        rf"{clock}  lost     1 closed without an answer over a kept connection to {url}, on hello-a", first
+    )
+    assert outcome.status == 1
+    assert outcome.output.splitlines()[-1].startswith("Visits lost: 1 of ")
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (Duplicate(50), "1. Distinct: numbers given twice (1): 50 by hello-a; 50 by hello-a"),
+        (
+            Wiped(55),
+            "2. Durable: times the count began anew (1): 55 by hello-a in 0123456789abcdef; 1 by hello-a in fed",
+        ),
+        (Failing(), "answered 500"),
+        (Frozen(50), "until hello-a did"),
+    ],
+)
+async def test_a_watch_tells_of_each_broken_promise_and_each_silence(server: Counter, words: str) -> None:
+    async with serving(server) as url:
+        outcome = await watch_until(url, words, "--connections=kept", "--clients=1", "--rate=400")
+    assert outcome.status == (0 if isinstance(server, Frozen) else 1)
+
+
+async def test_a_watch_of_what_is_well_says_nothing_until_its_end() -> None:
+    counter = Counter()
+
+    async def visited() -> bool:
+        return counter.visits > 60
+
+    async with serving(counter) as url:
+        process = await start(url, "--watch")
+        await until(visited, "visits")
+        process.send_signal(SIGINT)
+        outcome = await result(process)
+    assert outcome.status == 0
+    assert outcome.output.startswith("visits ")
+    assert "none forgotten" in outcome.output, "it was read after Ctrl-C"
+
+
+async def test_a_watch_that_nobody_reads_ends() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    async with serving(Lossy()) as url:
+        process = await asyncio.create_subprocess_exec(*COMMAND, url, "--watch", stdout=writing, stderr=PIPE)
+        os.close(writing)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (2, b"")

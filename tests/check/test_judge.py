@@ -1,19 +1,23 @@
 """The judgement accuses no honest counter, and finds every liar."""
 
+import io
+import json
+import os
 import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 from random import Random
-from textwrap import dedent
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hello.check.history import Flaw, Outcome, Record
+from hello.check.history import Flaw, Outcome, Record, write_record
 from hello.check.judge import judge
 from hello.check.verdict import Kind, Verdict
+from tests.check.commands import COMMAND
+from tests.check.records import changed, recorded
 from tests.check.simulator import Fate, Step, random_steps, simulate
 
 TIMES = st.integers(0, 6)
@@ -28,15 +32,15 @@ def kinds(verdict: Verdict) -> set[Kind]:
 
 
 def visit(number: int, sent: int, answered: int, epoch: str = "e", pod: str = "a") -> Record:
-    return Record(sent, answered, Outcome.ANSWERED, status=200, number=number, pod=pod, epoch=epoch)
+    return recorded(sent, answered, number=number, status=200, pod=pod, epoch=epoch)
 
 
 def read(number: int, sent: int, answered: int, epoch: str = "e") -> Record:
-    return Record(sent, answered, Outcome.ANSWERED, read=True, status=200, number=number, epoch=epoch)
+    return recorded(sent, answered, number=number, read=True, status=200, epoch=epoch)
 
 
 def failed(sent: int, outcome: Outcome = Outcome.RESET, answered: int | None = None) -> Record:
-    return Record(sent, sent + 1 if answered is None else answered, outcome)
+    return recorded(sent, sent + 1 if answered is None else answered, outcome)
 
 
 # ---- the honest
@@ -67,30 +71,29 @@ def test_honest_counters_of_many_tempers_are_never_accused(seed: int) -> None:
     assert not judge(records, alone=True).findings
 
 
-def test_a_million_honest_answers_are_judged_within_500_mb_and_10_seconds_of_cpu_and_none_is_accused() -> None:
-    program = dedent("""
-        import resource
-        from random import Random
-        from time import process_time
-        from hello.check.judge import judge
-        from tests.check.simulator import random_steps, simulate
-        resource.setrlimit(resource.RLIMIT_AS, (500_000_000, 500_000_000))
-        records = list(simulate(random_steps(Random(1), 1_200_000)))
-        began = process_time()
-        verdict = judge(records, alone=True)
-        assert process_time() - began <= 10, process_time() - began
-        assert verdict.answered > 1_000_000, verdict.answered
-        assert verdict.unknown > 20_000, verdict.unknown
-        assert not verdict.findings, verdict.findings
-    """)
-    subprocess.run([sys.executable, "-c", program], check=True)
+def test_a_million_honest_answers_are_judged_within_300_mb_and_none_is_accused(tmp_path: Path) -> None:
+    """And a million records within 12 s of a processor: there are 1.2 million of them, failures and reads included."""
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        for seen in simulate(random_steps(Random(1), 1_200_000)):
+            write_record(file, seen)
+    with subprocess.Popen([*COMMAND, "--judge", log, "--alone", "--allow-lost=100%", "--json"], stdout=PIPE) as process:
+        report = json.load(process.stdout or io.BytesIO())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, report["summary"]
+    assert report["visits"]["answered"] > 1_000_000
+    assert report["unknown"] > 20_000
+    assert report["findings"] == []
+    assert usage.ru_utime + usage.ru_stime <= 1.2 * 12, usage
+    assert usage.ru_maxrss <= 300_000, usage
 
 
 # ---- the liars: 10,000 visits, one lie
 
 
 def duplicate(records: list[Record], middle: int) -> None:
-    records[middle] = replace(records[middle], number=(records[middle].number or 0) - 1)
+    records[middle] = changed(records[middle], number=(records[middle].number or 0) - 1)
 
 
 def forgotten(records: list[Record], middle: int) -> None:
@@ -103,32 +106,32 @@ def swapped(records: list[Record], middle: int) -> None:
         i for i in range(middle, len(records)) if is_visit(records[i]) and follows(records[i], records[middle])
     )
     mine, theirs = records[middle].number, records[later].number
-    records[middle], records[later] = (replace(records[middle], number=theirs), replace(records[later], number=mine))
+    records[middle], records[later] = (changed(records[middle], number=theirs), changed(records[later], number=mine))
 
 
 def cached(records: list[Record], middle: int) -> None:
     earlier = next(record for record in records[middle // 2 :] if is_visit(record))
-    records[middle] = replace(records[middle], number=earlier.number, pod=earlier.pod)
+    records[middle] = changed(records[middle], number=earlier.number, pod=earlier.pod)
 
 
 def gone_back(records: list[Record], middle: int) -> None:
     later = next(i for i in range(middle, len(records)) if records[i].read)
-    records[later] = replace(records[later], number=(records[later].number or 0) - 100)
+    records[later] = changed(records[later], number=(records[later].number or 0) - 100)
 
 
 def skipped(records: list[Record], middle: int) -> None:
     for index, record in enumerate(records[middle:], middle):
-        records[index] = replace(record, number=(record.number or 0) + 1)
+        records[index] = changed(record, number=(record.number or 0) + 1)
 
 
 def second_counter(records: list[Record], middle: int) -> None:
-    records[middle] = replace(records[middle], number=1, epoch="another")
+    records[middle] = changed(records[middle], number=1, epoch="another")
 
 
 def wiped(records: list[Record], middle: int) -> None:
     lost = (records[middle].number or 0) - 1
     for index, record in enumerate(records[middle:], middle):
-        records[index] = replace(record, number=(record.number or 0) - lost, epoch="another")
+        records[index] = changed(record, number=(record.number or 0) - lost, epoch="another")
 
 
 def is_visit(record: Record) -> bool:
@@ -186,7 +189,7 @@ def anything(draw: st.DrawFn) -> list[Record]:
 
 
 def before(a: Record, b: Record) -> bool:
-    return a.epoch == b.epoch and a.answered < b.sent
+    return a.labels.epoch == b.labels.epoch and a.answered < b.sent
 
 
 def pairs(records: list[Record]) -> list[tuple[Record, Record]]:
@@ -200,7 +203,7 @@ def test_the_rules_of_order_are_those_of_the_definition(records: list[Record]) -
     for a, b in pairs(records):
         assert a.number
         assert b.number
-        if not (a.read or b.read) and (a.epoch, a.number) == (b.epoch, b.number):
+        if not (a.read or b.read) and (a.labels.epoch, a.number) == (b.labels.epoch, b.number):
             expected.add(Kind.GIVEN_TWICE)
         if before(a, b) and not b.read and (a.number > b.number or (a.read and a.number == b.number)):
             expected.add(Kind.OUT_OF_ORDER)
@@ -212,10 +215,14 @@ def test_the_rules_of_order_are_those_of_the_definition(records: list[Record]) -
 
 @given(anything())
 def test_epochs_answer_in_turn_where_each_is_seen_after_the_other(records: list[Record]) -> None:
-    later = {(a.epoch, b.epoch) for a, b in pairs(records) if a.epoch != b.epoch and a.answered < b.sent}
+    later = {
+        (a.labels.epoch, b.labels.epoch)
+        for a, b in pairs(records)
+        if a.labels.epoch != b.labels.epoch and a.answered < b.sent
+    }
     in_turn = any((y, x) in later for x, y in later)
     assert (Kind.EPOCHS_IN_TURN in kinds(judge(records, allow_reset=True))) == in_turn
-    new = len({record.epoch for record in records if record.epoch}) > 1
+    new = len({record.labels.epoch for record in records if record.labels.epoch}) > 1
     assert (Kind.NEW_EPOCH in kinds(judge(records))) == (new and not in_turn)
 
 
@@ -223,14 +230,14 @@ def test_epochs_answer_in_turn_where_each_is_seen_after_the_other(records: list[
 @given(anything())
 def test_no_matching_explains_more_missing_numbers_than_the_greedy_one(records: list[Record]) -> None:
     candidates = []
-    for epoch in {record.epoch for record in records if record.epoch}:
-        told = [record for record in records if record.epoch == epoch]
+    for epoch in {record.labels.epoch for record in records if record.labels.epoch}:
+        told = [record for record in records if record.labels.epoch == epoch]
         lowest = min((record.number or 0) + record.read for record in told)
         given_ = {record.number for record in told if not record.read}
         for number in range(lowest, max(record.number or 0 for record in told) + 1):
             if number not in given_:
                 higher = min(r.answered for r in told if (r.number or 0) >= number + (not r.read))
-                candidates.append([i for i, r in enumerate(records) if r.unknown and r.sent <= higher])
+                candidates.append([i for i, r in enumerate(records) if r.labels.unknown and r.sent <= higher])
     verdict = judge(records)
     assert verdict.missing == len(candidates)
     assert verdict.missing - verdict.unexplained == largest_matching(candidates)
@@ -281,7 +288,7 @@ def test_a_request_explains_one_missing_number_and_only_if_sent_before_a_higher_
 
 
 def test_a_read_that_failed_explains_no_missing_number() -> None:
-    lost = replace(failed(2), read=True)
+    lost = changed(failed(2), read=True)
     assert kinds(judge([visit(1, 0, 1), visit(3, 4, 5), lost], alone=True)) == {Kind.MISSING}
 
 
@@ -307,12 +314,12 @@ def test_a_jump_of_a_trillion_is_one_gap() -> None:
 def test_an_empty_store_is_no_epoch_but_one_emptied_has_forgotten() -> None:
     empty = read(0, 0, 1, epoch="")
     assert not judge([empty, visit(1, 2, 3)], alone=True).findings
-    assert kinds(judge([visit(1, 2, 3), replace(empty, sent=4, answered=5)])) == {Kind.FORGOTTEN}
+    assert kinds(judge([visit(1, 2, 3), changed(empty, sent=4, answered=5)])) == {Kind.FORGOTTEN}
 
 
 @pytest.mark.parametrize("flaw", Flaw)
 def test_every_flaw_of_an_answer_breaks_a_promise(flaw: Flaw) -> None:
-    assert judge([replace(visit(1, 0, 1), flaw=flaw), visit(2, 2, 3)]).findings
+    assert judge([changed(visit(1, 0, 1), flaw=flaw), visit(2, 2, 3)]).findings
 
 
 def test_several_pods_with_an_epoch_each_are_recognised() -> None:
@@ -327,3 +334,56 @@ def test_several_pods_with_an_epoch_each_are_recognised() -> None:
 def test_nothing_answered_is_no_verdict() -> None:
     assert judge([]).exit_status == 2
     assert judge([failed(0), read(0, 1, 2)]).exit_status == 2
+
+
+# ---- what was lost
+
+
+def busy(sent: int, attempt: int = 1) -> Record:
+    return recorded(sent, sent + 1, Outcome.UNAVAILABLE, status=503, attempt=attempt)
+
+
+def again(number: int, sent: int, attempt: int) -> Record:
+    return changed(visit(number, sent, sent + 1), attempt=attempt)
+
+
+def test_a_503_after_which_the_client_came_again_is_not_lost() -> None:
+    assert judge([busy(0), again(1, 5, 2)]).lost == 0
+    assert judge([busy(0), busy(5, 2), again(1, 9, 3)]).lost == 0
+    assert judge([busy(0), busy(5, 2), visit(1, 9, 10)]).lost == 1, "the second was the last attempt"
+    assert judge([busy(0), busy(1), again(1, 5, 2)]).lost == 1, "one of them came again"
+    assert judge([again(1, 0, 2), busy(5)]).lost == 1, "who came before it did not come again for it"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_visit_is_lost_unless_it_was_answered_broken_off_or_never_sent(outcome: Outcome) -> None:
+    lost = judge([visit(1, 0, 1), failed(2, outcome)]).lost if outcome is not Outcome.ANSWERED else 0
+    assert lost == (outcome not in (Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT))
+    assert judge([visit(1, 0, 1), changed(failed(2), read=True)]).lost == 0, "a read is no visit"
+
+
+@given(anything())
+def test_in_a_silence_somebody_waits_and_nobody_is_answered(records: list[Record]) -> None:
+    visits = [record for record in records if not record.read]
+    longest = judge(records).losses.longest
+    assert bool(longest) == bool(visits)
+    if longest and longest.length:
+        assert any(record.sent <= longest.began <= record.answered for record in visits)
+        assert not any(record.number and longest.began < record.answered < longest.ended for record in visits)
+
+
+def test_a_pause_between_two_runs_is_no_silence() -> None:
+    verdict = judge([visit(1, 0, 5), visit(2, 10**12, 10**12 + 7)])
+    assert verdict.losses.longest
+    assert verdict.losses.longest.length == 7
+    assert not verdict.outages
+
+
+def test_a_silence_says_who_answered_around_it() -> None:
+    second = 10**9
+    verdict = judge([visit(1, 0, 1), visit(2, 1, 3 * second, pod="b"), failed(4 * second, answered=9 * second)])
+    before, after = verdict.outages
+    assert before.before
+    assert before.after
+    assert (before.before.pod, before.after.pod, after.after) == ("a", "b", None)
+    assert after.length == 5 * second

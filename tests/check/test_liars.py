@@ -18,7 +18,7 @@ from tests.check.servers import (
     serving,
 )
 
-RARELY = ("--requests", str(2 * LIE), "--keep-alive", "--alone", "--json")
+RARELY = ("--requests", str(2 * LIE), "--connections=kept", "--alone", "--json")
 
 
 async def test_a_server_that_does_not_lie_is_not_accused() -> None:

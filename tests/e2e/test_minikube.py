@@ -29,11 +29,6 @@ def url() -> str:
     return make("url")
 
 
-def all_answered(reports: list[dict[str, dict[str, int]]]) -> bool:
-    """Whether each visit got its number, but for those that the end of the watch cut off."""
-    return all(report["visits"].keys() <= {"answered", "interrupted"} for report in reports)
-
-
 def test_the_articles_commands_work_as_it_prints_them() -> None:
     make("load")
     kubectl("create", "-f", str(TOUR / "deployment.yaml"))
@@ -96,51 +91,46 @@ def test_the_count_goes_on_after_every_pod_was_deleted(url: str, visitors: Visit
 
 
 def test_scaling_up_and_down_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url) as reports:
+    with visitors.watching(url):
         make("scale", "N=5")
         assert len(pods()) == 5
         make("scale", "N=3")
         until(lambda: len(pods()) == 3, "two pods leave")
         come(url)
-    assert all_answered(reports)
 
 
 def test_the_loss_of_every_pod_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url) as reports:
+    with visitors.watching(url):
         kubectl("delete", "pod", COUNTER)
         make("wait")
         come(url)
-    assert all_answered(reports)
 
 
 def test_the_loss_of_redis_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url) as reports:
+    with visitors.watching(url):
         kubectl("delete", "pod", "redis-0")
         make("wait")
         come(url)
-    assert all_answered(reports)
 
 
 def test_a_rolling_update_fails_no_visitor(url: str, visitors: Visitors) -> None:
     before = pods()
-    with visitors.watching(url) as reports:
+    with visitors.watching(url):
         make("restart")
         until(lambda: len(pods()) == 3, "the old pods leave")
         come(url)
     assert not pods() & before
-    assert all_answered(reports)
 
 
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url):
+    with visitors.watching(url, "--allow-lost=100%"):
         make("undeploy")
     assert kubectl("get", "all,pvc,pv,configmap,pdb,networkpolicy", OURS, "--output=name") == ""
     assert kubectl("get", "secret", "redis-password", "--ignore-not-found", "--output=name") == ""
     kubectl("create", "-f", str(TOUR / "deployment.yaml"))  # a tour that ended half-way: still paused, and no Service
     url = make("deploy").splitlines()[-1]
-    with visitors.watching(url) as reports:
+    with visitors.watching(url):
         come(url)
-    assert all_answered(reports)
 
 
 def test_the_promise_was_kept_to_every_visitor_of_them_all(visitors: Visitors, tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""How `hello check` ends: an exit status of 1 is a verdict, and whatever keeps it from one is 2."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class NotJudgedError(click.ClickException):
+    """The cluster could not be judged."""
+
+    exit_code = 2
+
+
+class Judgement(click.Command):
+    """A command whose exit status of 1 is a verdict: whatever goes wrong with it itself is 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except (KeyboardInterrupt, click.Abort) as error:
+            raise NotJudgedError("interrupted before all was judged and told") from error
+        except Exception as error:
+            raise NotJudgedError(f"a fault of its own, nothing was judged: {_where(error)}") from error
+
+
+def say(text: str) -> None:
+    """Print the report, or a part of it; where nobody gets it, the exit status must not look like a verdict."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
+        if isinstance(error, BrokenPipeError):
+            raise click.exceptions.Exit(NotJudgedError.exit_code) from error
+        raise NotJudgedError(f"the report could not be written: {error}") from error
+
+
+def tell(line: str) -> None:
+    """Say something beside the report, if anybody can hear it."""
+    with suppress(OSError):
+        click.echo(line, err=True)
+
+
+def _where(error: BaseException) -> str:
+    """An error in one line, with the innermost line of code."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}: " if trace else ""
+    return " ".join(f"{place}{type(error).__name__}: {error}".split())

@@ -1,0 +1,54 @@
+"""Where a counter is, and the addresses of its name."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohappyeyeballs
+
+ATTEMPT_DELAY = 0.25  # seconds that an address has before the next is tried as well (RFC 8305, section 5)
+
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+"""As getaddrinfo gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a counter is. `path` ends in a slash; `authority` is host and port as the URL has them."""
+
+    url: str
+    tls: ssl.SSLContext | None
+    host: str
+    port: int
+    path: str
+    authority: str
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Take a URL apart; ValueError says what is wrong with it."""
+        if not (url.isascii() and url.isprintable()) or " " in url:
+            raise ValueError("a URL is ASCII without blanks")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError("it should begin with http:// or https://")
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("it names no host and port")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("it should have no user, query or fragment")
+        tls = ssl.create_default_context() if parts.scheme == "https" else None
+        port = parts.port or (443 if tls else 80)
+        return cls(url, tls, parts.hostname, port, parts.path.removesuffix("/") + "/", parts.netloc)
+
+    async def resolve(self) -> Sequence[Address]:
+        """Look the host up; OSError or UnicodeError if there is none."""
+        found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(found))
+
+
+async def connect(addresses: Sequence[Address]) -> socket.socket:
+    """Connect to one of the addresses, the next as well where one is slow; OSError if none can be."""
+    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)

@@ -1,0 +1,169 @@
+"""The report as a page: in a real browser it asks for nothing, fits a phone, and shows what was seen."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, async_playwright
+
+from hello.check.history import Outcome, Record, write_record
+from tests.check.commands import check
+from tests.check.records import changed
+from tests.check.servers import SILENCE, Counter, Duplicate, serving
+from tests.check.simulator import random_steps, simulate
+from tests.linux import require
+from tests.page.window import FLAGS, chromium
+
+EVIL = '<script>document.title = "evil"</script>"&'
+SECOND = 10**9
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    path = chromium()
+    if path is None:
+        require("chromium", "--version")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def show(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+    """Opens a report; the test fails if it asks for anything but itself, or logs an error."""
+    opened: list[str] = []
+    asked: list[str] = []
+    said: list[str] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_(file: Path, **options: Any) -> Page:
+            context = await browser.new_context(**options)
+            stack.push_async_callback(context.close)
+            page = await context.new_page()
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("console", lambda message: said.append(message.text))
+            await page.goto(file.as_uri())
+            opened.append(file.as_uri())
+            return page
+
+        yield open_
+    assert asked == opened
+    assert said == []
+
+
+def write(file: Path, records: list[Record]) -> None:
+    with file.open("w") as log:
+        for record in records:
+            write_record(log, record)
+
+
+def outage(records: list[Record]) -> list[Record]:
+    """The same, but nobody is answered for two seconds in the middle, and some are lost."""
+    middle = records[len(records) // 2].sent
+    slow = 20_000_000
+    spread = [changed(record, sent=record.sent * slow, answered=record.answered * slow) for record in records]
+    began, ended = middle * slow, middle * slow + 2 * SECOND
+    return [
+        changed(record, outcome=Outcome.RESET, number=None, epoch=None, status=None)
+        if not record.read and began < record.answered < ended
+        else record
+        for record in spread
+    ]
+
+
+async def test_a_run_that_lost_visits_shows_when(tmp_path: Path, show: Callable[..., Awaitable[Page]]) -> None:
+    log, file = tmp_path / "log", tmp_path / "report.html"
+    records = outage(list(simulate(random_steps(Random(3), 2_000, gap=3, spread=2, failures=0))))
+    write(log, records)
+    outcome = await check("--judge", str(log), "--report", str(file))
+    assert outcome.status == 1
+    page = await show(file)
+    assert await page.inner_text("h1") == outcome.output.splitlines()[-1]
+    lost = sum(record.outcome is Outcome.RESET for record in records)
+    assert await page.locator("path.lost").count() == 2, "the strip's and the key's"
+    marks = await page.locator(".strip path.lost").get_attribute("d")
+    assert marks
+    assert 1 <= marks.count("M") <= lost
+    assert await page.locator(".plot rect.outage").count() == 2, "in both charts"
+    box = await page.locator(".plot rect.outage").first.bounding_box()
+    plot = await page.locator(".plot").first.bounding_box()
+    assert box
+    assert plot
+    assert 0.4 < (box["x"] - plot["x"]) / plot["width"] < 0.6
+    for pod in ("hello-a", "hello-b", "hello-c"):
+        assert await page.locator(".key li", has_text=pod).count() == 1
+    assert await page.locator("tbody tr", has_text="reset").count() == min(lost, 50)
+
+
+class Unreliable(Duplicate):
+    """Gives a number twice, and loses one answer in 100."""
+
+    def visit(self) -> bytes:
+        answer = super().visit()
+        return answer if self.visits % 100 else SILENCE
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+async def test_it_is_readable_everywhere(
+    tmp_path: Path, show: Callable[..., Awaitable[Page]], scheme: str, width: int
+) -> None:
+    file = tmp_path / "report.html"
+    async with serving(Unreliable(50)) as url:
+        await check(url, "--clients=1", "--report", str(file))
+    page = await show(file, color_scheme=scheme, viewport={"width": width, "height": 800})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    found = await Axe().run(page)
+    assert found.response["violations"] == []
+    texts = "[...document.querySelectorAll('body *')].filter(element => element.innerText)"
+    assert min(await page.evaluate(f"{texts}.map(element => parseFloat(getComputedStyle(element).fontSize))")) >= 12
+    assert await page.locator("h2", has_text="Broken: 1. Distinct: numbers given twice (1)").count() == 1
+    assert await page.locator("pre").count() >= 1
+    background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 300) == (scheme == "dark")
+
+
+async def test_what_a_server_says_is_shown_and_not_run(tmp_path: Path, show: Callable[..., Awaitable[Page]]) -> None:
+    class Evil(Counter):
+        pod, epoch = EVIL, EVIL
+
+    file = tmp_path / "report.html"
+    async with serving(Evil()) as url:
+        assert (await check(url, "--requests=50", "--report", str(file))).status == 0
+    page = await show(file)
+    assert (await page.title()).startswith("hello check: Promise kept: 50 visitors")
+    assert await page.locator(".key li", has_text=EVIL).count() == 1
+
+
+async def test_a_run_of_one_visit_and_one_of_none_are_drawn(
+    tmp_path: Path, show: Callable[..., Awaitable[Page]]
+) -> None:
+    file, log = tmp_path / "report.html", tmp_path / "log"
+    async with serving(Counter()) as url:
+        assert (await check(url, "--requests=1", "--report", str(file))).status == 0
+    page = await show(file)
+    assert await page.inner_text("h1") == "Promise kept: 1 visitor counted by 1 pod, none lost."
+    log.touch()
+    assert (await check("--judge", str(log), "--report", str(file))).status == 2
+    page = await show(file)
+    assert (await page.inner_text("h1")).startswith("Nothing could be judged")
+
+
+async def test_a_report_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
+    async with serving(Counter()) as url:
+        full = await check(url, "--requests=50", "--report", "/dev/full")
+        nowhere = await check(url, "--report", "/nowhere/report.html")
+    assert full.status == nowhere.status == 2
+    assert full.output.splitlines()[-1].startswith("Promise kept")
+    assert "could not be written to /dev/full" in full.errors
+    assert nowhere.output == ""

@@ -1,0 +1,69 @@
+"""The counter in a namespace that enforces `restricted`, beside the default one's, which must be there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.commands import ENVIRONMENT, ROOT, kubectl, make, run
+
+NAMESPACE = "hello-restricted"
+TOUR = ROOT / "manifests/tour"
+OVERLAY = ROOT / "manifests/overlays/minikube"
+
+
+@pytest.fixture
+def _restricted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the namespace, and kubectl's own."""
+    kubectl("create", "namespace", NAMESPACE)
+    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    configuration = tmp_path / "configuration"
+    configuration.write_text(kubectl("config", "view", "--raw", "--flatten"))
+    with monkeypatch.context() as patch:
+        patch.setitem(ENVIRONMENT, "KUBECONFIG", str(configuration))
+        kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
+        yield
+        make("purge", answer="yes\n")
+    kubectl("delete", "namespace", NAMESPACE)
+
+
+@pytest.mark.usefixtures("_restricted")
+def test_the_tour_and_the_counter_run_where_restricted_is_enforced_and_leave_the_other_namespace_alone() -> None:
+    volumes = set(kubectl("get", "persistentvolume", "--output=name").split())
+    kubectl("create", "-f", str(TOUR / "deployment.yaml"))
+    kubectl("rollout", "resume", "deployment/hello-world")
+    kubectl("rollout", "status", "deployment/hello-world", "--timeout=1m")
+    url = make("deploy").splitlines()[-1]
+    assert "visitor 1," in run("curl", "--silent", url)
+    assert set(kubectl("get", "persistentvolume", "--output=name").split()) == {
+        *volumes,
+        f"persistentvolume/hello-world-redis-{NAMESPACE}",
+    }
+    make("undeploy")
+    assert set(kubectl("get", "persistentvolume", "--output=name").split()) == volumes
+    url = make("deploy").splitlines()[-1]
+    assert "visitor 2," in run("curl", "--silent", url)
+
+
+def pods(directory: Path, **kustomization: Any) -> dict[str, Any]:
+    """Render an overlay over ours; the specifications of its pods, by their owners' names."""
+    directory = directory.resolve()
+    ours = {"resources": [os.path.relpath(OVERLAY, directory)]}
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(ours | kustomization))
+    objects = yaml.safe_load_all(kubectl("kustomize", str(directory)))
+    owners = [each for each in objects if each["kind"] in {"Deployment", "StatefulSet"}]
+    return {owner["metadata"]["name"]: owner["spec"]["template"]["spec"] for owner in owners}
+
+
+def test_a_name_prefix_reaches_the_stores_url(tmp_path: Path) -> None:
+    variables = pods(tmp_path, namePrefix="my-")["my-hello-world"]["containers"][0]["env"]
+    assert {variable["name"]: variable["value"] for variable in variables}["REDIS"] == "my-redis"
+
+
+def test_one_component_leaves_the_users_to_the_cluster(tmp_path: Path) -> None:
+    component = os.path.relpath(ROOT / "manifests/components/any-user", tmp_path.resolve())
+    for pod in pods(tmp_path, components=[component]).values():
+        assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}

@@ -33,6 +33,7 @@ def connection_limit() -> ConnectionLimit:
     admin, own = min(ADMIN_CONNECTIONS, files // 8), min(OWN_FILES, files // 2)
     return ConnectionLimit(min(CONNECTIONS, files - own - admin), admin)
 
+
 try:
     import resource
 except ImportError:  # Windows has no such limits

@@ -502,6 +502,7 @@ async def test_several_urls_are_one_counter_and_each_has_its_share(hello: Callab
     assert all(share["answered"] > 30 for share in outcome.report["urls"].values())
     assert outcome.report["connections"].keys() == {"fresh", "kept"}
     assert outcome.report["reads"]["answered"] >= 30 + 3 + 3, "one from each at the start and at the end"
+    assert outcome.report["pods_read_last"] == ["hello-a", "hello-b", "hello-c"]
 
 
 async def test_a_url_that_loses_visits_is_named() -> None:

@@ -1,13 +1,14 @@
 """What a connection may cost: its number, its header, its time. HTTP itself is aiohttp's."""
 
 import asyncio
-from collections.abc import Awaitable
 from logging import Logger
 from typing import Any, cast
 
 import structlog
 from aiohttp import StreamReader
-from aiohttp.web import BaseRequest, Server, StreamResponse
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.web import BaseRequest, RequestHandler, Server
 
 from hello.logs import AccessLog
 from hello.routes import Handler
@@ -44,7 +45,8 @@ class Connections:
 
     def __init__(self, handler: Handler, limit: int, access_log: Logger | None = None) -> None:
         self.server = Server(
-            self._handle,
+            handler,
+            request_factory=self._begin,
             handler_cancellation=True,
             keepalive_timeout=KEEPALIVE_TIMEOUT,
             lingering_time=LINGERING,
@@ -53,7 +55,7 @@ class Connections:
             access_log=access_log,
             access_log_class=AccessLog,
         )
-        self._handler = handler
+        self._loop = asyncio.get_running_loop()
         self._limit = limit
         self._open: set[Connection] = set()
         self._is_full = False
@@ -83,11 +85,19 @@ class Connections:
         for connection in list(self._open):
             connection.abort()
 
-    def _handle(self, request: BaseRequest) -> Awaitable[StreamResponse]:
-        if transport := request.transport:
-            connection: Any = transport.get_protocol()
-            connection.begin(request.content)
-        return self._handler(request)
+    def _begin(
+        self,
+        message: RawRequestMessage,
+        body: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> BaseRequest:
+        """Make a request as aiohttp would, and note that it has begun."""
+        if protocol.transport:
+            connection: Any = protocol.transport.get_protocol()
+            connection.begin(body)
+        return BaseRequest(message, body, protocol, writer, task, self._loop)
 
 
 class Connection(asyncio.Protocol):
@@ -97,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
-        self._inner: asyncio.Protocol | None = None
+        self._inner: RequestHandler | None = None
         self._transport: asyncio.Transport
         self._waiting: asyncio.TimerHandle | None = None
         """Ends the wait for a header."""
@@ -158,9 +168,10 @@ class Connection(asyncio.Protocol):
     def _expect(self) -> None:
         self._expected = True
 
-    def eof_received(self) -> bool | None:
-        """Pass it on."""
-        return self._inner.eof_received() if self._inner else None
+    def eof_received(self) -> None:
+        """Pass it on; the transport closes then."""
+        if self._inner:
+            self._inner.eof_received()
 
     def pause_writing(self) -> None:
         """Wait for the client to take what is there for it, but not for ever."""

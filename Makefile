@@ -49,8 +49,9 @@ format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-screenshot: .venv/.dev ## take the README's picture of the live page
+screenshot: .venv/.dev ## take the README's pictures: of the live page, and of the reports that make e2e left
 	@$(BIN)/python -m tests.page.picture
+	@$(BIN)/python -m tests.check.picture
 
 lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@for lock in build:requirements.txt dev:requirements-dev.txt; do \

@@ -232,10 +232,14 @@ def latency(verdict: Verdict) -> str:
 
 def silence_line(silence: Silence, verdict: Verdict) -> str:
     """How long nobody was answered, when, and who answered before and after."""
-    began = (silence.began - verdict.began) / 1e9
+    return f"{silence.length / 1e9:,.3f} s at {(silence.began - verdict.began) / 1e9:,.3f} s, {around(silence)}"
+
+
+def around(silence: Silence) -> str:
+    """Who answered before and after."""
     before = f"after {silence.before.pod}" if silence.before else "from the start on"
     after = f"until {silence.after.pod} did" if silence.after else "to the end"
-    return f"{silence.length / 1e9:,.3f} s at {began:,.3f} s, {before}, {after}"
+    return f"{before}, {after}"
 
 
 def epoch_line(epoch: Epoch) -> str:

@@ -19,8 +19,8 @@ VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
 MANIFEST = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/'
 
 # What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
-SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh minikube
-QUIETLY = sh minikube/quietly.sh
+SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh $(OVERLAY)/scripts
+QUIETLY = sh $(OVERLAY)/scripts/quietly.sh
 
 .NOTPARALLEL:
 .PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos bench undeploy purge clean \
@@ -43,7 +43,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .yamllint
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard minikube/*.sh .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard $(OVERLAY)/scripts/*.sh .ci/run)
 
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix

@@ -47,8 +47,7 @@ class Make:
         self.path = directory / "path"
         self.path.mkdir(parents=True)
         shutil.copy(ROOT / "Makefile", directory)
-        for needed in "minikube", "manifests":
-            shutil.copytree(ROOT / needed, directory / needed)
+        shutil.copytree(ROOT / "manifests", directory / "manifests")
         for needed in ".dockerignore", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.txt":
             (directory / needed).touch()
         (directory / "hello").mkdir()

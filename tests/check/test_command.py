@@ -388,7 +388,7 @@ async def test_what_may_be_lost_can_be_told(allowed: str, status: int) -> None:
         outcome = await check(url, "--allow-lost", allowed)
     assert outcome.status == status
     assert ("more than the" if status else "within the") in outcome.output
-    assert f"5 of 1,000 visits (0.5 %){'' if status else ', as may be'}" in outcome.output.splitlines()[-1]
+    assert f"5 of 1,000 visits (0.5 %){'' if status else ', as allowed'}" in outcome.output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("allowed", ["-1", "101%", "nan%", "x", "", "%", "1.5"])

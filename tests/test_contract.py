@@ -172,10 +172,15 @@ async def test_no_cache_may_keep_an_answer(server: Hello, method: str, path: str
 
 async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
     visit = await request(server.url)
-    told = json.loads((await request(server.url, path="/count", Accept="application/json")).body)
+    answer = await request(server.url, path="/count", Accept="application/json")
 
     number = int(visit.headers["hello-count"])
-    assert told == {"count": number, "epoch": visit.headers["hello-epoch"], "pods": {"pod-<1>": number}}
+    assert answer.headers["hello-pod"] == (await request(server.url, path="/count")).headers["hello-pod"] == "pod-<1>"
+    assert json.loads(answer.body) == {
+        "count": number,
+        "epoch": visit.headers["hello-epoch"],
+        "pods": {"pod-<1>": number},
+    }
 
 
 async def answer_to(server: Hello, text: str) -> Response:

@@ -207,10 +207,14 @@ async def test_a_redis_that_was_demoted_is_left_for_the_one_that_its_name_leads_
 
     await two.call("REPLICAOF", one.host, one.port)
 
-    async def follows() -> bool:
-        return "master_link_status:up" in await two.lines("INFO", "replication")
+    await one.call("CONFIG", "SET", "min-replicas-to-write", 2)  # what it counted now would be lost
 
-    await until(follows, "two follows")
+    async def has_all() -> bool:
+        told, known = await one.lines("INFO", "replication"), await two.lines("INFO", "replication")
+        (offset,) = (line for line in told if line.startswith("master_repl_offset:"))
+        return "master_link_status:up" in known and offset in known
+
+    await until(has_all, "two has all that one counted")
     await two.call("REPLICAOF", "NO", "ONE")
     await one.call("REPLICAOF", two.host, two.port)
     await refusal(server)

@@ -213,7 +213,7 @@ async def test_no_rubbish_in_a_record_ends_a_server(
     server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
     assert await server.visit() == 1
     with sqlite3.connect(path) as database:
-        database.execute(f"UPDATE records SET {column} = {value}")
+        database.execute(f"UPDATE sessions SET {column} = {value}")
     for asked in "/", "/count":
         assert (await request(server.url, path=asked)).status in (200, 503)
     with sqlite3.connect(path) as database:

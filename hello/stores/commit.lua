@@ -11,6 +11,7 @@ local function answer(...) return {client, ARGV[3], ...} end
 
 local values = redis.call('HMGET', key, 'epoch', 'count', 'index', 'forgotten', 'distrusted', client)
 local counter = {epoch = values[1], count = values[2], forgotten = values[4]}
+check(counter)
 local current, record = counter.epoch, values[6]
 local count, index, forgotten = whole(counter.count), whole(values[3]), whole(counter.forgotten)
 local its_epoch, last, top, its_index, _, total = parse(record)

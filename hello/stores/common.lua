@@ -22,12 +22,22 @@ local function parse(value)
   return epoch, tonumber(sequence), tonumber(top), tonumber(index), tonumber(time), tonumber(total)
 end
 
+local function check(counter)
+  local epoch = counter.epoch
+  local is_older = epoch and (#epoch == 16 or #epoch == 24) and string.match(epoch, '^[%da-f]+$')  -- its id tells no time
+  if epoch and not is_older and not string.match(epoch, '^' .. string.rep('%d', 16) .. '%-[!-~]+$') then
+    error('what it holds is not the id of an epoch')
+  end
+  if not epoch ~= not counter.count then error('what it holds is an epoch without a count, or a count without an epoch') end
+end
+
 local function load(key)
   local fields, counter, records = redis.call('HGETALL', key), {}, {}
   for i = 1, #fields, 2 do
     local of = #fields[i] == 32 and records or counter
     of[fields[i]] = fields[i + 1]
   end
+  check(counter)
   return counter, records
 end
 

@@ -19,6 +19,9 @@ from hello.stores import (
     WipedError,
 )
 
+EPOCH = "[0-9]{16}-[!-~]+|[0-9a-f]{16}|[0-9a-f]{24}"
+"""The id of an epoch. One that an older version began has no time in it, and counts as earlier than all that have."""
+
 ROLLED_BACK = "the store was rolled back: numbers that were given are missing from it"
 
 
@@ -38,7 +41,10 @@ class State:
 
     def __post_init__(self) -> None:
         """Raise ValueError if no counter wrote this."""
-        word(self.epoch or "-")
+        if self.epoch and not re.fullmatch(EPOCH, word(self.epoch)):
+            raise ValueError(f"{self.epoch!r} is not the id of an epoch")
+        if self.count and not self.epoch:
+            raise ValueError("it is a count without an epoch")
         whole(self.count, self.began, self.index, self.forgotten)
 
 

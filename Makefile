@@ -1,6 +1,6 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
 # Variables: N (pods, for scale), SHORT (for chaos and bench), CONTEXT (kubectl's, if not the current one),
-# URL (a tunnel's address, for url and check), PYTHON.
+# URL (a tunnel's address, for url and check), OPTIONS (of hello check) and INSIDE (the cluster; for check), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
@@ -49,8 +49,9 @@ format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-screenshot: .venv/.dev ## take the README's picture of the live page
+screenshot: .venv/.dev ## take the README's pictures: of the live page, and of the reports that make e2e left
 	@$(BIN)/python -m tests.page.picture
+	@$(BIN)/python -m tests.check.picture
 
 lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@for lock in build:requirements.txt dev:requirements-dev.txt; do \
@@ -140,7 +141,7 @@ url: cluster ## print the URL of the counter on minikube
 	@$(SCRIPT)/url.sh
 
 check: .venv/.run cluster ## prove the counter on minikube, or find what is wrong with it
-	@url=$$($(SCRIPT)/url.sh) && $(BIN)/hello check "$$url"
+	@INSIDE=$(INSIDE) $(SCRIPT)/check.sh $(OPTIONS)
 
 status: cluster ## show what runs on minikube, and the count
 	@$(KUBECTL) get deployment,statefulset,pod,service,persistentvolumeclaim --selector=$(OURS) --output=wide

@@ -19,7 +19,7 @@ class Admin:
 
     async def readyz(self, _: BaseRequest) -> Response:
         """Answer 200 once the store has answered this process: from then on a lost store must not empty the Service."""
-        if self._counter.reached.is_set():
+        if self._counter.state.reached.is_set():
             return Response(text="ok\n")
         return Response(status=503, text="The store has not answered yet.\n", headers={"Retry-After": "1"})
 

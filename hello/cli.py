@@ -181,7 +181,7 @@ def _run(settings: Settings, store: Store) -> None:
 def reset(store: str, redis_password: str | None, redis_password_file: Path | None, to: int, yes: bool) -> None:
     """Begin a new epoch, for every process that counts in the store.
 
-    The count begins anew, after N. A store that went back in time is trusted again.
+    The count begins anew, after N. A store that was rolled back is trusted again.
     """
     if store == "memory:":
         raise click.UsageError("the memory store begins anew when its process does: restart it")

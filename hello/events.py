@@ -11,29 +11,30 @@ from typing import Any
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
-from hello.counter import ALIVE, Counter, RefusedError
+from hello.counter import HEARTBEAT_INTERVAL, Counter
 from hello.page import Greeter
+from hello.queue import RefusedError
 from hello.stores import Reading
 
-PERIOD = 1.0
+MESSAGE_INTERVAL = 1.0
 """Seconds between two messages; they also keep proxies from closing the stream."""
 
-PATIENCE = 3
+LATE_READINGS = 3
 """Readings in a row that may be late, each by a period, before the store is said to be away: a slow machine is none."""
 
-WATCHERS = 2000
+WATCHER_LIMIT = 2000
 """Browsers that may watch one process: from one address, as many as leave as many places to others."""
 
-STALLED = 5.0
+SEND_TIMEOUT = 5.0
 """Seconds after which a watcher who takes nothing is dropped."""
 
-SILENCE = ALIVE + 3
-"""Seconds without a trip after which a pod is taken to be gone."""
+POD_TIMEOUT = HEARTBEAT_INTERVAL + 3
+"""Seconds without a batch after which a pod is taken to be gone."""
 
-KEPT = 600
+GONE_POD_LIFETIME = 600
 """Seconds for which a pod that is gone keeps a line of its own."""
 
-LINES = 50
+POD_LIMIT = 50
 """Pods with a line of their own, at the most."""
 
 
@@ -56,11 +57,11 @@ class Events:
 
     async def watch(self, request: BaseRequest) -> StreamResponse:
         """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
-        left = WATCHERS - self._watchers.total()
+        left = WATCHER_LIMIT - self._watchers.total()
         if self._leaving.is_set() or self._watchers[request.remote] >= left:
             text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
             return Response(status=503, text=text, headers={"Retry-After": "1"})
-        response = EventSourceResponse(send_timeout=STALLED)
+        response = EventSourceResponse(send_timeout=SEND_TIMEOUT)
         with self._place(request.remote), suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             async with response:
@@ -87,7 +88,7 @@ class Events:
         """Tell all who watch. A reading begins after they came, so it is not below what they know already."""
         self._late = 0
         while not self._leaving.is_set():
-            due = self._loop.time() + PERIOD
+            due = self._loop.time() + MESSAGE_INTERVAL
             watched, self._next = self._next, self._loop.create_future()
             watched.set_result(json.dumps(await self._message()))
             with suppress(TimeoutError):
@@ -99,12 +100,12 @@ class Events:
         """What there is to tell: the count, or how the store is if it does not tell."""
         message = {**self._greeter._asdict(), "store": self._store, "state": "up", "reason": ""}
         try:
-            async with asyncio.timeout(PERIOD):
+            async with asyncio.timeout(MESSAGE_INTERVAL):
                 reading = await self._counter.read()
         except (RefusedError, TimeoutError) as error:
             self._late += 1
-            state = self._counter.state
-            if state == "up" and isinstance(error, TimeoutError) and self._late < PATIENCE:
+            state = self._counter.state.name
+            if state == "up" and isinstance(error, TimeoutError) and self._late < LATE_READINGS:
                 return message
             self._outage.on = True
             return message | {"state": "lost" if state == "up" else state, "reason": str(error)}
@@ -136,12 +137,12 @@ class Outage:
 def total(reading: Reading, outage: Outage) -> dict[str, Any]:
     """The count and the pods' shares: a line for each of those that were seen last, and the rest in one figure."""
     silence = {pod: outage.silence(seen) for pod, seen in reading.seen.items()}
-    first = sorted(silence, key=lambda pod: silence[pod])[:LINES]
-    lines = [pod for pod in first if silence[pod] < KEPT]
+    first = sorted(silence, key=lambda pod: silence[pod])[:POD_LIMIT]
+    lines = [pod for pod in first if silence[pod] < GONE_POD_LIFETIME]
     return {
         "epoch": reading.epoch,
         "count": reading.count,
         "began": reading.began,
-        "pods": [{"pod": pod, "count": reading.pods[pod], "gone": silence[pod] > SILENCE} for pod in lines],
+        "pods": [{"pod": pod, "count": reading.pods[pod], "gone": silence[pod] > POD_TIMEOUT} for pod in lines],
         "earlier": sum(reading.pods.values()) - sum(reading.pods[pod] for pod in lines),
     }

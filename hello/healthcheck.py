@@ -11,7 +11,7 @@ from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-PATIENCE = 2
+TIMEOUT = 2
 """Seconds in which a healthy server answers."""
 
 LISTENING = "0A"
@@ -46,7 +46,7 @@ def _address(address: str, port: str) -> tuple[str, int]:
 
 def healthy(host: str, port: int) -> bool:
     """Tell whether a server answers that it is well."""
-    http = HTTPConnection(host, port, timeout=PATIENCE)
+    http = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         http.request("GET", "/healthz")
         return http.getresponse().status == 200

@@ -34,12 +34,6 @@ def connection_limit() -> ConnectionLimit:
     return ConnectionLimit(min(CONNECTIONS, files - own - admin), admin)
 
 
-try:
-    import resource
-except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
-
-
 def raise_file_limit() -> None:
     """Let each connection have its file, as far as the system allows."""
     if resource:

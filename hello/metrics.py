@@ -33,13 +33,13 @@ class Metrics:
         self.abandoned = Counter(
             "hello_abandoned_numbers", "Numbers counted for visitors who had gone.", registry=registry
         )
-        self.trip_visitors = Histogram(
-            "hello_trip_visitors", "Visitors on one trip to the store.", buckets=VISITORS, registry=registry
+        self.batch_visitors = Histogram(
+            "hello_trip_visitors", "Visitors in one batch.", buckets=VISITORS, registry=registry
         )
-        self.trip_seconds = Histogram(
-            "hello_trip_duration_seconds", "A trip to the store that was answered.", buckets=SECONDS, registry=registry
+        self.commit_seconds = Histogram(
+            "hello_trip_duration_seconds", "A batch to the store that was answered.", buckets=SECONDS, registry=registry
         )
-        self.retries = Counter("hello_trip_retries", "Trips sent again.", registry=registry)
+        self.retries = Counter("hello_trip_retries", "Batches sent again.", registry=registry)
         self.wipes = Counter("hello_store_wipes", "Times the store was found empty.", registry=registry)
         self.state = Enum("hello_store_state", "The store, as seen from here.", states=STATES, registry=registry)
         self.watchers = Gauge("hello_watchers", "Browsers that watch this process.", registry=registry)

@@ -8,8 +8,9 @@ from multidict import istr
 
 from hello import page
 from hello.accept import HTML, JSON, preferred_type
-from hello.counter import Counter, RefusedError, Visit
+from hello.counter import Counter
 from hello.page import Greeter
+from hello.queue import RefusedError, Visit
 
 SEC_PURPOSE = istr("Sec-Purpose")
 HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")
@@ -43,15 +44,16 @@ class Visits:
         return Response(content_type=content_type, charset="utf-8", headers=headers)
 
     async def count(self, request: BaseRequest) -> Response:
-        """Tell the total, and count nobody."""
+        """Tell the total and who tells it, and count nobody."""
+        headers = {HELLO_POD: self._greeter.pod}
         try:
             reading = await self._counter.read()
         except RefusedError as error:
             return _refusal(error)
         if _preferred(request) != JSON:
-            return Response(text=f"{reading.count}\n")
+            return Response(text=f"{reading.count}\n", headers=headers)
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
-        return Response(text=json.dumps(total) + "\n", content_type=JSON)
+        return Response(text=json.dumps(total) + "\n", content_type=JSON, headers=headers)
 
     def _refuse_visit(self, error: RefusedError, *, page_wanted: bool = False) -> Response:
         self._counter.metrics.refused.labels(error.reason).inc()

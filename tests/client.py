@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.processes import until
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -79,3 +81,12 @@ async def state(url: str) -> str:
         if line.startswith("hello_store_state{")
         if line.endswith(" 1.0")
     )
+
+
+async def until_up(url: str) -> None:
+    """Wait until a server has found its store, without a visit."""
+
+    async def is_up() -> bool:
+        return await state(url) == "up"
+
+    await until(is_up, "the store is up")

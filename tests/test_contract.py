@@ -172,10 +172,15 @@ async def test_no_cache_may_keep_an_answer(server: Hello, method: str, path: str
 
 async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
     visit = await request(server.url)
-    told = json.loads((await request(server.url, path="/count", Accept="application/json")).body)
+    answer = await request(server.url, path="/count", Accept="application/json")
 
     number = int(visit.headers["hello-count"])
-    assert told == {"count": number, "epoch": visit.headers["hello-epoch"], "pods": {"pod-<1>": number}}
+    assert answer.headers["hello-pod"] == (await request(server.url, path="/count")).headers["hello-pod"] == "pod-<1>"
+    assert json.loads(answer.body) == {
+        "count": number,
+        "epoch": visit.headers["hello-epoch"],
+        "pods": {"pod-<1>": number},
+    }
 
 
 async def answer_to(server: Hello, text: str) -> Response:
@@ -304,7 +309,7 @@ async def test_who_hangs_up_while_waiting_is_not_counted(
     async def under_way() -> bool:
         return await figure(server.url, "hello_trip_retries_total") > 0
 
-    await until(under_way, "the first visitor's trip is sent again")
+    await until(under_way, "the first visitor's batch is sent again")
     others = [await Connection.open(server.url) for _ in range(5)]
     for other in others:
         other.send()

@@ -1,4 +1,4 @@
-"""The queue in front of the store: who shares a trip, who waits, who is dropped."""
+"""The queue in front of the store: who shares a batch, who waits, who is dropped."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,25 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from hello.counter import Counter, RefusedError, Visit
+from hello.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import BrokenError, Range, Reading, Trip, UnavailableError
+from hello.queue import RefusedError, Visit
+from hello.stores import Batch, BrokenError, Range, Reading, UnavailableError
 from hello.stores.memory import MemoryStore
 
 
 class Gate(MemoryStore):
-    """A store that answers while it is open; `trips` are those that it was sent."""
+    """A store that answers while it is open; `batches` are those that it was sent."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open = asyncio.Event()
         self.open.set()
-        self.trips: list[Trip] = []
+        self.batches: list[Batch] = []
 
-    async def take(self, trip: Trip) -> Range:
-        self.trips.append(trip)
+    async def commit(self, batch: Batch) -> Range:
+        self.batches.append(batch)
         await self.open.wait()
-        return await super().take(trip)
+        return await super().commit(batch)
 
     async def read(self, epoch: str, seen: int) -> Reading:
         await self.open.wait()
@@ -38,9 +39,9 @@ def gate() -> Gate:
 
 @pytest.fixture
 async def counter(gate: Gate) -> AsyncIterator[Counter]:
-    async with Counter(gate, "pod", Metrics(), deadline=0.3, places=8).running() as counter:
-        await counter.reached.wait()
-        gate.trips.clear()
+    async with Counter(gate, "pod", Metrics(), deadline=0.3, queue_limit=8).running() as counter:
+        await counter.state.reached.wait()
+        gate.batches.clear()
         yield counter
         gate.open.set()
 
@@ -53,10 +54,10 @@ async def visitors(counter: Counter, n: int) -> list[asyncio.Task[Visit]]:
 
 
 async def first_trip(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
-    """Send a visitor on a trip that is not answered yet."""
+    """Send a visitor on a batch that is not answered yet."""
     gate.open.clear()
     (visitor,) = await visitors(counter, 1)
-    while not gate.trips:
+    while not gate.batches:
         await asyncio.sleep(0)
     return visitor
 
@@ -65,7 +66,7 @@ async def test_who_comes_during_a_trip_shares_the_next_one_in_order(counter: Cou
     tasks = [await first_trip(counter, gate), *await visitors(counter, 5)]
     gate.open.set()
     assert [(await task).number for task in tasks] == [1, 2, 3, 4, 5, 6]
-    assert [trip.n for trip in gate.trips] == [1, 5]
+    assert [batch.n for batch in gate.batches] == [1, 5]
 
 
 async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: Counter, gate: Gate) -> None:
@@ -154,13 +155,13 @@ async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
         await counter.next()
         arrives.set()
         assert (await reader).epoch != first.epoch
-        assert counter.state == "up"
+        assert counter.state.name == "up"
 
 
 async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
     async with Counter(gate, "pod", Metrics()).running() as counter:
-        await counter.reached.wait()
-        gate.trips.clear()
+        await counter.state.reached.wait()
+        gate.batches.clear()
         visitor = await first_trip(counter, gate)
     with pytest.raises(RefusedError) as refused:
         await visitor
@@ -171,16 +172,16 @@ async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
 async def test_a_trip_that_the_store_refused_is_sent_again_as_it_was(
     counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    take, failures = gate.take, [error("not now")] * 3
+    commit, failures = gate.commit, [error("not now")] * 3
 
-    async def failing(trip: Trip) -> Range:
+    async def failing(batch: Batch) -> Range:
         if failures:
-            gate.trips.append(trip)
+            gate.batches.append(batch)
             raise failures.pop()
-        return await take(trip)
+        return await commit(batch)
 
-    monkeypatch.setattr(gate, "take", failing)
+    monkeypatch.setattr(gate, "commit", failing)
     assert (await counter.next()).number == 1
-    assert len(gate.trips) == 4
-    assert len(set(gate.trips)) == 1
+    assert len(gate.batches) == 4
+    assert len(set(gate.batches)) == 1
     assert b"hello_trip_retries_total 3.0" in counter.metrics.text()

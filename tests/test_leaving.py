@@ -42,7 +42,7 @@ async def waiting_visitors(server: Hello, redis: RedisServer, count: int = 5) ->
     async def under_way() -> bool:
         return await figure(server.url, "hello_trip_retries_total") > 0
 
-    await until(under_way, "their trip is sent again")
+    await until(under_way, "their batch is sent again")
     return visitors
 
 

@@ -47,8 +47,7 @@ class Make:
         self.path = directory / "path"
         self.path.mkdir(parents=True)
         shutil.copy(ROOT / "Makefile", directory)
-        for needed in "minikube", "manifests":
-            shutil.copytree(ROOT / needed, directory / needed)
+        shutil.copytree(ROOT / "manifests", directory / "manifests")
         for needed in ".dockerignore", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.txt":
             (directory / needed).touch()
         (directory / "hello").mkdir()
@@ -128,16 +127,63 @@ def test_the_context_of_another_profile_is_refused_with_what_to_do(make: Make) -
     assert "minikube profile second" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["url", "check"])
-def test_a_node_that_cannot_be_reached_is_tried_once_and_never_through_a_proxy(make: Make, target: str) -> None:
+def test_a_node_that_cannot_be_reached_is_tried_once_and_never_through_a_proxy(make: Make) -> None:
     curl = """case $* in *"--noproxy * "*) echo tried >&2 ;; esac; exit 28"""
-    (make.directory / ".venv").mkdir()
-    (make.directory / ".venv/.run").touch()
-    done = make(target, **CLUSTER | {"curl": curl})
+    done = make("url", **CLUSTER | {"curl": curl})
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("tried") == 1
     assert TUNNEL in done.stderr
+
+
+RUNS_JOBS = f"""
+case $* in
+*create*) cat >job; echo job.batch/hello-check-abc; exit ;;
+*logs*) echo 'Visits lost: 1 of 2'; exit ;;
+*delete*) echo "$*" >deleted; exit ;;
+*terminated*) echo 1; exit ;;
+*deployment*) echo hello-counter:1a2b; exit ;;
+esac
+{KUBECTL}
+"""
+
+
+@pytest.fixture
+def _installed(make: Make) -> None:
+    """`hello check` tells what it is asked."""
+    (make.directory / ".venv/bin").mkdir(parents=True)
+    (make.directory / ".venv/.run").touch()
+    hello = make.directory / ".venv/bin/hello"
+    hello.write_text('#!/bin/sh\necho "$*"\n')
+    hello.chmod(0o755)
+
+
+@pytest.mark.usefixtures("_installed")
+@pytest.mark.parametrize(("curl", "inside"), [("exit 28", ""), (WORKS, "1")])
+def test_the_check_runs_as_a_job_where_the_node_cannot_be_reached_or_it_is_told_to(
+    make: Make, curl: str, inside: str
+) -> None:
+    options = "OPTIONS=--duration=60 --allow-lost=1%", f"INSIDE={inside}"
+    done = make("check", *options, **CLUSTER | {"kubectl": RUNS_JOBS, "curl": curl})
+    assert done.stdout == "Visits lost: 1 of 2\n"
+    assert done.stderr.splitlines()[-1].endswith("check] Error 1")
+    job = (make.directory / "job").read_text()
+    assert "image: hello-counter:1a2b\n" in job
+    assert 'args: [check, "http://hello-world", "--duration=60", "--allow-lost=1%"]\n' in job
+    assert "delete job.batch/hello-check-abc" in (make.directory / "deleted").read_text()
+
+
+@pytest.mark.usefixtures("_installed")
+def test_the_check_runs_here_where_the_node_can_be_reached(make: Make) -> None:
+    done = make("check", "OPTIONS=--duration=60", **CLUSTER | {"curl": WORKS})
+    assert (done.returncode, done.stdout) == (0, "check http://127.0.0.1:9 --duration=60\n")
+
+
+@pytest.mark.usefixtures("_installed")
+def test_the_check_says_what_is_missing_before_it_runs_anywhere(make: Make) -> None:
+    assert "is its tunnel still open?" in make("check", "URL=http://127.0.0.1:6", **CLUSTER).stderr
+    nothing = CLUSTER | {"kubectl": KUBECTL.replace("echo 9", "exit 1")}
+    assert "there is no Service hello-world: make deploy" in make("check", **nothing).stderr
 
 
 def test_a_tunnels_address_is_taken_instead_of_the_nodes(make: Make) -> None:

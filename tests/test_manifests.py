@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 import hello
 from hello.cli import serve
 from hello.connections import LINGERING
-from hello.stores import Trip
+from hello.stores import Batch
 from hello.stores.redis import RedisStore
 from tests.processes import REDIS_SERVER, free_port, until
 
@@ -33,7 +33,7 @@ KUBERNETES = "1.34"
 KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
 PATCH = COMPONENT / "deployment.yaml"
 OBJECTS = sorted({*MANIFESTS.rglob("*.yaml")} - {*KUSTOMIZATIONS, PATCH, COMPONENT / "names.yaml"})
-TRIP = Trip(epoch="", process="a", sequence=1, answered=0, n=3, seen=0, pod="pod", new_epoch="e")
+TRIP = Batch(epoch="", client="a", sequence=1, answered=0, n=3, seen=0, pod="pod", new_epoch="e")
 PODS = [file for file in OBJECTS if "containers:" in file.read_text() and file.parent.name != "tour"]
 
 
@@ -196,7 +196,7 @@ async def opened(pod: Pod) -> AsyncIterator[RedisStore]:
 
 async def test_the_counter_counts_as_its_user(pod: Pod) -> None:
     async with opened(pod) as store:
-        assert (await store.take(TRIP)).top == 3
+        assert (await store.commit(TRIP)).top == 3
         await store.reset("f", 7)
         assert (await store.read("f", 7)).count == 7
 
@@ -204,7 +204,7 @@ async def test_the_counter_counts_as_its_user(pod: Pod) -> None:
 async def test_redis_knows_the_count_again_after_a_restart(tmp_path: Path) -> None:
     pod = Pod(tmp_path, "a password")
     async with running(pod), opened(pod) as store:
-        await store.take(TRIP)
+        await store.commit(TRIP)
     async with running(pod), opened(pod) as store:
         assert (await store.read("e", 3)).count == 3
 

@@ -1,7 +1,7 @@
 """The scheme, checked exhaustively within small bounds: all orders of sending, losing, delivering late, crash and wipe,
 and of a restart of the store with an older copy of its data.
 
-The rules are the stores' own and the belief is the process' own; only what lies between them is a model. Nothing is
+The rules are the stores' own and the session is the process' own; only what lies between them is a model. Nothing is
 lost by a step of its own: a command or an answer that is never delivered is lost.
 """
 
@@ -16,14 +16,14 @@ from functools import partial
 
 import pytest
 
-from hello.belief import Belief
-from hello.stores import OutdatedError, Range, StoreError, Trip, rules
+from hello.session import Session
+from hello.stores import Batch, OutdatedError, Range, StoreError, rules
 from hello.stores.rules import Record, State
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much of everything there is; each trip may be sent `sends` times."""
+    """How much of everything there is; each batch may be sent `sends` times."""
 
     processes: int = 2
     visits: int = 2
@@ -35,10 +35,10 @@ class Bounds:
 
 @dataclass
 class Process:
-    """A process, and the trip that it waits for."""
+    """A process, and the batch that it waits for."""
 
-    belief: Belief
-    trip: Trip | None = None
+    session: Session
+    batch: Batch | None = None
     sends: int = 0
     latest: str = ""
     """The latest epoch of which anybody had a number when its visitor came."""
@@ -52,8 +52,8 @@ class World:
     processes: list[Process]
     state: State = field(default_factory=State)
     records: dict[str, Record] = field(default_factory=dict)
-    commands: list[Trip] = field(default_factory=list)
-    answers: list[tuple[Trip, Range | StoreError]] = field(default_factory=list)
+    commands: list[Batch] = field(default_factory=list)
+    answers: list[tuple[Batch, Range | StoreError]] = field(default_factory=list)
     acked: list[tuple[str, int]] = field(default_factory=list)
     copy: tuple[State, dict[str, Record]] | None = None
     roll: set[str] = field(default_factory=set)
@@ -67,7 +67,7 @@ class World:
 def visit(index: int, world: World) -> None:
     process = world.processes[index]
     world.visits += 1
-    process.trip, process.sends = process.belief.trip(1), 0
+    process.batch, process.sends = process.session.batch(1), 0
     process.latest = latest(world)
 
 
@@ -77,18 +77,18 @@ def latest(world: World) -> str:
 
 def send(index: int, world: World) -> None:
     process = world.processes[index]
-    assert process.trip
+    assert process.batch
     process.sends += 1
-    world.commands.append(process.trip)
+    world.commands.append(process.batch)
 
 
 def give_up(index: int, world: World) -> None:
-    world.processes[index].trip = None
+    world.processes[index].batch = None
 
 
 def crash(index: int, world: World) -> None:
     world.crashes += 1
-    world.processes[index] = Process(Belief("pod"))
+    world.processes[index] = Process(Session("pod"))
 
 
 def wipe(world: World) -> None:
@@ -114,12 +114,12 @@ def restore(world: World) -> None:
 def speak(index: int, world: World) -> None:
     """Say what was seen, as the next command after a restart does."""
     process, state = world.processes[index], world.state
-    trip = process.trip or process.belief.trip(0)
+    batch = process.batch or process.session.batch(0)
     process.has_spoken = True
-    world.roll.discard(trip.process)
-    world.answers = [(other, answer) for other, answer in world.answers if other != process.trip]
-    if rules.went_back(state, trip.epoch, trip.seen, trip.answered, world.records.get(trip.process)):
-        state.distrusted = rules.WENT_BACK
+    world.roll.discard(batch.client)
+    world.answers = [(other, answer) for other, answer in world.answers if other != process.batch]
+    if rules.rolled_back(state, batch.epoch, batch.seen, batch.answered, world.records.get(batch.client)):
+        state.distrusted = rules.ROLLED_BACK
 
 
 def end_roll_call(world: World) -> None:
@@ -130,48 +130,51 @@ def is_known(world: World) -> bool:
     """Whether those whom the roll call waits for know what the copy lacks.
 
     Somebody who lives saw the last number. And all who saw any are on the roll, or it waits for somebody who is dead,
-    and so for all. Else nobody could know that the store went back in time.
+    and so for all. Else nobody could know that the store was rolled back.
     """
     assert world.copy
     state, records = world.copy
     roll = {process for process, record in records.items() if record.epoch == state.epoch}
-    beliefs = [process.belief for process in world.processes]
-    alive = {belief.trip(0).process for belief in beliefs}
-    informed = {belief.trip(0).process for belief in beliefs if belief.epoch}
-    waiting = {trip.process for trip, answer in world.answers if isinstance(answer, Range)}
-    last = max((belief.epoch, belief.seen) for belief in beliefs)
+    sessions = [process.session for process in world.processes]
+    alive = {session.batch(0).client for session in sessions}
+    informed = {session.batch(0).client for session in sessions if session.epoch}
+    waiting = {batch.client for batch, answer in world.answers if isinstance(answer, Range)}
+    last = max((session.epoch, session.seen) for session in sessions)
     return max(world.acked, default=("", 0)) <= last and (informed | waiting <= roll or not roll <= alive)
 
 
 def deliver(which: int, world: World) -> None:
     """The store handles a command, however old it is."""
-    trip, state = world.commands.pop(which), world.state
+    batch, state = world.commands.pop(which), world.state
     try:
-        given = rules.repeat(trip, state, world.records.get(trip.process))
+        given = rules.repeat(batch, state, world.records.get(batch.client))
     except StoreError as error:
-        world.answers.append((trip, error))
+        world.answers.append((batch, error))
         return
     if given is None:
-        record = rules.count(trip, state, world.records.get(trip.process), 1_000_000 * (1 + world.wipes))
-        world.records[trip.process] = record
+        record = rules.count(batch, state, world.records.get(batch.client), 1_000_000 * (1 + world.wipes))
+        world.records[batch.client] = record
         given = Range(record.epoch, record.top, record.index)
-    world.answers.append((trip, given))
+    world.answers.append((batch, given))
 
 
 def receive(which: int, world: World) -> None:
-    """A process gets an answer; only the one to the trip that it waits for means anything to it."""
-    trip, answer = world.answers.pop(which)
+    """A process gets an answer; only the one to the batch that it waits for means anything to it."""
+    batch, answer = world.answers.pop(which)
     for process in world.processes:
-        if process.trip == trip:
+        if process.batch == batch:
             if isinstance(answer, Range):
-                process.trip = None
-                if process.belief.accept(trip, answer):
+                process.batch = None
+                if process.session.accept(batch, answer):
                     assert not rules.is_earlier(answer.epoch, process.latest), "two counters"
                     world.acked.append((answer.epoch, answer.top))
                 return
-            process.belief.refused(trip, answer)
+            process.session.rejected(batch, answer)
             certain = process.sends == 1 and not isinstance(answer, OutdatedError)
-            process.trip, process.sends = process.belief.trip(1) if certain and not world.state.distrusted else None, 0
+            process.batch, process.sends = (
+                process.session.batch(1) if certain and not world.state.distrusted else None,
+                0,
+            )
 
 
 def steps(world: World, bounds: Bounds) -> Iterator[Callable[[World], None]]:
@@ -197,11 +200,11 @@ def steps_of(index: int, world: World, bounds: Bounds) -> Iterator[Callable[[Wor
     Who crashes after a restart, before having spoken, takes along what it knew.
     """
     process = world.processes[index]
-    if process.trip is None and world.visits < bounds.visits:
+    if process.batch is None and world.visits < bounds.visits:
         yield partial(visit, index)
-    if process.trip is not None and process.sends < bounds.sends:
+    if process.batch is not None and process.sends < bounds.sends:
         yield partial(send, index)
-    if process.trip is not None and process.sends > 0:
+    if process.batch is not None and process.sends > 0:
         yield partial(give_up, index)
     if world.crashes < bounds.crashes and (process.has_spoken or not world.restores):
         yield partial(crash, index)
@@ -222,14 +225,14 @@ def check(world: World) -> None:
 def key(world: World) -> str:
     """The same for worlds that differ in the ids' names only."""
     names: dict[str, str] = {}
-    text = repr([vars(world), [vars(process.belief) for process in world.processes]])
+    text = repr([vars(world), [vars(process.session) for process in world.processes]])
     text = re.sub(r" object at 0x[0-9a-f]+", "", text)
     return re.sub(r"id\d+", lambda match: names.setdefault(match[0], f"#{len(names)}"), text)
 
 
 def explore(bounds: Bounds) -> int:
     """Check every state that can be reached; how many there are."""
-    start = pickle.dumps(World([Process(Belief("pod")) for _ in range(bounds.processes)]))
+    start = pickle.dumps(World([Process(Session("pod")) for _ in range(bounds.processes)]))
     seen, waiting = {key(pickle.loads(start))}, [start]
     while waiting:
         before = waiting.pop()
@@ -265,16 +268,16 @@ def test_the_promise_holds_in_every_order(bounds: Bounds) -> None:
     assert explore(bounds) > 1000
 
 
-def repeat_without(rule: str) -> Callable[[Trip, State, Record | None], Range | None]:
+def repeat_without(rule: str) -> Callable[[Batch, State, Record | None], Range | None]:
     """The rules of a store that lacks one of them."""
     whole = rules.repeat
 
-    def repeat(trip: Trip, state: State, record: Record | None) -> Range | None:
-        if record and rule == "stored range" and record.sequence == trip.sequence:
-            record = replace(record, sequence=trip.sequence - 1)
-        if record and rule == "refusal of older sequences" and record.sequence > trip.sequence:
-            record = replace(record, sequence=trip.sequence - 1)
-        return whole(trip, state, record)
+    def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
+        if record and rule == "stored range" and record.sequence == batch.sequence:
+            record = replace(record, sequence=batch.sequence - 1)
+        if record and rule == "refusal of older sequences" and record.sequence > batch.sequence:
+            record = replace(record, sequence=batch.sequence - 1)
+        return whole(batch, state, record)
 
     return repeat
 

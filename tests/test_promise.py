@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from hello import counter
-from hello.counter import Counter, RefusedError, Visit
+from hello import backoff, counter
+from hello.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import LostError, Range, Reading, Store, StoreError, Trip, UnavailableError
+from hello.queue import RefusedError, Visit
+from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
@@ -32,17 +33,17 @@ T = TypeVar("T")
 
 
 class Wire:
-    """A store at the far end of a wire: a trip waits there until a rule decides what becomes of it."""
+    """A store at the far end of a wire: a batch waits there until a rule decides what becomes of it."""
 
-    def __init__(self, store: Store, sent: list[Trip]) -> None:
+    def __init__(self, store: Store, sent: list[Batch]) -> None:
         self.store = store
         self.sent = sent
-        self.waiting: tuple[Trip, asyncio.Future[Range]] | None = None
+        self.waiting: tuple[Batch, asyncio.Future[Range]] | None = None
 
-    async def take(self, trip: Trip) -> Range:
+    async def commit(self, batch: Batch) -> Range:
         answer: asyncio.Future[Range] = asyncio.get_running_loop().create_future()
-        self.waiting = trip, answer
-        self.sent.append(trip)
+        self.waiting = batch, answer
+        self.sent.append(batch)
         try:
             return await answer
         finally:
@@ -54,7 +55,7 @@ class Wire:
     async def reset(self, epoch: str, to: int) -> None:
         await self.store.reset(epoch, to)
 
-    async def until_lost(self) -> None:
+    async def wait_for_loss(self) -> None:
         await asyncio.Event().wait()
 
     async def close(self) -> None:
@@ -64,7 +65,7 @@ class Wire:
 class Process:
     """A process that counts, and may be killed."""
 
-    def __init__(self, name: str, store: Store, sent: list[Trip]) -> None:
+    def __init__(self, name: str, store: Store, sent: list[Batch]) -> None:
         self.wire = Wire(store, sent)
         self.counter = Counter(self.wire, name, Metrics(), deadline=10_000)
         self.life = asyncio.get_running_loop().create_task(self._live())
@@ -135,7 +136,7 @@ class Promise(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.store = store
         self.step = 0
-        self.sent: list[Trip] = []
+        self.sent: list[Batch] = []
         self.processes: list[Process] = []
         self.requests: list[Request] = []
         self.epochs: list[str] = []
@@ -160,16 +161,16 @@ class Promise(RuleBasedStateMachine):
         return result
 
     def some(self, which: int, waiting: bool = False) -> Process | None:
-        """One of the processes, or of those with a trip on the wire."""
+        """One of the processes, or of those with a batch on the wire."""
         processes = [process for process in self.processes if process.wire.waiting or not waiting]
         return processes[which % len(processes)] if processes else None
 
     async def answer(self, process: Process, outcome: StoreError | None) -> None:
-        """End a trip: with what the store says, or in another way."""
+        """End a batch: with what the store says, or in another way."""
         assert process.wire.waiting
-        trip, answer = process.wire.waiting
+        batch, answer = process.wire.waiting
         try:
-            given = await self.store.take(trip)
+            given = await self.store.commit(batch)
         except StoreError as error:
             outcome = outcome or error
         if outcome:
@@ -229,9 +230,9 @@ class Promise(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def deliver_a_trip_late(self, which: int) -> None:
-        async def deliver(trip: Trip) -> None:
+        async def deliver(batch: Batch) -> None:
             with suppress(StoreError):
-                await self.store.take(trip)
+                await self.store.commit(batch)
 
         if self.sent:
             self.do(deliver(self.sent[-1 - which % len(self.sent)]))
@@ -274,7 +275,7 @@ class Promise(RuleBasedStateMachine):
 
         self.do(restore())
         for process in self.processes:
-            while process.counter.state == "distrusted":
+            while process.counter.state.name == "distrusted":
                 self.do(self.answer(process, None))
 
     @invariant()
@@ -324,8 +325,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
 
 
 def test_the_promise_holds_whatever_happens(store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counter, "PAUSES", (0,))
-    monkeypatch.setattr(counter, "PROBE", 0)
+    monkeypatch.setattr(backoff, "RETRY_BACKOFF", (0,))
+    monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
     examples = 400 if store is MemoryStore else 30
     run_state_machine_as_test(
         lambda: Promise(store()),  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.client import figure, request, state
+from tests.client import figure, request, state, until_up
 from tests.linux import Trace, mounted
 from tests.processes import Hello, RedisServer, free_port, until
 from tests.proxy import Proxy
@@ -266,9 +266,42 @@ async def test_a_count_that_is_none_is_refused_until_it_is_one(
     assert (await request(server.url, path="/count")).status == 503
     assert await redis_server.call("HGET", "{hello}", "count") == count
     await redis_server.call("HSET", "{hello}", "count", "1")
+    await until_up(server.url)
     assert await server.visit() == 2
     assert (await request(server.url, path="/count")).body == "2\n"
     await logs(server)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("epoch", value) for value in ("rubbish", "", "42", "DEADBEEF17325800", "two words", "-e1", None)],
+        ("count", None),
+    ],
+)
+async def test_a_counter_that_is_none_is_refused_until_it_is_one(
+    hello: Callable[..., Hello], redis_server: RedisServer, field: str, value: str | None
+) -> None:
+    """It is not distrusted: nothing was lost."""
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    assert await server.visit() == 1
+    before = await redis_server.lines("HGET", "{hello}", field)
+
+    if value is None:
+        await redis_server.call("HDEL", "{hello}", field)
+    else:
+        await redis_server.call("HSET", "{hello}", field, value)
+    newcomer = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+    for one in server, newcomer:
+        assert await refusal(one) == AWAY
+        assert (await request(one.url, path="/count")).status == 503
+    await redis_server.call("HSET", "{hello}", field, *before)
+
+    for number, one in enumerate((server, newcomer), 2):
+        await until_up(one.url)
+        assert await one.visit() == number
+        assert (await logs(one)).count("store is lost") == 1
+        assert_in_order(one, "what it holds is")
 
 
 @pytest.mark.parametrize("field", ["began", "index", "forgotten"])
@@ -486,7 +519,7 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
     batch = await asyncio.gather(*(witness.ask(pods[0]) for _ in range(8)))
     assert {answer.status for answer in batch} == {503}
     for pod in pods:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
         assert (await request(pod.url, path="/count")).status == 503
         assert (await request(pod.url, path="/readyz")).status == 200
         assert await state(pod.url) == "distrusted"
@@ -516,7 +549,7 @@ async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello]
     giver.signal(SIGCONT)
     assert (await visitor).status == 503
     for pod in giver, other, third:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
 
 
 async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_went_on_without_it(
@@ -533,7 +566,7 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_wen
         assert await other.visit() == number
     giver.signal(SIGCONT)
     for pod in giver, other, third:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
     events = await logs(other) + await logs(third)
     assert "not all who counted before the restart of Redis have said what they saw" in events
 
@@ -551,7 +584,7 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
 
     await copy.restore()
     for pod in pods:
-        assert "back in time" in await refusal(pod)
+        assert "rolled back" in await refusal(pod)
     await asyncio.to_thread(reset, redis_server, 2000)
     for pod in pods:
         await recovered(pod)

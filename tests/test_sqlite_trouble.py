@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hello.stores.sqlite import SqliteStore
-from tests.client import request
+from tests.client import request, until_up
 from tests.linux import Trace, mounted, seen_from_outside
 from tests.processes import Hello, until
 from tests.witness import Witness
@@ -170,6 +170,8 @@ async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_pa
         ("epoch", "CAST(x'ff' AS TEXT)"),
         ("epoch", "x'00'"),
         ("epoch", "'two words'"),
+        ("epoch", "'rubbish'"),
+        ("epoch", "''"),
         ("count", "'nan'"),
         ("count", "CAST(x'ff' AS TEXT)"),
         ("count", "-5"),
@@ -195,9 +197,9 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 
     database.execute(f"UPDATE counter SET {column} = ?", (before,))
     database.close()
-    assert await server.visit() == 2
-    assert await late.visit() == 3
-    for one in server, late:
+    for number, one in enumerate((server, late), 2):
+        await until_up(one.url)
+        assert await one.visit() == number
         assert await one.stop() == 0
         assert "Traceback" not in "".join(one.log)
         assert one.events().count("store is lost") == 1
@@ -213,11 +215,11 @@ async def test_no_rubbish_in_a_record_ends_a_server(
     server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
     assert await server.visit() == 1
     with sqlite3.connect(path) as database:
-        database.execute(f"UPDATE records SET {column} = {value}")
+        database.execute(f"UPDATE sessions SET {column} = {value}")
     for asked in "/", "/count":
         assert (await request(server.url, path=asked)).status in (200, 503)
     with sqlite3.connect(path) as database:
-        database.execute("DELETE FROM records")
+        database.execute("DELETE FROM sessions")
     database.close()
     assert (await request(server.url)).status in (200, 503)
     assert await server.stop() == 0

@@ -18,7 +18,8 @@ from hello.server import loop_factory
 from hello.stores import (
     EARLIER_PODS,
     LIMIT,
-    MEMORY,
+    SESSION_LIFETIME,
+    Batch,
     DistrustedError,
     ExhaustedError,
     ForgottenError,
@@ -27,7 +28,6 @@ from hello.stores import (
     OutdatedError,
     Range,
     Store,
-    Trip,
     UnavailableError,
     WipedError,
     redis,
@@ -39,15 +39,15 @@ from tests.linux import require
 from tests.processes import REDIS_SERVERS, RedisServer, until
 from tests.proxy import Proxy
 
-FIRST = Trip(epoch="", process="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
-OTHER = replace(FIRST, process="b" * 32, pod="pod-b", new_epoch="e2")
+FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
+OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
 LATER = "9999999999999999-e9"
 """An epoch that begins after all others here."""
 
 
-def following(trip: Trip, given: Range, **changes: Any) -> Trip:
-    """The next trip of the same process, after an answer."""
-    known = replace(trip, sequence=2, epoch=given.epoch, answered=given.index, seen=given.top, new_epoch="")
+def following(batch: Batch, given: Range, **changes: Any) -> Batch:
+    """The next batch of the same process, after an answer."""
+    known = replace(batch, sequence=2, epoch=given.epoch, answered=given.index, seen=given.top, new_epoch="")
     return replace(known, **changes)
 
 
@@ -86,7 +86,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "trips", "records":
+                for table in "counter", "commits", "sessions":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
@@ -95,8 +95,8 @@ async def wipe(store: Store) -> None:
 
 async def redis_command(store: RedisStore, *words: str) -> Any:
     """Send a command over the store's own connection; its answer."""
-    await store._trips.send_command(*words)  # noqa: SLF001
-    return await store._trips.read_response()  # noqa: SLF001
+    await store._commits.send_command(*words)  # noqa: SLF001
+    return await store._commits.read_response()  # noqa: SLF001
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:
@@ -105,235 +105,235 @@ async def test_an_empty_store_has_no_epoch(store: Store) -> None:
 
 
 async def test_the_first_trip_begins_the_epoch_that_it_brings(store: Store) -> None:
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     assert (given.epoch[17:], given.top, given.index) == ("e1", 3, 1)
     assert abs(int(given.epoch[:16]) / 1e6 - time.time()) < 5
 
 
 async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(store: Store) -> None:
-    epoch = (await store.take(FIRST)).epoch
-    given = await store.take(OTHER)
+    epoch = (await store.commit(FIRST)).epoch
+    given = await store.commit(OTHER)
     assert (given.epoch, given.top) == (epoch, 6)
 
 
 async def test_a_trip_that_begins_an_epoch_again_begins_another_one(store: Store) -> None:
     """It may come late, after a wipe."""
-    before = (await store.take(FIRST)).epoch
+    before = (await store.commit(FIRST)).epoch
     await wipe(store)
-    assert (await store.take(FIRST)).epoch != before
+    assert (await store.commit(FIRST)).epoch != before
 
 
 async def test_a_range_follows_the_one_before(store: Store) -> None:
-    first = await store.take(FIRST)
-    assert (await store.take(following(FIRST, first))).top == 6
-    assert (await store.take(OTHER)) == Range(first.epoch, 9, 3)
+    first = await store.commit(FIRST)
+    assert (await store.commit(following(FIRST, first))).top == 6
+    assert (await store.commit(OTHER)) == Range(first.epoch, 9, 3)
 
 
 async def test_a_trip_sent_again_gets_the_same_range_and_counts_once(store: Store) -> None:
-    given = await store.take(FIRST)
-    await store.take(OTHER)
-    assert await store.take(FIRST) == given
+    given = await store.commit(FIRST)
+    await store.commit(OTHER)
+    assert await store.commit(FIRST) == given
     assert (await store.read("", 0)).count == 6
 
 
 async def test_a_trip_that_begins_an_epoch_may_be_sent_again(store: Store) -> None:
-    assert await store.take(FIRST) == await store.take(FIRST)
+    assert await store.commit(FIRST) == await store.commit(FIRST)
     assert (await store.read("", 0)).count == 3
 
 
 async def test_a_trip_older_than_the_last_one_is_refused(store: Store) -> None:
-    given = await store.take(FIRST)
-    await store.take(following(FIRST, given, sequence=3))
+    given = await store.commit(FIRST)
+    await store.commit(following(FIRST, given, sequence=3))
     with pytest.raises(OutdatedError):
-        await store.take(following(FIRST, given))
+        await store.commit(following(FIRST, given))
     assert (await store.read("", 0)).count == 6
 
 
 async def test_a_trip_for_nobody_counts_nobody_but_begins_an_epoch(store: Store) -> None:
-    given = await store.take(replace(FIRST, n=0))
+    given = await store.commit(replace(FIRST, n=0))
     assert (given.epoch[17:], given.top) == ("e1", 0)
     assert (await store.read("", 0)).pods == {"pod-a": 0}
 
 
 async def test_a_process_that_believed_in_an_epoch_is_told_that_the_store_is_empty(store: Store) -> None:
-    trip = following(FIRST, await store.take(FIRST))
+    batch = following(FIRST, await store.commit(FIRST))
     await wipe(store)
     with pytest.raises(WipedError):
-        await store.take(trip)
+        await store.commit(batch)
     assert (await store.read("", 0)).epoch == ""
 
 
 async def test_an_epoch_is_later_than_the_one_that_it_follows_whatever_the_clock_says(store: Store) -> None:
     before = "4102444800000000-ahead"
-    given = await store.take(replace(FIRST, epoch=before))
+    given = await store.commit(replace(FIRST, epoch=before))
     assert given.epoch == "4102444800000001-e1"
     await store.reset("e2", 0)
     assert (await store.read("", 0)).epoch == "4102444800000002-e2"
 
 
 async def test_a_trip_that_began_an_epoch_after_a_wipe_gets_the_same_range_again(store: Store) -> None:
-    trip = replace(FIRST, epoch="1000000000000000-before")
-    assert await store.take(trip) == await store.take(trip)
+    batch = replace(FIRST, epoch="1000000000000000-before")
+    assert await store.commit(batch) == await store.commit(batch)
     assert (await store.read("", 0)).count == 3
 
 
 async def test_a_trip_of_another_epoch_is_told_the_present_one_and_counts_nothing(store: Store) -> None:
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     await store.reset("e2", 5)
     with pytest.raises(OtherEpochError) as told:
-        await store.take(following(FIRST, given))
+        await store.commit(following(FIRST, given))
     reading = await store.read("", 0)
     assert (told.value.epoch, 5) == (reading.epoch, reading.count)
 
 
 async def test_an_epoch_whose_id_does_not_say_when_it_began_is_followed_by_any(store: Store) -> None:
     """An older version of this server made such ids."""
-    await store.take(FIRST)
+    await store.commit(FIRST)
     with pytest.raises(OtherEpochError):
-        await store.take(following(OTHER, Range("deadbeef1732580000000000", 9, 1)))
+        await store.commit(following(OTHER, Range("deadbeef1732580000000000", 9, 1)))
 
 
 async def test_a_store_in_an_earlier_epoch_than_was_seen_is_distrusted_by_all(store: Store) -> None:
-    await store.take(FIRST)
+    await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.take(following(OTHER, Range(LATER, 1, 1)))
+        await store.commit(following(OTHER, Range(LATER, 1, 1)))
     with pytest.raises(DistrustedError):
-        await store.take(OTHER)
+        await store.commit(OTHER)
     assert (await store.read("", 0)).distrusted
 
 
 async def test_a_reading_of_an_earlier_epoch_than_was_seen_makes_the_store_distrusted(store: Store) -> None:
-    await store.take(FIRST)
+    await store.commit(FIRST)
     assert (await store.read(LATER, 0)).distrusted
     with pytest.raises(DistrustedError):
-        await store.take(OTHER)
+        await store.commit(OTHER)
 
 
 async def test_a_process_that_saw_a_later_epoch_knows_an_earlier_one_after_a_wipe_too(store: Store) -> None:
-    await store.take(FIRST)
+    await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.take(replace(OTHER, epoch=LATER))
+        await store.commit(replace(OTHER, epoch=LATER))
 
 
 async def test_a_store_with_less_than_was_seen_is_distrusted_by_all(store: Store) -> None:
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.take(following(FIRST, given, seen=4))
+        await store.commit(following(FIRST, given, seen=4))
     with pytest.raises(DistrustedError):
-        await store.take(OTHER)
+        await store.commit(OTHER)
     reading = await store.read("", 0)
     assert (reading.count, bool(reading.distrusted)) == (3, True)
 
 
 async def test_less_than_was_seen_is_distrusted_though_the_trip_would_make_up_for_it(store: Store) -> None:
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.take(following(FIRST, given, n=100, seen=4))
+        await store.commit(following(FIRST, given, n=100, seen=4))
 
 
 async def test_a_reading_of_less_than_was_seen_makes_the_store_distrusted(store: Store) -> None:
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     assert not (await store.read(given.epoch, 3)).distrusted
     assert not (await store.read("1000000000000000-before", 4)).distrusted
     assert (await store.read(given.epoch, 4)).distrusted
     with pytest.raises(DistrustedError):
-        await store.take(following(FIRST, given))
+        await store.commit(following(FIRST, given))
 
 
 async def test_a_store_that_has_lost_an_answered_trip_is_distrusted(store: Store) -> None:
     """The count alone does not show it: another process has counted past it since."""
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.take(following(FIRST, given, sequence=3, answered=2))
+        await store.commit(following(FIRST, given, sequence=3, answered=2))
 
 
 async def test_a_store_that_has_lost_all_trips_of_a_process_is_distrusted(store: Store) -> None:
-    given = await store.take(OTHER)
+    given = await store.commit(OTHER)
     with pytest.raises(DistrustedError):
-        await store.take(following(FIRST, given, seen=0))
+        await store.commit(following(FIRST, given, seen=0))
     assert (await store.read("", 0)).count == 3
 
 
 async def test_a_process_whose_trips_were_all_lost_needs_no_record(store: Store) -> None:
-    await store.take(OTHER)
-    assert (await store.take(replace(FIRST, sequence=5))).top == 6
+    await store.commit(OTHER)
+    assert (await store.commit(replace(FIRST, sequence=5))).top == 6
 
 
 async def test_the_count_never_passes_its_limit(store: Store) -> None:
     await store.reset("e1", LIMIT - 4)
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     assert given.top == LIMIT - 1
     with pytest.raises(ExhaustedError):
-        await store.take(following(FIRST, given, n=2))
-    assert (await store.take(following(FIRST, given, n=1, sequence=3))).top == LIMIT
+        await store.commit(following(FIRST, given, n=2))
+    assert (await store.commit(following(FIRST, given, n=1, sequence=3))).top == LIMIT
     assert (await store.read(given.epoch, LIMIT)).count == LIMIT
 
 
 @pytest.mark.parametrize("top", [10**14, 10**15 + 1, 2**53 - 1])
 async def test_large_numbers_are_exact(store: Store, top: int) -> None:
     await store.reset("e1", top - 3)
-    given = await store.take(FIRST)
+    given = await store.commit(FIRST)
     assert given.top == top
-    assert await store.take(FIRST) == given
+    assert await store.commit(FIRST) == given
     assert (await store.read(given.epoch, top)).count == top
 
 
 async def test_the_shares_add_up_to_the_count(store: Store) -> None:
-    given = await store.take(FIRST)
-    await store.take(OTHER)
-    await store.take(following(FIRST, given))
+    given = await store.commit(FIRST)
+    await store.commit(OTHER)
+    await store.commit(following(FIRST, given))
     reading = await store.read("", 0)
     assert reading.pods == {"pod-a": 6, "pod-b": 3}
     assert reading.began + sum(reading.pods.values()) == reading.count
 
 
 async def test_a_pod_s_share_is_that_of_all_its_processes(store: Store) -> None:
-    await store.take(FIRST)
-    await store.take(replace(OTHER, pod="pod-a"))
+    await store.commit(FIRST)
+    await store.commit(replace(OTHER, pod="pod-a"))
     assert (await store.read("", 0)).pods == {"pod-a": 6}
 
 
 async def test_reset_begins_an_epoch_with_its_own_shares(store: Store) -> None:
-    before = await store.take(FIRST)
+    before = await store.commit(FIRST)
     await store.reset("e9", 41)
     reading = await store.read(before.epoch, 3)
     assert (reading.epoch[17:], reading.count, reading.began, dict(reading.pods)) == ("e9", 41, 41, {})
-    assert (await store.take(OTHER)).top == 44
+    assert (await store.commit(OTHER)).top == 44
     reading = await store.read("", 0)
     assert reading.pods == {"pod-b": 3}
 
 
 async def test_a_trip_counted_before_a_reset_is_not_counted_again_after_it(store: Store) -> None:
     """Sent by a process that believed in no epoch, and sent again because its answer was lost."""
-    await store.take(FIRST)
+    await store.commit(FIRST)
     await store.reset("e9", 0)
     with pytest.raises(OtherEpochError) as told:
-        await store.take(FIRST)
+        await store.commit(FIRST)
     reading = await store.read("", 0)
     assert (told.value.epoch, reading.count) == (reading.epoch, 0)
 
 
 async def test_reset_makes_a_distrusted_store_count_again(store: Store) -> None:
-    before = await store.take(FIRST)
+    before = await store.commit(FIRST)
     assert (await store.read(before.epoch, 4)).distrusted
     await store.reset("e2", 4)
-    given = await store.take(OTHER)
+    given = await store.commit(OTHER)
     assert (given.epoch[17:], given.top) == ("e2", 7)
     assert given.epoch > before.epoch
 
 
 async def test_an_empty_store_is_reset_too(store: Store) -> None:
     await store.reset("e1", 0)
-    assert (await store.take(FIRST)).top == 3
+    assert (await store.commit(FIRST)).top == 3
 
 
 async def test_another_connection_sees_the_same(tmp_path: Path, redis_server: RedisServer) -> None:
     for url in tmp_path / "hello.db", redis_server.url:
         one, two = (SqliteStore(url) if isinstance(url, Path) else RedisStore(url) for _ in range(2))
-        given = await one.take(FIRST)
-        assert (await two.take(OTHER)).top == 6
+        given = await one.commit(FIRST)
+        assert (await two.commit(OTHER)).top == 6
         await one.close()
-        assert await two.take(FIRST) == given
+        assert await two.commit(FIRST) == given
         await two.close()
 
 
@@ -348,18 +348,18 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
         with suppress(ConnectionError):
             await connection._writer.wait_closed()  # type: ignore[union-attr]  # noqa: SLF001
 
-    async def take() -> None:
+    async def commit() -> None:
         store = RedisStore(redis_server.url)
         monkeypatch.setattr(redis, "_connect", connect_and_be_reset)
         with pytest.raises(LostError):
-            await store.take(FIRST)
+            await store.commit(FIRST)
         monkeypatch.undo()
-        assert (await store.take(FIRST)).top == 3
+        assert (await store.commit(FIRST)).top == 3
         await store.close()
 
     def run() -> None:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(take())
+            runner.run(commit())
 
     await asyncio.to_thread(run)
 
@@ -367,7 +367,7 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
 async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> None:
     server = await RedisServer(tmp_path / "redis", "--unixsocket", str(tmp_path / "socket")).start()
     store = RedisStore(f"unix://{tmp_path / 'socket'}")
-    assert (await store.take(FIRST)).top == 3
+    assert (await store.commit(FIRST)).top == 3
     await store.close()
     server.kill()
 
@@ -396,11 +396,11 @@ async def _does_all(url: str) -> bool:
     """Whether a store can begin, count, read, answer the roll call and be reset."""
     store = RedisStore(url)
     try:
-        first = await store.take(FIRST)
-        await store.take(following(FIRST, first))
+        first = await store.commit(FIRST)
+        await store.commit(following(FIRST, first))
         await store.read("", 0)
         await store.reset("e2", 5)
-        await store.take(OTHER)
+        await store.commit(OTHER)
     except UnavailableError:
         return False
     finally:
@@ -413,35 +413,35 @@ async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate:
     tls.load_cert_chain(certificate)
     async with Proxy(redis_server.port, tls) as proxy:
         store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}")
-        assert (await store.take(FIRST)).top == 3
+        assert (await store.commit(FIRST)).top == 3
         await store.close()
 
 
 @pytest.mark.parametrize("record", ["rubbish", "", "e1 1 nan 1 1 1 pod "])
 async def test_a_record_that_is_none_counts_nobody(redis_server: RedisServer, record: str) -> None:
     store = RedisStore(redis_server.url)
-    given = await store.take(FIRST)
-    await redis_server.call("HSET", "{hello}", FIRST.process, record)
-    for trip in following(FIRST, given), OTHER:
+    given = await store.commit(FIRST)
+    await redis_server.call("HSET", "{hello}", FIRST.client, record)
+    for batch in following(FIRST, given), OTHER:
         with pytest.raises((UnavailableError, DistrustedError)):
-            await store.take(trip)
+            await store.commit(batch)
     assert await redis_server.call("HGET", "{hello}", "count") == "3"
     await store.close()
 
 
 @pytest.mark.parametrize("right", ["hget", "hgetall", "hset", "hdel", "hmget", "time"])
 async def test_a_right_that_is_lacking_costs_no_number(redis_server: RedisServer, right: str) -> None:
-    """What a script wrote before it failed stays written, and the trip is sent again."""
+    """What a script wrote before it failed stays written, and the batch is sent again."""
     store = RedisStore(redis_server.url)
-    first = await store.take(FIRST)
-    await _age(store, redis_server, Path(), MEMORY + 1)
+    first = await store.commit(FIRST)
+    await _age(store, redis_server, Path(), SESSION_LIFETIME + 1)
     await redis_server.call("ACL", "SETUSER", "default", f"-{right}")
-    trip = replace(OTHER, epoch=first.epoch)
+    batch = replace(OTHER, epoch=first.epoch)
     for _ in range(3):
         with suppress(UnavailableError):
-            await store.take(trip)
+            await store.commit(batch)
     await redis_server.call("ACL", "SETUSER", "default", f"+{right}")
-    assert (await store.take(trip)).top == 6
+    assert (await store.commit(batch)).top == 6
     assert (await store.read("", 0)).count == 6
     await store.close()
 
@@ -455,7 +455,7 @@ async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(redis_s
         await redis_server.call("HSET", "{hello}", *words)
     await redis_server.call("HSET", "{hello}", "count", 2500, "index", 2500)
     for process in "cde":
-        await store.take(replace(FIRST, process=process * 32))
+        await store.commit(replace(FIRST, client=process * 32))
     assert (await store.read("", 0)).pods == {EARLIER_PODS: 2500, "pod-a": 9}
     await store.close()
 
@@ -465,7 +465,7 @@ async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds
     then = int(time.time()) - seconds
     if server is None:
         with sqlite3.connect(tmp_path / "hello.db") as connection:
-            connection.execute("UPDATE records SET time = ?", (then,))
+            connection.execute("UPDATE sessions SET time = ?", (then,))
         connection.close()
         return
     fields = await server.lines("HGETALL", "{hello}")
@@ -479,26 +479,26 @@ async def test_pods_unseen_for_a_day_are_folded_into_one_entry(
     aged: tuple[Store, RedisServer | None], tmp_path: Path
 ) -> None:
     store, server = aged
-    await store.take(FIRST)
-    await store.take(OTHER)
-    await _age(store, server, tmp_path, MEMORY + 1)
-    await store.take(replace(FIRST, process="c" * 32, pod="pod-c"))
+    await store.commit(FIRST)
+    await store.commit(OTHER)
+    await _age(store, server, tmp_path, SESSION_LIFETIME + 1)
+    await store.commit(replace(FIRST, client="c" * 32, pod="pod-c"))
     assert (await store.read("", 0)).pods == {EARLIER_PODS: 6, "pod-c": 3}
-    await _age(store, server, tmp_path, MEMORY + 1)
-    await store.take(replace(FIRST, process="d" * 32, pod="pod-d"))
+    await _age(store, server, tmp_path, SESSION_LIFETIME + 1)
+    await store.commit(replace(FIRST, client="d" * 32, pod="pod-d"))
     assert (await store.read("", 0)).pods == {EARLIER_PODS: 9, "pod-d": 3}
 
 
 async def test_pods_seen_within_a_day_keep_their_entry(aged: tuple[Store, RedisServer | None], tmp_path: Path) -> None:
     store, server = aged
-    await store.take(FIRST)
-    await _age(store, server, tmp_path, MEMORY - 60)
-    await store.take(OTHER)
+    await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_LIFETIME - 60)
+    await store.commit(OTHER)
     assert (await store.read("", 0)).pods == {"pod-a": 3, "pod-b": 3}
 
 
 async def test_a_reading_tells_when_each_pod_made_its_last_trip(store: Store) -> None:
-    await store.take(FIRST)
+    await store.commit(FIRST)
     reading = await store.read("", 0)
     assert reading.seen.keys() == {"pod-a"}
     assert time.time() - 5 < reading.seen["pod-a"] <= reading.time <= time.time()
@@ -508,10 +508,10 @@ async def test_a_trip_for_nobody_shows_that_its_pod_is_there(
     aged: tuple[Store, RedisServer | None], tmp_path: Path
 ) -> None:
     store, server = aged
-    given = await store.take(FIRST)
-    await store.take(OTHER)
+    given = await store.commit(FIRST)
+    await store.commit(OTHER)
     await _age(store, server, tmp_path, 60)
-    await store.take(following(FIRST, given, n=0))
+    await store.commit(following(FIRST, given, n=0))
     reading = await store.read("", 0)
     assert reading.pods == {"pod-a": 3, "pod-b": 3}
     assert reading.seen["pod-a"] > reading.time - 5
@@ -522,11 +522,11 @@ async def test_a_process_idle_for_a_day_is_forgotten_and_the_store_trusted(
     aged: tuple[Store, RedisServer | None], tmp_path: Path
 ) -> None:
     store, server = aged
-    given = await store.take(FIRST)
-    await _age(store, server, tmp_path, MEMORY + 1)
-    await store.take(OTHER)
+    given = await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_LIFETIME + 1)
+    await store.commit(OTHER)
     with pytest.raises(ForgottenError):
-        await store.take(following(FIRST, given))
+        await store.commit(following(FIRST, given))
     assert not (await store.read("", 0)).distrusted
 
 
@@ -535,23 +535,23 @@ async def test_a_process_idle_for_a_day_is_not_forgotten_while_nobody_comes(
 ) -> None:
     """Whatever a clock says that was wrong for a moment."""
     store, server = aged
-    given = await store.take(FIRST)
-    await _age(store, server, tmp_path, MEMORY + 1)
-    assert (await store.take(following(FIRST, given))).top == 6
+    given = await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_LIFETIME + 1)
+    assert (await store.commit(following(FIRST, given))).top == 6
 
 
-Two = tuple[RedisStore, Trip, RedisStore, Trip]
+Two = tuple[RedisStore, Batch, RedisStore, Batch]
 
 
 @pytest.fixture
 async def two(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[RedisStore, Trip, RedisStore, Trip]]:
-    """Two processes that have counted, with the trip that each makes next, and no end to a wait for either."""
-    monkeypatch.setattr(redis, "ROLL_CALL", 3600)
+) -> AsyncIterator[tuple[RedisStore, Batch, RedisStore, Batch]]:
+    """Two processes that have counted, with the batch that each makes next, and no end to a wait for either."""
+    monkeypatch.setattr(redis, "ROLL_CALL_TIMEOUT", 3600)
     one, other = RedisStore(redis_server.url), RedisStore(redis_server.url)
-    next_of_one = following(FIRST, await one.take(FIRST))
-    next_of_other = following(OTHER, await other.take(OTHER))
+    next_of_one = following(FIRST, await one.commit(FIRST))
+    next_of_other = following(OTHER, await other.commit(OTHER))
     yield one, next_of_one, other, next_of_other
     await one.close()
     await other.close()
@@ -562,9 +562,9 @@ async def restart(server: RedisServer) -> None:
     await server.start()
 
 
-async def speaks(store: RedisStore, trip: Trip, server: RedisServer, missing: int) -> asyncio.Task[Range]:
-    """Send a trip, and wait until its process has said what it saw and waits for others."""
-    task = asyncio.create_task(store.take(trip))
+async def speaks(store: RedisStore, batch: Batch, server: RedisServer, missing: int) -> asyncio.Task[Range]:
+    """Send a batch, and wait until its process has said what it saw and waits for others."""
+    task = asyncio.create_task(store.commit(batch))
 
     async def has_spoken() -> bool:
         return await server.call("HLEN", "{hello}:roll") == f":{1 + missing}"
@@ -581,7 +581,7 @@ async def test_nobody_counts_after_a_restart_before_all_have_spoken(two: Two, re
         async with asyncio.timeout(1):
             await asyncio.shield(waiting)
     assert not waiting.done()
-    assert (await other.take(next_of_other)).top in (9, 12)
+    assert (await other.commit(next_of_other)).top in (9, 12)
     assert (await waiting).top in (9, 12)
 
 
@@ -590,7 +590,7 @@ async def test_who_saw_what_is_lost_says_so_before_anybody_counts(two: Two, redi
     await redis_server.call("HSET", "{hello}", "count", 5)
     await restart(redis_server)
     waiting = await speaks(one, next_of_one, redis_server, missing=1)
-    for taking in other.take(next_of_other), waiting:
+    for taking in other.commit(next_of_other), waiting:
         with pytest.raises(DistrustedError):
             await taking
 
@@ -600,8 +600,8 @@ async def test_who_is_silent_is_waited_for_no_longer_than_the_bound(
 ) -> None:
     one, next_of_one, _, _ = two
     await restart(redis_server)
-    monkeypatch.setattr(redis, "ROLL_CALL", 0)
-    assert (await one.take(next_of_one)).top == 9
+    monkeypatch.setattr(redis, "ROLL_CALL_TIMEOUT", 0)
+    assert (await one.commit(next_of_one)).top == 9
 
 
 async def test_who_had_not_counted_for_long_is_not_waited_for(
@@ -609,31 +609,31 @@ async def test_who_had_not_counted_for_long_is_not_waited_for(
 ) -> None:
     one, next_of_one, _, _ = two
     await _age(one, redis_server, tmp_path, 60)
-    given = await one.take(next_of_one)
+    given = await one.commit(next_of_one)
     await restart(redis_server)
-    assert (await one.take(following(FIRST, given, sequence=3))).top == 12
+    assert (await one.commit(following(FIRST, given, sequence=3))).top == 12
 
 
 async def test_who_has_left_is_not_waited_for(two: Two, redis_server: RedisServer) -> None:
     one, next_of_one, other, next_of_other = two
-    await other.take(replace(next_of_other, n=0, leaves=True))
+    await other.commit(replace(next_of_other, n=0, ends=True))
     await restart(redis_server)
-    assert (await one.take(next_of_one)).top == 9
+    assert (await one.commit(next_of_one)).top == 9
 
 
 async def test_a_flushed_script_cache_begins_no_roll_call(two: Two, redis_server: RedisServer) -> None:
     one, next_of_one, other, next_of_other = two
     await restart(redis_server)
     waiting = await speaks(one, next_of_one, redis_server, missing=1)
-    await other.take(next_of_other)
+    await other.commit(next_of_other)
     given = await waiting
     await redis_server.call("SCRIPT", "FLUSH")
-    assert (await one.take(following(FIRST, given, sequence=3))).top == 15
+    assert (await one.commit(following(FIRST, given, sequence=3))).top == 15
 
 
 async def test_all_keys_of_redis_share_one_hash_tag(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
-    await store.take(FIRST)
+    await store.commit(FIRST)
     await store.close()
     keys = await redis_server.lines("KEYS", "*")
     assert sorted(keys) == ["{hello}", "{hello}:roll"]
@@ -641,9 +641,9 @@ async def test_all_keys_of_redis_share_one_hash_tag(redis_server: RedisServer) -
 
 async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_trips(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
-    trip = following(FIRST, await store.take(FIRST))
-    await store._trips.send_command("ECHO", "left over")  # noqa: SLF001
+    batch = following(FIRST, await store.commit(FIRST))
+    await store._commits.send_command("ECHO", "left over")  # noqa: SLF001
     with suppress(LostError):
-        await store.take(trip)
-    assert (await store.take(trip)).top == 6
+        await store.commit(batch)
+    assert (await store.commit(batch)).top == 6
     await store.close()

@@ -12,7 +12,7 @@ from hello.check.site import Address, Site
 
 READ_EVERY = 10  # visits
 READS_OF_PODS = 4  # at the end, for each pod: one that has gone is asked for in vain
-PATIENCE = 3.0  # seconds for a first and a last read to get an answer
+READ_TIMEOUT = 3.0  # seconds for a first and a last read to get an answer
 PAUSE = 0.1  # seconds that a client whose visit failed is slower
 ATTEMPTS = 10  # of a visit that gets 503 each time
 LONGEST_RETRY = 30.0  # seconds, whatever Retry-After says
@@ -123,7 +123,7 @@ class Load:
 
     async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
         """Read the count, again and again if need be; an answer that says more than "not now" is final."""
-        end = _now() + PATIENCE
+        end = _now() + READ_TIMEOUT
         while True:
             record = await client.ask(read=True)
             final = record.outcome is Outcome.MALFORMED or (record.labels.status or 500) < 500

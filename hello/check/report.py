@@ -140,7 +140,7 @@ def lost(verdict: Verdict) -> str:
         return "Not known: no visit was made."
     if not verdict.lost:
         return f"Nothing: {'the one visit' if made == 1 else f'each of {made:,} visits'} got a number.{pause}"
-    allowed = f"{'more than' if verdict.lost_too_many else 'within'} the {verdict.allowed} that may be"
+    allowed = f"{'more than' if verdict.lost_too_many else 'within'} the {verdict.allowed} allowed"
     kinds = outcomes(verdict.losses.kinds)
     return f"{verdict.lost:,} of {many(made, 'visit')} ({share(verdict.lost, made)}), {allowed}: {kinds}.{pause}"
 
@@ -190,7 +190,7 @@ def summary(verdict: Verdict) -> str:
     if not verdict.enough:
         return f"Too little seen: {many(verdict.answered, 'answer')}, and {verdict.at_least:,} were asked for."
     told = f"{many(verdict.answered, 'visitor')} counted by {many(len(verdict.pods), 'pod')}"
-    told += f", lost: {some}, as may be" if verdict.lost else ", none lost"
+    told += f", lost: {some}, as allowed" if verdict.lost else ", none lost"
     if verdict.outages and verdict.losses.longest:
         told += f", though nobody was answered for {verdict.losses.longest.length / 1e9:,.1f} s"
     return f"Promise kept: {told}."
@@ -232,10 +232,14 @@ def latency(verdict: Verdict) -> str:
 
 def silence_line(silence: Silence, verdict: Verdict) -> str:
     """How long nobody was answered, when, and who answered before and after."""
-    began = (silence.began - verdict.began) / 1e9
+    return f"{silence.length / 1e9:,.3f} s at {(silence.began - verdict.began) / 1e9:,.3f} s, {around(silence)}"
+
+
+def around(silence: Silence) -> str:
+    """Who answered before and after."""
     before = f"after {silence.before.pod}" if silence.before else "from the start on"
     after = f"until {silence.after.pod} did" if silence.after else "to the end"
-    return f"{silence.length / 1e9:,.3f} s at {began:,.3f} s, {before}, {after}"
+    return f"{before}, {after}"
 
 
 def epoch_line(epoch: Epoch) -> str:

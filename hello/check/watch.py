@@ -9,7 +9,7 @@ from time import monotonic_ns, time_ns
 from hello.check.history import Outcome, Record
 from hello.check.judge import judge
 from hello.check.losses import NOT_LOST
-from hello.check.report import outcome_name, record_line, silence_line, title
+from hello.check.report import around, outcome_name, record_line, title
 from hello.check.verdict import Verdict
 
 TICK = 0.5  # seconds between two looks
@@ -68,7 +68,7 @@ class Watch:
                 yield newest[0], f"BROKEN   {title(finding)}: {_proof(proofs[newest[1]], verdict)}"
         for silence in verdict.outages:
             if silence.after and silence.ended >= since:
-                yield silence.ended, f"silence  {silence_line(silence, verdict)}"
+                yield silence.ended, f"silence  {silence.length / 1e9:,.3f} s, {around(silence)}"
 
 
 def _place(record: Record) -> str:

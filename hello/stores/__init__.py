@@ -1,6 +1,6 @@
-"""What a store of the count must do: hand out ranges of numbers, each trip's once, and read the total.
+"""What a store of the count must do: hand out ranges of numbers, each batch's once, and read the total.
 
-A trip is fixed when it is first sent, and sent again, byte for byte, until it is answered: a store counts it once.
+A batch is fixed when it is first sent, and sent again, byte for byte, until it is answered: a store counts it once.
 """
 
 from collections.abc import Mapping
@@ -10,37 +10,38 @@ from typing import Protocol
 LIMIT = 2**53
 """The highest number: above it the doubles of Redis' Lua are no longer exact."""
 
-MEMORY = 24 * 60 * 60
-"""Seconds for which a store remembers a process' last trip, and shows a pod by its name."""
+SESSION_LIFETIME = 24 * 60 * 60
+"""Seconds for which a store remembers a client session's last batch, and shows a pod by its name."""
 
 EARLIER_PODS = "earlier pods"
 """The one entry into which pods unseen for that long are folded; no pod's name has a blank in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trip:
-    """A request for the next `n` numbers, as one process sends it."""
+class Batch:
+    """A request for the next `n` numbers, as one client session (Raft, section 6.3) sends it."""
 
     epoch: str
-    """The epoch that the process believes in, the latest one it knows; empty if it knows none."""
-    process: str
+    """The latest epoch that the session knows; empty if it knows none."""
+    client: str
+    """The id of the session."""
     sequence: int
-    """Counts this process' trips from 1, without a hole."""
+    """Counts the session's batches from 1, without a hole."""
     answered: int
-    """The index of the last of its trips whose answer has arrived; 0 if none has."""
+    """The index of the last of its batches whose answer has arrived; 0 if none has."""
     n: int
     seen: int
-    """The highest number that the process knows to have been given in the epoch."""
+    """The highest number that the session knows to have been given in the epoch."""
     pod: str
     new_epoch: str
-    """How the id ends of the epoch that this trip begins if the store is empty; if empty, it may begin none."""
-    leaves: bool = False
-    """Whether it is the process' last one: after a restart of the store, nobody waits for a process that has left."""
+    """How the id ends of the epoch that this batch begins if the store is empty; if empty, it may begin none."""
+    ends: bool = False
+    """Whether it is the session's last one: after a restart of the store, nobody waits for one that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The numbers (top - n, top] of an epoch, given to one trip: the `index`-th that was counted in the epoch."""
+    """The numbers (top - n, top] of an epoch, given to one batch: the `index`-th that was counted in the epoch."""
 
     epoch: str
     top: int
@@ -59,7 +60,7 @@ class Reading:
     pods: Mapping[str, int] = field(default_factory=dict)
     """Each pod's share of the count since the epoch began."""
     seen: Mapping[str, int] = field(default_factory=dict)
-    """When each of these pods last made a trip."""
+    """When each of these pods last made a batch."""
     time: int = field(default=0, compare=False)
     """When this was read. Both are the store's clock, in Unix seconds."""
 
@@ -69,11 +70,11 @@ class StoreError(Exception):
 
 
 class UnavailableError(StoreError):
-    """The store did not take the trip: nothing was counted. Sending it again may help."""
+    """The store did not take the batch: nothing was counted. Sending it again may help."""
 
 
 class LostError(UnavailableError):
-    """The trip went out and no answer came back: it may have been counted. Sending it again tells."""
+    """The batch went out and no answer came back: it may have been counted. Sending it again tells."""
 
 
 class BrokenError(StoreError):
@@ -81,11 +82,11 @@ class BrokenError(StoreError):
 
 
 class DistrustedError(StoreError):
-    """The store went back in time, to an earlier epoch or a lower count: it counts for nobody until `hello reset`."""
+    """The store was rolled back, to an earlier epoch or a lower count: it counts for nobody until `hello reset`."""
 
 
 class WipedError(StoreError):
-    """The store is empty, and the trip may begin no epoch: its process knew of one."""
+    """The store is empty, and the batch may begin no epoch: its session knew of one."""
 
 
 class OtherEpochError(StoreError):
@@ -97,11 +98,11 @@ class OtherEpochError(StoreError):
 
 
 class ForgottenError(StoreError):
-    """The store has forgotten a process, which was idle for longer than it remembers one."""
+    """The store has forgotten a session, which was idle for longer than it remembers one."""
 
 
 class OutdatedError(StoreError):
-    """A later trip of the same process was counted before this one."""
+    """A later batch of the same session was counted before this one."""
 
 
 class ExhaustedError(StoreError):
@@ -109,10 +110,10 @@ class ExhaustedError(StoreError):
 
 
 class Store(Protocol):
-    """A count. One trip and one reading at the most are under way at a time."""
+    """A count. One batch and one reading at the most are under way at a time."""
 
-    async def take(self, trip: Trip) -> Range:
-        """Count a trip once, and hand out its range each time it is sent; raises a StoreError."""
+    async def commit(self, batch: Batch) -> Range:
+        """Count a batch once, and hand out its range each time it is sent; raises a StoreError."""
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the store; distrust it from then on if it has lost `epoch`, or in that epoch numbers up to `seen`."""
@@ -120,7 +121,7 @@ class Store(Protocol):
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch, whose id ends in `new_epoch`, and in which `to` + 1 is the next number."""
 
-    async def until_lost(self) -> None:
+    async def wait_for_loss(self) -> None:
         """Return when the store may be gone, without asking it anything; never if there is no telling."""
 
     async def close(self) -> None:

@@ -15,10 +15,10 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
-PATIENCE = 1.0
+COMMAND_TIMEOUT = 1.0
 """Seconds to wait for a connection, and again for an answer, before the connection is given up."""
 
-NEXT_ADDRESS = 0.1
+CONNECTION_ATTEMPT_DELAY = 0.1
 """Seconds after which the next address of a name is tried beside the one that is silent (RFC 8305, section 8)."""
 
 QUERY = {"db", "username", "password"}
@@ -36,7 +36,7 @@ class _TcpConnection(Connection):
 
     async def _connect(self) -> None:
         addresses = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=SOCK_STREAM)
-        self._socket = await start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS)
+        self._socket = await start_connection(addresses, happy_eyeballs_delay=CONNECTION_ATTEMPT_DELAY)
         await super()._connect()  # type: ignore[no-untyped-call]
 
     def _connection_arguments(self) -> Mapping[str, Any]:
@@ -88,7 +88,7 @@ def connection_maker(url: str, password: Callable[[], str] | None) -> Callable[[
             encoding_errors="replace",
             driver_info=None,
             socket_timeout=None,
-            socket_connect_timeout=PATIENCE,
+            socket_connect_timeout=COMMAND_TIMEOUT,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from hello.stores import Range, Reading, Trip
-from hello.stores.rules import Record, State, count, goes_back, make_epoch, make_reading, repeat
+from hello.stores import Batch, Range, Reading
+from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
 
 
 class MemoryStore:
@@ -14,25 +14,25 @@ class MemoryStore:
         self._state = State()
         self._records: dict[str, Record] = {}
 
-    async def take(self, trip: Trip) -> Range:
-        """Count a trip; see Store."""
-        record = self._records.get(trip.process)
-        repeated = repeat(trip, self._state, record)
+    async def commit(self, batch: Batch) -> Range:
+        """Count a batch; see Store."""
+        record = self._records.get(batch.client)
+        repeated = repeat(batch, self._state, record)
         if repeated:
             return repeated
-        record = self._records[trip.process] = count(trip, self._state, record, time.time_ns())
+        record = self._records[batch.client] = count(batch, self._state, record, time.time_ns())
         return Range(record.epoch, record.top, record.index)
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        goes_back(self._state, epoch, seen)
+        notice_rollback(self._state, epoch, seen)
         return make_reading(self._state, self._records.values(), int(time.time()))
 
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
-    async def until_lost(self) -> None:
+    async def wait_for_loss(self) -> None:
         """Wait for ever: it lasts as long as this process."""
         await asyncio.Event().wait()
 

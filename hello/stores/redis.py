@@ -1,4 +1,4 @@
-"""The count in Redis, shared by every pod: one Lua script a trip, called by its hash."""
+"""The count in Redis, shared by every pod: one Lua script a batch, called by its hash."""
 
 import asyncio
 import math
@@ -13,6 +13,7 @@ from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from hello.stores import (
+    Batch,
     DistrustedError,
     ExhaustedError,
     ForgottenError,
@@ -21,25 +22,24 @@ from hello.stores import (
     OutdatedError,
     Range,
     Reading,
-    Trip,
     UnavailableError,
     WipedError,
 )
-from hello.stores.connection import PATIENCE, connection_maker, explain
-from hello.stores.rules import WENT_BACK, Record, State, make_reading, word
+from hello.stores.connection import COMMAND_TIMEOUT, connection_maker, explain
+from hello.stores.rules import ROLLED_BACK, Record, State, make_reading, word
 
 try:
     import hiredis
 except ImportError:  # no wheel for this machine
     hiredis = None  # type: ignore[assignment]
 
-ROLL_CALL = 5.0
+ROLL_CALL_TIMEOUT = 5.0
 """Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
 
 Well above what a packet's repetition, a look-up of a name or a busy node delay a process that lives.
 """
 
-ROLL_CALL_PAUSE = 0.1
+ROLL_CALL_INTERVAL = 0.1
 """Seconds between two looks at who has yet to speak."""
 
 # A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
@@ -65,55 +65,55 @@ class Script:
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
-TAKE, READ, RESET, ROLL_CALL_SCRIPT = map(Script, ("take.lua", "read.lua", "reset.lua", "roll_call.lua"))
+COMMIT, READ, RESET, ROLL_CALL = map(Script, ("commit.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
 class RedisStore:
-    """A Store in Redis 7 or later. A connection for trips, one for readings, and one that tells when Redis is gone."""
+    """A Store in Redis 7 or later. One connection commits, one reads, and one tells when Redis is gone."""
 
     def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
-        """Connect with the first trip, and ask for the password each time; ValueError if the URL is no Redis URL."""
+        """Connect with the first batch, and ask for the password each time; ValueError if the URL is no Redis URL."""
         make = connection_maker(url, password)
-        self._trips, self._readings, self._silent = make(), make(), make()
+        self._commits, self._readings, self._silent = make(), make(), make()
         self._silence: asyncio.Timeout | None = None
         """Ends when the silent connection is to end."""
-        self._trips.register_connect_callback(self._follow)
+        self._commits.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
-        """Let the other connections go where the trips go: an old one may lead to a Redis that counts no more."""
+        """Let the other connections go where the batches go: an old one may lead to a Redis that counts no more."""
         self._readings.mark_for_reconnect()
         if self._silence:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
-    async def take(self, trip: Trip) -> Range:
-        """Count a trip; see Store."""
-        seen = trip.epoch, trip.seen, WENT_BACK, trip.process, trip.answered
-        answer = await _run(self._trips, TAKE, _words(trip), seen)
+    async def commit(self, batch: Batch) -> Range:
+        """Count a batch; see Store."""
+        seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
+        answer = await _run(self._commits, COMMIT, _words(batch), seen)
         match answer:
-            case [trip.process, sequence, what, *rest] if sequence == str(trip.sequence):
+            case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
                 if what == "range":
                     return _range(*rest)
                 _refuse(what, *rest)
-        await self._trips.disconnect(nowait=True)
+        await self._commits.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
-        said = epoch, seen, WENT_BACK
+        said = epoch, seen, ROLLED_BACK
         return _reading(await _run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         await _call(self._readings, RESET, 1, COUNTER, new_epoch, to, known=False)
 
-    async def until_lost(self) -> None:
+    async def wait_for_loss(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
         while True:
             try:
                 await _connect(self._silent)
                 break
-            except UnavailableError:  # trips may go through all the same: Redis has a limit of clients
-                await asyncio.sleep(PATIENCE)
+            except UnavailableError:  # batches may go through all the same: Redis has a limit of clients
+                await asyncio.sleep(COMMAND_TIMEOUT)
         try:
             with suppress(*LOST):
                 async with asyncio.timeout(None) as self._silence:
@@ -123,14 +123,14 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        for connection in self._trips, self._readings, self._silent:
+        for connection in self._commits, self._readings, self._silent:
             await connection.disconnect()
 
 
-def _words(trip: Trip) -> Words:
-    numbers = trip.sequence, trip.answered, trip.n, trip.seen
-    left = "left" if trip.leaves else ""
-    return 1, COUNTER, trip.epoch, trip.process, *numbers, trip.pod, trip.new_epoch, WENT_BACK, left
+def _words(batch: Batch) -> Words:
+    numbers = batch.sequence, batch.answered, batch.n, batch.seen
+    ended = "ended" if batch.ends else ""
+    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ended
 
 
 def _range(epoch: str, top: str, index: str) -> Range:
@@ -163,9 +163,9 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
         case "other epoch":
             raise OtherEpochError(_range(detail, "0", "0").epoch)
         case "forgotten":
-            raise ForgottenError("the store has forgotten this process")
+            raise ForgottenError("the store has forgotten this session")
         case "outdated":
-            raise OutdatedError("a later trip was counted before this one")
+            raise OutdatedError("a later batch was counted before this one")
         case "exhausted":
             raise ExhaustedError("the count has reached its limit")
     raise LostError(f"Redis answered {what!r}")
@@ -181,18 +181,18 @@ async def _run(connection: Connection, script: Script, words: Words, said: Words
 
 
 async def _answer_roll_call(connection: Connection, said: Words) -> None:
-    """Say what was seen, and wait until all who counted shortly before the restart have said it, or for ROLL_CALL."""
+    """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + ROLL_CALL
+    end = loop.time() + ROLL_CALL_TIMEOUT
     while True:
         over = loop.time() >= end
-        missing = await _call(connection, ROLL_CALL_SCRIPT, 2, COUNTER, ROLL, *said, int(over), known=False)
+        missing = await _call(connection, ROLL_CALL, 2, COUNTER, ROLL, *said, int(over), known=False)
         if not missing:
             return
         if over:
             log.warning("not all who counted before the restart of Redis have said what they saw", missing=missing)
             return
-        await asyncio.sleep(ROLL_CALL_PAUSE)
+        await asyncio.sleep(ROLL_CALL_INTERVAL)
 
 
 async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
@@ -200,7 +200,7 @@ async def _call(connection: Connection, script: Script, *words: str | int, known
     await _connect(connection)
     name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(COMMAND_TIMEOUT):
             await connection.send_packed_command(_packed(connection, *name, *words), check_health=False)
             return await connection.read_response()
     except NoScriptError:
@@ -224,7 +224,7 @@ async def _connect(connection: Connection) -> None:
             if not connection.should_reconnect() and not await connection.can_read():
                 return
             await connection.disconnect(nowait=True)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(COMMAND_TIMEOUT):
             await connection.connect()
     except LOST as error:
         await connection.disconnect(nowait=True)

@@ -1,15 +1,15 @@
--- After a restart of Redis: takes down what a process has seen, and answers how many have yet to say so.
--- On the roll are those who have not left and whose last trip was not older than ROLL seconds, twice a heartbeat, at the
--- last trip of all. It is made once a run.
+-- After a restart of Redis: takes down what a session has seen, and answers how many have yet to say so.
+-- On the roll are the sessions that have not ended and whose last batch was not older than ROLL seconds, twice a
+-- heartbeat, at the last batch of all. It is made once a run.
 -- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of those who have yet to speak
--- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 process (empty if none speaks), 5 answered, 6 '1' if the wait is over
+-- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 client (empty if none speaks), 5 answered, 6 '1' if the wait is over
 local ROLL = 10
-local process = ARGV[4]
+local client = ARGV[4]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local counter, records = load(KEYS[1])
 
 local backwards = counter.epoch and not counter.distrusted
-  and went_back(counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), records[process])
+  and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), records[client])
 
 local roll = {'run', run}
 if redis.call('HGET', KEYS[2], 'run') ~= run then
@@ -17,7 +17,7 @@ if redis.call('HGET', KEYS[2], 'run') ~= run then
   for id, record in pairs(records) do
     local epoch, _, _, index, time = parse(record)
     if epoch == counter.epoch then
-      if not string.match(record, ' left$') then times[id] = time end
+      if not string.match(record, ' ended$') then times[id] = time end
       if index > newest then newest, last = index, time end
     end
   end
@@ -31,7 +31,7 @@ if redis.call('HGET', KEYS[2], 'run') ~= run then
 end
 if backwards then redis.call('HSET', KEYS[1], 'distrusted', ARGV[3]) end
 redis.call('HSET', KEYS[2], unpack(roll))
-redis.call('HDEL', KEYS[2], process)
+redis.call('HDEL', KEYS[2], client)
 local missing = redis.call('HLEN', KEYS[2]) - 1
 if ARGV[6] == '1' then
   redis.call('DEL', KEYS[2])

@@ -1,4 +1,4 @@
-"""The rules by which a store in Python counts a trip; take.lua has the same ones for Redis."""
+"""The rules by which a store in Python counts a batch; commit.lua has the same ones for Redis."""
 
 import re
 from collections import defaultdict
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hello.stores import (
     EARLIER_PODS,
     LIMIT,
+    Batch,
     DistrustedError,
     ExhaustedError,
     ForgottenError,
@@ -15,18 +16,20 @@ from hello.stores import (
     OutdatedError,
     Range,
     Reading,
-    Trip,
     WipedError,
 )
 
-WENT_BACK = "the store went back in time: numbers that were given are missing from it"
+EPOCH = "[0-9]{16}-[!-~]+|[0-9a-f]{16}|[0-9a-f]{24}"
+"""The id of an epoch. One that an older version began has no time in it, and counts as earlier than all that have."""
+
+ROLLED_BACK = "the store was rolled back: numbers that were given are missing from it"
 
 
 @dataclass(slots=True)
 class State:
     """The count of an epoch; no epoch while the store is empty.
 
-    index: how many trips were counted in the epoch. forgotten: the highest index of a record that was removed.
+    index: how many batches were counted in the epoch. forgotten: the highest index of a record that was removed.
     """
 
     epoch: str = ""
@@ -38,15 +41,18 @@ class State:
 
     def __post_init__(self) -> None:
         """Raise ValueError if no counter wrote this."""
-        word(self.epoch or "-")
+        if self.epoch and not re.fullmatch(EPOCH, word(self.epoch)):
+            raise ValueError(f"{self.epoch!r} is not the id of an epoch")
+        if self.count and not self.epoch:
+            raise ValueError("it is a count without an epoch")
         whole(self.count, self.began, self.index, self.forgotten)
 
 
 @dataclass(slots=True)
 class Record:
-    """What a store remembers of a process: its last trip, and `total`, the numbers that it took in that trip's epoch.
+    """What a store remembers of a client session: its last batch, and `total`, all numbers that it took in that epoch.
 
-    index: the trip's place among all that were counted in the epoch, from 1. time: when, in Unix seconds.
+    index: the batch's place among all that were counted in the epoch, from 1. time: when, in Unix seconds.
     """
 
     epoch: str = ""
@@ -85,7 +91,7 @@ def begun(epoch: str) -> int:
 
 
 def is_earlier(epoch: str, than: str) -> bool:
-    """Whether an epoch began before another one. A store that is in it again went back in time."""
+    """Whether an epoch began before another one. A store that is in it again was rolled back."""
     return begun(epoch) < begun(than)
 
 
@@ -94,8 +100,8 @@ def make_epoch(nanoseconds: int, before: str, end: str) -> str:
     return f"{max(nanoseconds // 1000, begun(before) + 1):016d}-{end}"
 
 
-def went_back(state: State, epoch: str, seen: int, answered: int = 0, record: Record | None = None) -> bool:
-    """Whether a store has lost what a process saw of it: a later epoch, a higher count, or a trip of its own."""
+def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: Record | None = None) -> bool:
+    """Whether a store has lost what a session saw of it: a later epoch, a higher count, or a batch of its own."""
     if state.epoch != epoch:
         return begun(state.epoch) < begun(epoch)
     if record is None:
@@ -103,51 +109,51 @@ def went_back(state: State, epoch: str, seen: int, answered: int = 0, record: Re
     return state.count < seen or answered > record.index
 
 
-def repeat(trip: Trip, state: State, record: Record | None) -> Range | None:
-    """Find the range that the trip was given before, or None if it is yet to be counted.
+def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
+    """Find the range that the batch was given before, or None if it is yet to be counted.
 
     Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
     """
     if state.distrusted:
         raise DistrustedError(state.distrusted)
     if not state.epoch:
-        if trip.new_epoch:
+        if batch.new_epoch:
             return None
         raise WipedError("the store is empty")
-    if went_back(state, trip.epoch, trip.seen, trip.answered, record):
-        state.distrusted = WENT_BACK
-        raise DistrustedError(WENT_BACK)
+    if rolled_back(state, batch.epoch, batch.seen, batch.answered, record):
+        state.distrusted = ROLLED_BACK
+        raise DistrustedError(ROLLED_BACK)
     last = record or Record()
-    if (last.epoch, last.sequence) == (state.epoch, trip.sequence):
+    if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
-    # The trip may have been counted in an epoch that is over.
-    if trip.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= trip.sequence):
+    # The batch may have been counted in an epoch that is over.
+    if batch.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= batch.sequence):
         raise OtherEpochError(state.epoch)
-    if record is None and trip.answered:
-        raise ForgottenError("the store has forgotten this process")
-    if last.sequence > trip.sequence:
-        raise OutdatedError("a later trip was counted before this one")
-    if state.count + trip.n > LIMIT:
+    if record is None and batch.answered:
+        raise ForgottenError("the store has forgotten this session")
+    if last.sequence > batch.sequence:
+        raise OutdatedError("a later batch was counted before this one")
+    if state.count + batch.n > LIMIT:
         raise ExhaustedError(f"the count would pass {LIMIT}")
     return None
 
 
-def goes_back(state: State, epoch: str, seen: int) -> bool:
+def notice_rollback(state: State, epoch: str, seen: int) -> bool:
     """Say whether a reading shows less than was seen, and mark the state as distrusted then."""
-    if not state.epoch or state.distrusted or not went_back(state, epoch, seen):
+    if not state.epoch or state.distrusted or not rolled_back(state, epoch, seen):
         return False
-    state.distrusted = WENT_BACK
+    state.distrusted = ROLLED_BACK
     return True
 
 
-def count(trip: Trip, state: State, record: Record | None, nanoseconds: int) -> Record:
-    """Count a trip that is not repeated; one that finds no epoch begins one. Returns the process' new record."""
-    state.epoch = state.epoch or make_epoch(nanoseconds, trip.epoch, trip.new_epoch)
-    state.count += trip.n
+def count(batch: Batch, state: State, record: Record | None, nanoseconds: int) -> Record:
+    """Count a batch that is not repeated; one that finds no epoch begins one. Returns the session's new record."""
+    state.epoch = state.epoch or make_epoch(nanoseconds, batch.epoch, batch.new_epoch)
+    state.count += batch.n
     state.index += 1
     before = record.total if record and record.epoch == state.epoch else 0
     time = nanoseconds // 1_000_000_000
-    return Record(state.epoch, trip.sequence, state.count, state.index, time, before + trip.n, trip.pod)
+    return Record(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
 
 
 def make_reading(state: State, records: Iterable[Record], time: int) -> Reading:

@@ -1,4 +1,4 @@
-"""The count in a file: WAL, an fsync before each answer, one transaction a trip."""
+"""The count in a file: WAL, an fsync before each answer, one transaction a batch."""
 
 import asyncio
 import errno
@@ -12,17 +12,26 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from hello.stores import MEMORY, BrokenError, DistrustedError, LostError, Range, Reading, Trip, UnavailableError
-from hello.stores.rules import Record, State, count, goes_back, make_epoch, make_reading, repeat
+from hello.stores import (
+    SESSION_LIFETIME,
+    Batch,
+    BrokenError,
+    DistrustedError,
+    LostError,
+    Range,
+    Reading,
+    UnavailableError,
+)
+from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
 
 T = TypeVar("T")
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
     " count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS trips (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS commits (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL,"
     " forgotten INTEGER NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS records (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
 )
 OURS = 0x48656C6F
@@ -40,9 +49,9 @@ class SqliteStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._connection: sqlite3.Connection | None = None
 
-    async def take(self, trip: Trip) -> Range:
-        """Count a trip; see Store."""
-        return await self._run(lambda connection: _take(connection, trip))
+    async def commit(self, batch: Batch) -> Range:
+        """Count a batch; see Store."""
+        return await self._run(lambda connection: _commit(connection, batch))
 
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
@@ -52,12 +61,12 @@ class SqliteStore:
         """Begin a new epoch; see Store."""
         await self._run(lambda connection: _reset(connection, new_epoch, to))
 
-    async def until_lost(self) -> None:
+    async def wait_for_loss(self) -> None:
         """Wait for ever: a file sends no word."""
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Close the file, after the trip that is under way."""
+        """Close the file, after the batch that is under way."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
@@ -139,49 +148,49 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _take(connection: sqlite3.Connection, trip: Trip) -> Range:
+def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
     with _transaction(connection):
         state = _state(connection)
-        row = connection.execute("SELECT * FROM records WHERE process = ?", (trip.process,)).fetchone()
+        row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
         record = Record(*row[1:]) if row else None
         try:
-            repeated = repeat(trip, state, record)
+            repeated = repeat(batch, state, record)
         except DistrustedError as error:
             refusal = error
         else:
-            return repeated or _count(connection, trip, state, record)
+            return repeated or _count(connection, batch, state, record)
         _write(connection, state)
     raise refusal
 
 
-def _count(connection: sqlite3.Connection, trip: Trip, state: State, before: Record | None) -> Range:
-    record = count(trip, state, before, time.time_ns())
-    if trip.sequence == 1:
-        _fold(connection, state, record.time - MEMORY)
+def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: Record | None) -> Range:
+    record = count(batch, state, before, time.time_ns())
+    if batch.sequence == 1:
+        _fold(connection, state, record.time - SESSION_LIFETIME)
     _write(connection, state)
     connection.execute(
-        "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (trip.process, *astuple(record))
+        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
     )
     return Range(record.epoch, record.top, record.index)
 
 
 def _fold(connection: sqlite3.Connection, state: State, before: int) -> None:
-    """Forget who was last seen before then; new processes come with a first trip, so this keeps the table small.
+    """Forget who was last seen before then; new sessions come with a first batch, so this keeps the table small.
 
     Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
     """
-    query = "SELECT max(number) FROM records WHERE time <= ? AND epoch = ?"
+    query = "SELECT max(number) FROM sessions WHERE time <= ? AND epoch = ?"
     (last,) = connection.execute(query, (before, state.epoch)).fetchone()
     state.forgotten = max(state.forgotten, last or 0)
-    connection.execute("DELETE FROM records WHERE time <= ?", (before,))
+    connection.execute("DELETE FROM sessions WHERE time <= ?", (before,))
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
     with _transaction(connection):
         state = _state(connection)
-        if goes_back(state, epoch, seen):
+        if notice_rollback(state, epoch, seen):
             _write(connection, state)
-        rows = connection.execute("SELECT * FROM records").fetchall()
+        rows = connection.execute("SELECT * FROM sessions").fetchall()
     return make_reading(state, (Record(*row[1:]) for row in rows), int(time.time()))
 
 
@@ -194,7 +203,7 @@ def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
 def _state(connection: sqlite3.Connection) -> State:
     row = connection.execute(
         "SELECT epoch, count, began, coalesce(number, 0), coalesce(forgotten, 0), distrusted"
-        " FROM counter LEFT JOIN trips USING (id)"
+        " FROM counter LEFT JOIN commits USING (id)"
     ).fetchone()
     return State(*row) if row else State()
 
@@ -204,4 +213,4 @@ def _write(connection: sqlite3.Connection, state: State) -> None:
         "INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?)",
         (state.epoch, state.count, state.began, state.distrusted),
     )
-    connection.execute("INSERT OR REPLACE INTO trips VALUES (1, ?, ?)", (state.index, state.forgotten))
+    connection.execute("INSERT OR REPLACE INTO commits VALUES (1, ?, ?)", (state.index, state.forgotten))

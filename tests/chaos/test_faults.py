@@ -406,7 +406,7 @@ while time.time() < end:
 @pytest.mark.disk("hello-sqlite")
 def test_disk_under_sqlite_full(fire: Fire) -> None:
     for _ in fire.times(3):
-        with fire.excusing(1, lost=2 * ONE_EACH):
+        with fire.excusing(1, lost=3 * ONE_EACH):
             kubectl(DISKS, "exec", "deployment/hello-sqlite", "--", "python", "-c", FILL)
             free("--selector=app.kubernetes.io/name=hello-sqlite")
         fire.come()

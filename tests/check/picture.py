@@ -28,7 +28,8 @@ async def take(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if missing := [name for name in NAMES if not (BUILD / f"{name}.html").exists()]:
-        sys.exit(f"build/{missing[0]}.html is not there: make e2e")
     for name in NAMES:
-        asyncio.run(take(name))
+        if (BUILD / f"{name}.html").exists():
+            asyncio.run(take(name))
+        else:
+            sys.stderr.write(f"build/{name}.html is not there, so its picture stays: make e2e\n")

@@ -388,7 +388,7 @@ async def test_what_may_be_lost_can_be_told(allowed: str, status: int) -> None:
         outcome = await check(url, "--allow-lost", allowed)
     assert outcome.status == status
     assert ("more than the" if status else "within the") in outcome.output
-    assert f"5 of 1,000 visits (0.5 %){'' if status else ', as may be'}" in outcome.output.splitlines()[-1]
+    assert f"5 of 1,000 visits (0.5 %){'' if status else ', as allowed'}" in outcome.output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("allowed", ["-1", "101%", "nan%", "x", "", "%", "1.5"])
@@ -502,6 +502,7 @@ async def test_several_urls_are_one_counter_and_each_has_its_share(hello: Callab
     assert all(share["answered"] > 30 for share in outcome.report["urls"].values())
     assert outcome.report["connections"].keys() == {"fresh", "kept"}
     assert outcome.report["reads"]["answered"] >= 30 + 3 + 3, "one from each at the start and at the end"
+    assert outcome.report["pods_read_last"] == ["hello-a", "hello-b", "hello-c"]
 
 
 async def test_a_url_that_loses_visits_is_named() -> None:

@@ -1,38 +1,16 @@
 """With a real nginx or Varnish on the way, honest counters are not accused, and what a proxy does is found."""
 
-import asyncio
 import os
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from signal import SIGTERM
 
 import pytest
 
 from hello.check.verdict import Kind
 from tests.check.commands import check
 from tests.check.servers import SILENCE, Counter, http, serving
-from tests.linux import require
-from tests.processes import free_port, until
+from tests.proxies import nginx, varnish
 
-NGINX = """
-daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/1; proxy_temp_path {directory}/2; fastcgi_temp_path {directory}/3;
-    uwsgi_temp_path {directory}/4; scgi_temp_path {directory}/5;
-    upstream hello {{ server {address}; server {address}; }}
-    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://hello; }} }}
-}}
-"""
-VARNISH = """
-vcl 4.1;
-backend default {{ .host = "127.0.0.1"; .port = "{port}"; }}
-{more}
-"""
 DISOBEDIENT = "sub vcl_backend_response { set beresp.ttl = 10s; return (deliver); }"
 """A cache that keeps what it must not (Cache-Control: no-store)."""
 
@@ -58,58 +36,6 @@ class Unlucky(Counter):
                 return http(503, b"busy", Retry_After="1")
             case _:
                 return http(500, b"Internal Server Error")
-
-
-@asynccontextmanager
-async def running(port: int, *command: str) -> AsyncIterator[str]:
-    """Run a proxy in front of nothing but what its command says; its URL."""
-
-    async def listens() -> bool:
-        assert process.poll() is None, command
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        try:
-            await until(listens, command[0])
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            process.send_signal(SIGTERM)
-
-
-@asynccontextmanager
-async def nginx(url: str, directory: Path) -> AsyncIterator[str]:
-    """With its defaults, in front of two addresses of one counter."""
-    require("nginx", "-v")
-    port, file = free_port(), directory / "nginx.conf"
-    file.write_text(NGINX.format(directory=directory, port=port, address=url.removeprefix("http://").rstrip("/")))
-    async with running(port, "nginx", "-p", str(directory), "-c", str(file)) as proxy:
-        yield proxy
-
-
-@asynccontextmanager
-async def varnish(url: str, directory: Path, more: str = "") -> AsyncIterator[str]:
-    require("varnishd", "-V")
-    port, file = free_port(), directory / "hello.vcl"
-    file.write_text(VARNISH.format(port=url.rstrip("/").rpartition(":")[2], more=more))
-    command = (
-        "varnishd",
-        "-F",
-        "-j",
-        "none",
-        "-a",
-        f"127.0.0.1:{port}",
-        "-f",
-        str(file),
-        "-n",
-        str(directory / "varnish"),
-    )
-    async with running(port, *command, "-s", "malloc,16m") as proxy:
-        yield proxy
 
 
 PROXIES = {"nginx": nginx, "varnish": varnish}

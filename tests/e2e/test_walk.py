@@ -38,12 +38,18 @@ spec:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     make("purge", answer="yes\n")
-    make("no-tour")
+    _leave_nothing()
     run("minikube", "ssh", f"sudo rm -rf {DIRECTORY} && sudo mkdir -m 777 {DIRECTORY}")
     run("kubectl", "apply", "--filename=-", answer=VOLUME)
     with Reader(tmp_path_factory.mktemp("walk")) as reader:
         yield reader
-    kubectl("delete", "persistentvolume", "hello-walk")
+    _leave_nothing()
+
+
+def _leave_nothing() -> None:
+    """Take away what a walk that ended half-way has left."""
+    kubectl("delete", "--ignore-not-found", "--filename=manifests/tour", "--wait")
+    kubectl("delete", "--ignore-not-found", "pod/check", "persistentvolume/hello-walk")
 
 
 def test_both_languages_have_the_same_commands_and_outputs() -> None:

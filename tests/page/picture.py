@@ -22,8 +22,8 @@ async def take(directory: Path) -> None:
         redis = await RedisServer(directory / "redis").start()
         stack.callback(redis.kill)
 
-        async def start(pod: str) -> Hello:
-            server = Hello("--store", redis.url, "--pod", pod)
+        async def start(pod: str, version: str = "1.4.0") -> Hello:
+            server = Hello("--store", redis.url, "--pod", pod, "--version", version, "--node", "minikube")
             stack.push_async_callback(server.kill)
             return await server.start()
 
@@ -36,11 +36,13 @@ async def take(directory: Path) -> None:
         await visit(pods, seconds=2)
         await window.open(service.url)
         await visit(pods, seconds=15)
-        await window.page.click("#visit")
-        await window.shows("#visited", "None came twice.", 30)
+        await window.page.click("#keep")
+        await visit(pods, seconds=5)
+        service.servers.append(await start("hello-world-66cf5d9b8c-zk6pw", "1.4.1"))
+        pods.append(service.servers[-1])
+        await visit(pods, seconds=3)
         await pods.pop(0).kill()
-        pods.append(await start(PODS[0][:-5] + "zk6pw"))
-        await visit(pods, seconds=20)
+        await visit(pods, seconds=12)
         await window.shows("#pods", "gone")
         await window.page.screenshot(path=PICTURE, full_page=True)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.page.proxies import nginx, varnish
 from tests.page.stream import watch
 from tests.page.window import Window
 from tests.processes import Hello
+from tests.proxies import nginx, varnish
 
 Windows = Callable[..., Awaitable[Window]]
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest_asyncio.fixture(loop_scope="session")
 async def proxied(pods: list[Hello], tmp_path: Path) -> AsyncIterator[str]:
     """The URL of an nginx before pod-a."""
-    async with nginx(pods[0], tmp_path) as url:
+    async with nginx(pods[0].url, tmp_path) as url:
         yield url
 
 
@@ -42,7 +42,7 @@ async def test_who_was_not_counted_tries_again_under_the_prefix(
     hello: Callable[..., Hello], tmp_path: Path, window: Windows, path: str
 ) -> None:
     server = await hello("--store", "redis://127.0.0.1:1", "--deadline", "0.2").start()
-    async with nginx(server, tmp_path) as url:
+    async with nginx(server.url, tmp_path) as url:
         here = await window()
         here.broken = True
         assert (await here.open(url + path)).status == 503
@@ -54,7 +54,7 @@ async def test_who_was_not_counted_tries_again_under_the_prefix(
 
 @pytest.mark.parametrize(("proxy", "path"), [(nginx, "/slash"), (nginx, "/bare"), (varnish, "")])
 async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: type, path: str) -> None:
-    async with proxy(pods[0], tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
+    async with proxy(pods[0].url, tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
         number = await pods[0].visit()
         async with asyncio.timeout(5):
             for each in stream, other:

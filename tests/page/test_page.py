@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.async_api import Route, expect
 
-from hello.counter import Visit
 from hello.page import Greeter, greeting
+from hello.queue import Visit
 from tests.client import figure, request
 from tests.page.service import Service
 from tests.page.window import Window
@@ -232,7 +232,7 @@ async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(
     await here.open(server.url)
     await here.counts(2)
     await redis_server.call("HSET", "{hello}", "count", 1)
-    await here.shows("#trouble", "Nobody is counted: the store went back in time")
+    await here.shows("#trouble", "Nobody is counted: the store was rolled back")
     assert await here.total() == 2
 
 

@@ -117,9 +117,9 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
 
 
 async def test_only_so_many_pods_have_a_line() -> None:
-    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.LINES)} | {"pod-b": 9_999})
+    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.POD_LIMIT)} | {"pod-b": 9_999})
     lines = [line["pod"] for line in told["pods"]]
-    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.LINES, True, 2)
+    assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
@@ -192,7 +192,7 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
 
 
 async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PERIOD", 0.1)
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.1)
     store = SlowStore()
     async with served(store) as client, client.get("/") as visit, client.get("/events") as watching:
         assert visit.status == 200
@@ -207,7 +207,7 @@ async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypa
 
 
 async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "WATCHERS", 4)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")

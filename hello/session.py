@@ -1,53 +1,58 @@
-"""What one process knows of its store: the latest epoch, and the highest number given there."""
+"""The client session of a process with its store: Raft (Ongaro, 2014), section 6.3."""
 
 import secrets
 
-from hello.stores import ForgottenError, OtherEpochError, OutdatedError, Range, Reading, StoreError, Trip, WipedError
+from hello.stores import Batch, ForgottenError, OtherEpochError, OutdatedError, Range, Reading, StoreError, WipedError
 from hello.stores.rules import is_earlier
 
 
-class Belief:
-    """The latest epoch that a process has seen, and its identity there: in another epoch it is another process."""
+class Session:
+    """What a process has seen of its store, the latest epoch and the highest number there, and its id.
+
+    In another epoch, and where the store has forgotten it, it begins anew under another id.
+    """
 
     def __init__(self, pod: str) -> None:
         self.epoch = ""
         self.seen = 0
         self.wiped = True
-        """Whether the store was empty when last heard of, or was never heard of: then a trip may begin an epoch."""
+        """Whether the store was empty when last heard of, or was never heard of: then a batch may begin an epoch."""
         self.changes = 0
         """How often what is known of the epoch has changed."""
         self._pod = pod
-        self._identify()
+        self._begin()
 
-    def trip(self, n: int, *, leaves: bool = False) -> Trip:
-        """Make the next trip, for `n` numbers; the last one of a process that leaves."""
+    def batch(self, n: int, *, ends: bool = False) -> Batch:
+        """Make the next batch, for `n` numbers; the last one of a session that ends."""
         self._sequence += 1
-        return Trip(
+        return Batch(
             epoch=self.epoch,
-            process=self._process,
+            client=self._client,
             sequence=self._sequence,
             answered=self._answered,
             n=n,
             seen=self.seen,
             pod=self._pod,
             new_epoch=secrets.token_hex(4) if self.wiped else "",
-            leaves=leaves,
+            ends=ends,
         )
 
-    def accept(self, trip: Trip, given: Range) -> bool:
-        """Learn from a trip's range; false if its epoch was over already: then nobody may have its numbers."""
-        if trip.process == self._process:
+    def accept(self, batch: Batch, given: Range) -> bool:
+        """Learn from a batch's range; false if its epoch was over already: then nobody may have its numbers."""
+        if batch.client == self._client:
             if given.epoch != self.epoch:
                 self._take_up(given.epoch)
             self.wiped = False
             self._answered = given.index
+        elif is_earlier(self.epoch, given.epoch):
+            self._adopt(given.epoch)  # the batch was sent before a reading told of the epoch in between
         if given.epoch == self.epoch:
             self.seen = max(self.seen, given.top)
         return not is_earlier(given.epoch, self.epoch)
 
-    def refused(self, trip: Trip, error: StoreError) -> None:
-        """Learn from a trip that the store did not count."""
-        if trip.process != self._process:
+    def rejected(self, batch: Batch, error: StoreError) -> None:
+        """Learn from a batch that the store did not count."""
+        if batch.client != self._client:
             return
         match error:
             case WipedError():
@@ -55,7 +60,7 @@ class Belief:
             case OtherEpochError(epoch=epoch):
                 self._adopt(epoch)
             case ForgottenError() | OutdatedError():
-                self._identify()
+                self._begin()
 
     def read(self, reading: Reading) -> None:
         """Learn from a reading that was sent since the epoch last changed."""
@@ -70,18 +75,18 @@ class Belief:
         if not self.wiped:
             self.wiped = True
             self.changes += 1
-            self._identify()
+            self._begin()
 
     def _adopt(self, epoch: str) -> None:
         self._take_up(epoch)
         self.wiped = False
-        self._identify()
+        self._begin()
 
     def _take_up(self, epoch: str) -> None:
         self.epoch = epoch
         self.changes += 1
         self.seen = 0
 
-    def _identify(self) -> None:
-        self._process = secrets.token_hex(16)
+    def _begin(self) -> None:
+        self._client = secrets.token_hex(16)
         self._sequence = self._answered = 0

@@ -1,0 +1,79 @@
+"""How the store is, as seen from this process; what changes is logged, once."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from hello.metrics import Metrics
+from hello.session import Session
+
+REASON_LIMIT = 20
+"""Reasons that the log is told of until the state changes, at the most."""
+
+log = structlog.get_logger()
+
+
+class StoreState:
+    """One of `starting`, `up`, `lost` and `distrusted`, with the reason for the last two."""
+
+    def __init__(self, session: Session, metrics: Metrics) -> None:
+        self.name = "starting"
+        self.reason = ""
+        self.reached = asyncio.Event()
+        """Set once the store has answered this process."""
+        self.is_up = asyncio.Event()
+        self._session = session
+        self._metrics = metrics
+        self._told = {""}
+        """The reasons that the log has been told of since the state changed."""
+
+    def up(self) -> None:
+        """Note that the store counts."""
+        self._become("up")
+
+    def lost(self, reason: str) -> None:
+        """Note that the store does not answer, or cannot work."""
+        self._become("lost", reason)
+
+    def distrusted(self, reason: str) -> None:
+        """Note that the store counts for nobody until `hello reset`."""
+        self._become("distrusted", reason)
+
+    def tell(self, event: str, reason: str) -> None:
+        """Tell the log of a reason, once until the state changes. Visitors are not told where the store is."""
+        if reason not in self._told and len(self._told) < REASON_LIMIT:
+            self._told.add(reason)
+            log.error(event, error=reason)
+
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Let the session learn from an answer of the store; tell of a wipe and of another epoch."""
+        epoch, wiped = self._session.epoch, self._session.wiped
+        yield
+        self.reached.set()
+        if self._session.wiped and not wiped:
+            self._metrics.wipes.inc()
+            log.error("store was wiped: a new epoch begins", epoch=epoch)
+        if self._session.epoch != epoch:
+            if epoch and not wiped:
+                log.warning("store is in another epoch", epoch=self._session.epoch, before=epoch)
+            self._metrics.epoch.info({"epoch": self._session.epoch})
+
+    def _become(self, name: str, reason: str = "") -> None:
+        self.reason = reason
+        if name != "lost":
+            self.reached.set()
+        if name == self.name:
+            self.tell(f"store is still {name}", reason)
+            return
+        self.name = name
+        self._told = {"", reason}
+        self._metrics.state.state(name)
+        if name == "up":
+            self.is_up.set()
+            log.info("store is up", epoch=self._session.epoch, last=self._session.seen)
+        else:
+            self.is_up.clear()
+            log.error(f"store is {name}", error=reason)

@@ -111,6 +111,9 @@ class Awaited(Enum):
     BODY = auto()
 
 
+HEADER, BEGINNING, BODY = Awaited  # to look a member up in its class takes longer
+
+
 class Connection(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol, and ends what takes too much."""
 
@@ -124,7 +127,7 @@ class Connection(asyncio.Protocol):
         """Ends the wait for a header."""
         self._sending: asyncio.TimerHandle | None = None
         """Ends the wait for a client that takes nothing."""
-        self._awaited = Awaited.HEADER
+        self._awaited = HEADER
         self._size = 0
         """Bytes of the header so far."""
         self._last = b""
@@ -143,10 +146,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what comes, unless it is too much of a header, or too early."""
-        if self._awaited is Awaited.BEGINNING:
+        if self._awaited is BEGINNING:
             self._hold(data)
             return
-        if self._awaited is Awaited.HEADER:
+        if self._awaited is HEADER:
             data = self._measured(data)
             if self._size > HEADER_SIZE:
                 self._transport.write(TOO_LARGE)
@@ -171,7 +174,7 @@ class Connection(asyncio.Protocol):
             return data
         length = end + len(END) - len(self._last)
         self._size += length
-        self._awaited = Awaited.BEGINNING
+        self._awaited = BEGINNING
         if length < len(data):
             self._hold(data[length:])
             data = data[:length]
@@ -188,15 +191,15 @@ class Connection(asyncio.Protocol):
             self._waiting = None
         self._size, self._last = 0, b""
         if body.is_eof():
-            self._awaited = Awaited.HEADER
+            self._awaited = HEADER
         else:
-            self._awaited = Awaited.BODY
+            self._awaited = BODY
             body.on_eof(self._await_header)
         if self._held:
             asyncio.get_running_loop().call_soon(self._release)
 
     def _await_header(self) -> None:
-        self._awaited = Awaited.HEADER
+        self._awaited = HEADER
 
     def _release(self) -> None:
         """Pass on what was held, up to the end of the next header."""

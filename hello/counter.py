@@ -41,6 +41,8 @@ RECONNECT_INTERVAL = 1.0
 LEAVE_TIMEOUT = 0.5
 """Seconds for which a process that leaves waits until the store knows it."""
 
+OTHER_EPOCH = "The store has begun another epoch meanwhile."
+
 
 class Counter:
     """Hands out the numbers of a store in order of arrival; one batch in flight at a time keeps the order.
@@ -100,7 +102,7 @@ class Counter:
                 alarm.cancel()
 
     async def _commit(self, batch: Batch) -> None:
-        """Commit a batch; the same again, while its outcome is unknown and somebody waits."""
+        """Commit a batch; the same again, until it is answered or nobody waits any more."""
         lost = False
         for pause in retry_backoff():
             began = perf_counter()
@@ -119,13 +121,18 @@ class Counter:
             await asyncio.sleep(pause)
             if not self._queue.is_batch_awaited():
                 return
+            again = self._session.again(batch)
+            if again is None:
+                self._give_up(lost, OTHER_EPOCH)
+                return
+            batch = again
             self.metrics.retries.inc()
 
     def _committed(self, batch: Batch, given: Range) -> None:
         with self.state.learning():
             is_present = self._session.accept(batch, given)
         if not is_present:
-            self._queue.refuse_batch("unavailable", "The store has begun another epoch meanwhile.")
+            self._queue.refuse_batch("unavailable", OTHER_EPOCH)
             return
         self.state.up()
         abandoned = self._queue.answer_batch(given.top, given.epoch)
@@ -147,11 +154,15 @@ class Counter:
                 self.state.up()
                 self._queue.refuse_batch("exhausted", str(error))
             case _:
-                self._queue.arrival.set()
-                if lost or isinstance(error, OutdatedError):
-                    self._queue.refuse_batch("unavailable", str(error))
-                else:
-                    self._queue.put_batch_back()
+                self._give_up(lost or isinstance(error, OutdatedError), str(error))
+
+    def _give_up(self, lost: bool, why: str) -> None:
+        """End a batch: those who wait are in the next one, unless they may have been counted."""
+        self._queue.arrival.set()
+        if lost:
+            self._queue.refuse_batch("unavailable", why)
+        else:
+            self._queue.put_batch_back()
 
     async def _watch(self) -> None:
         """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""

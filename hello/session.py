@@ -1,6 +1,7 @@
 """The client session of a process with its store: Raft (Ongaro, 2014), section 6.3."""
 
 import secrets
+from dataclasses import replace
 
 from hello.stores import Batch, ForgottenError, OtherEpochError, OutdatedError, Range, Reading, StoreError, WipedError
 from hello.stores.rules import is_earlier
@@ -36,6 +37,13 @@ class Session:
             new_epoch=secrets.token_hex(4) if self.wiped else "",
             ends=ends,
         )
+
+    def again(self, batch: Batch) -> Batch | None:
+        """Tell how to send a batch again: with all that was seen meanwhile. None if its session is over.
+
+        A reading may have told of more since; a store that was rolled back in between must be told of it.
+        """
+        return replace(batch, seen=self.seen) if batch.client == self._client else None
 
     def accept(self, batch: Batch, given: Range) -> bool:
         """Learn from a batch's range; false if its epoch was over already: then nobody may have its numbers."""

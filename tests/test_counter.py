@@ -1,7 +1,8 @@
 """The queue in front of the store: who shares a batch, who waits, who is dropped."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from hello.counter import Counter
 from hello.metrics import Metrics
 from hello.queue import RefusedError, Visit
-from hello.stores import Batch, BrokenError, Range, Reading, UnavailableError
+from hello.stores import Batch, BrokenError, LostError, Range, Reading, UnavailableError
 from hello.stores.memory import MemoryStore
 
 
@@ -30,6 +31,15 @@ class Gate(MemoryStore):
     async def read(self, epoch: str, seen: int) -> Reading:
         await self.open.wait()
         return await super().read(epoch, seen)
+
+    def copy(self) -> Callable[[], None]:
+        """Copy what it holds; what comes back puts the copy in its place."""
+        state, records = deepcopy((self._state, self._records))
+
+        def restore() -> None:
+            self._state, self._records = state, records
+
+        return restore
 
 
 @pytest.fixture
@@ -185,3 +195,42 @@ async def test_a_trip_that_the_store_refused_is_sent_again_as_it_was(
     assert len(gate.batches) == 4
     assert len(set(gate.batches)) == 1
     assert b"hello_trip_retries_total 3.0" in counter.metrics.text()
+
+
+async def test_what_a_reading_told_meanwhile_is_known_to_a_batch_that_is_sent_again(
+    counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is rolled back in between to where it was when the batch was sent, and nobody else is left."""
+    restore, commit = gate.copy(), gate.commit
+
+    async def lose(batch: Batch) -> Range:
+        await commit(replace(batch, client="b" * 32, epoch="", sequence=1, n=3))
+        assert (await counter.read()).count == 3
+        restore()
+        monkeypatch.setattr(gate, "commit", commit)
+        raise LostError("lost")
+
+    monkeypatch.setattr(gate, "commit", lose)
+    with pytest.raises(RefusedError) as refused:
+        await counter.next()
+    assert refused.value.reason == "distrusted"
+
+
+async def test_a_batch_is_not_sent_again_in_an_epoch_that_a_reading_told_is_over(
+    counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore, commit = gate.copy(), gate.commit
+
+    async def lose(_: Batch) -> Range:
+        await gate.reset("later", 5)
+        assert (await counter.read()).count == 5
+        restore()
+        monkeypatch.setattr(gate, "commit", commit)
+        raise LostError("lost")
+
+    monkeypatch.setattr(gate, "commit", lose)
+    gate.batches.clear()
+    with pytest.raises(RefusedError):
+        await counter.next()
+    assert [batch.epoch[17:] for batch in gate.batches] == ["later"]
+    assert (await gate.read("", 0)).distrusted

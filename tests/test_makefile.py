@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = "awk cat cut dirname echo find git grep head make mkdir rm sed sh sleep sort tail test touch tr wc"
+TOOLS = "awk cat cut dirname echo find git grep head ln make mkdir rm sed sh sleep sort tail test touch tr wc"
 WORKS = "exit 0"
 UP = '{"Name":"minikube","Host":"Running","Kubelet":"Running","APIServer":"Running","Kubeconfig":"Configured"}'
 STATUS = f"case $1 in status) echo '[{UP},{UP.replace('Running', 'Stopped')}]'; exit 2 ;; esac"
@@ -254,3 +254,31 @@ def test_help_names_every_target_that_a_person_calls(
 ) -> None:
     named = {line.split()[1] for line in make().stdout.splitlines()}
     assert named >= {"run", "test", "build", "deploy", "url", "check", "scale", "undeploy", "purge", "e2e", "clean"}
+
+
+def test_the_scripts_of_a_clone_by_git_for_windows_run(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", tmp_path, "-c", "core.autocrlf=true", *words], check=True, capture_output=True)
+
+    script = tmp_path / "start.sh"
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    shutil.copy(ROOT / "manifests/components/redis/start.sh", script)
+    git("init")
+    git("add", ".")
+    script.unlink()
+    git("checkout-index", "--all", "--force")
+    assert b"\r" not in script.read_bytes()
+
+
+def test_packages_go_into_the_virtual_environment_wherever_pip_is_told_to_put_them(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_USER", "1")
+    python = """
+case $* in
+*venv*--clear*) mkdir -p .venv/bin; ln -s "$0" .venv/bin/python ;;
+*pip*install*) echo "$PIP_USER" >>installed ;;
+esac
+"""
+    assert make(".venv/.run", python3=python).returncode == 0
+    assert set((make.directory / "installed").read_text().split()) == {"0"}

@@ -647,3 +647,51 @@ async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_trips(re
         await store.commit(batch)
     assert (await store.commit(batch)).top == 6
     await store.close()
+
+
+OLDER = "5eed5eed1732580000000000"
+"""An epoch that the version before began: its id does not begin with a time."""
+
+
+async def is_gone_on_with(store: Store) -> None:
+    """A store goes on with what the version before counted there: to 7, of which a pod had 5 and another one 2."""
+    reading = await store.read("", 0)
+    assert (reading.epoch, reading.count, reading.pods, reading.distrusted) == (OLDER, 7, {EARLIER_PODS: 7}, "")
+    given = await store.commit(FIRST)
+    assert (given.epoch, given.top) == (OLDER, 10)
+    assert (await store.commit(following(FIRST, given))).top == 13
+    assert (await store.commit(replace(OTHER, epoch=OLDER, seen=7))).top == 16
+    assert (await store.read(OLDER, 16)).pods == {EARLIER_PODS: 7, "pod-a": 6, "pod-b": 3}
+    await store.reset("e2", 16)
+    with pytest.raises(OtherEpochError):
+        await store.commit(following(FIRST, given, sequence=3))
+    assert (await store.commit(replace(FIRST, client="c" * 32))).top == 19
+
+
+async def test_what_the_version_before_counted_in_redis_is_gone_on_with(redis_server: RedisServer) -> None:
+    await redis_server.call("HSET", "{hello}", "epoch", OLDER, "count", "7", "began", "0")
+    await redis_server.call("HSET", "{hello}:pods", "pod-y", "5 1732580001", "pod-z", "2 1732580002")
+    await redis_server.call("SET", "{hello}:" + "d" * 32, f"{OLDER} 4 7 1732580002", "EX", 86400)
+    store = RedisStore(redis_server.url)
+    await is_gone_on_with(store)
+    await store.close()
+
+
+async def test_what_the_version_before_counted_in_a_file_is_gone_on_with(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "hello.db") as file:
+        file.executescript(f"""
+            PRAGMA journal_mode = WAL;
+            CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,
+                count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL);
+            CREATE TABLE pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
+            CREATE TABLE processes (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
+                top INTEGER NOT NULL, time INTEGER NOT NULL);
+            PRAGMA application_id = {0x48656C6F};
+            INSERT INTO counter VALUES (1, '{OLDER}', 7, 0, '');
+            INSERT INTO pods VALUES ('pod-y', 5, 1732580001), ('pod-z', 2, 1732580002);
+            INSERT INTO processes VALUES ('{"d" * 32}', '{OLDER}', 4, 7, 1732580002);
+        """)
+    file.close()
+    store = SqliteStore(tmp_path / "hello.db")
+    await is_gone_on_with(store)
+    await store.close()

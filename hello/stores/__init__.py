@@ -1,6 +1,7 @@
 """What a store of the count must do: hand out ranges of numbers, each batch's once, and read the total.
 
-A batch is fixed when it is first sent, and sent again, byte for byte, until it is answered: a store counts it once.
+A batch is fixed when it is first sent, and sent again until it is answered: a store counts it once. Only what was seen
+meanwhile is added.
 """
 
 from collections.abc import Mapping

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -45,6 +46,8 @@ async def serve(settings: Settings, store: Store) -> None:
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
     async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
+        if sys.stderr.isatty():
+            log.info(f"open {settings.url}")
         if settings.store == "memory:":
             log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
         await signals.leaving.wait()

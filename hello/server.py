@@ -13,14 +13,14 @@ from aiohttp.log import access_logger
 from aiohttp.web import ServerRunner
 
 from hello import logs
-from hello.connections import LINGERING, Connections
-from hello.counter import Counter
+from hello.counting.counter import Counter
 from hello.limits import connection_limit, raise_file_limit
-from hello.listening import BACKLOG, listen
 from hello.metrics import Metrics
-from hello.routes import Routes, add_admin_routes, public_routes
 from hello.settings import Settings, without_password
 from hello.stores import Store, UnavailableError
+from hello.web.connections import LINGERING, Connections
+from hello.web.listening import BACKLOG, listen
+from hello.web.routes import Routes, add_admin_routes, public_routes
 
 # What aiohttp signs with. No handler can do this: none is called for an answer to what is no HTTP.
 web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]

@@ -15,8 +15,8 @@ from zlib import compress
 import pytest
 from aiohttp.web import BaseRequest, Response
 
-from hello import connections
-from hello.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
+from hello.web import connections
+from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
 from tests.client import Connection, figure, request
 from tests.processes import Hello, free_port, until
 

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer, TestClient
 
-from hello import events
-from hello.counter import Counter
+from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.routes import public_routes
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
+from hello.web import events
+from hello.web.routes import public_routes
 from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
 from tests.processes import Hello, RedisServer, until

@@ -12,7 +12,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web import BaseRequest, RequestHandler, Server
 
 from hello.logs import AccessLog
-from hello.routes import Handler
+from hello.web.routes import Handler
 
 HEADER_SIZE = 16_384
 """Bytes of a request's header, at the most."""

@@ -53,8 +53,8 @@ def open_store(url: str, redis_password: Callable[[], str] | None, *, new: bool 
             from hello.stores.sqlite import SqliteStore
 
             file = _file(rest)
-            if not new and not file.exists():
-                raise ValueError(f"there is no {file}")
+            if not new:
+                _find(file)
             return SqliteStore(file)
         case "redis" | "rediss" | "unix":
             from hello.stores.redis import RedisStore
@@ -72,6 +72,15 @@ def _file(path: str) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _find(file: Path) -> None:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        raise ValueError(f"there is no {file}") from None
+    except OSError as error:
+        raise ValueError(str(error)) from None
 
 
 def read_password(file: Path) -> str:

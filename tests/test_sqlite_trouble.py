@@ -1,8 +1,10 @@
 """SQLite in trouble: a file that cannot work is one line, one that cannot work now is waited for."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from hello.stores.sqlite import SqliteStore
 from tests.client import request, until_up
-from tests.linux import Trace, mounted, seen_from_outside
+from tests.linux import Trace, mounted, require, seen_from_outside
 from tests.processes import Hello, until
 from tests.witness import Witness
 
@@ -64,6 +66,24 @@ async def test_a_read_only_disk_is_refused(hello: Callable[..., Hello], tmp_path
     read_only = mounted(f"mount --bind {tmp_path} {tmp_path}\nmount -o remount,bind,ro {tmp_path}")
 
     assert "hello.db" in await refused(hello("--store", store, command=read_only))
+
+
+async def test_a_directory_out_of_reach_is_refused_and_named(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    store = f"sqlite:{locked / 'data' / 'hello.db'}"
+    # Root would go anywhere.
+    command: tuple[str, ...] = ()
+    if os.getuid() == 0:  # who may go anywhere
+        command = "setpriv", "--bounding-set=-dac_override,-dac_read_search"
+        require(*command, "true")
+
+    assert f"({locked} is of user {os.getuid()}, " in await refused(hello("--store", store, command=command))
+    reset = [*command, sys.executable, "-m", "hello", "reset", "--store", store, "--yes"]
+    ran = subprocess.run(reset, capture_output=True, text=True)
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert "Permission denied" in line
 
 
 class Disk:

@@ -322,6 +322,22 @@ async def test_reset_makes_a_distrusted_store_count_again(store: Store) -> None:
     assert given.epoch > before.epoch
 
 
+@pytest.mark.parametrize("by_reading", [False, True])
+async def test_the_epoch_after_a_distrusted_store_s_is_later_than_what_was_seen(store: Store, by_reading: bool) -> None:
+    """Else a clock that was ahead as an epoch began could make every later reset one to an earlier epoch."""
+    seen = Range("4102444800000000-ahead", 1, 1)
+    await store.commit(FIRST)
+    if by_reading:
+        assert (await store.read(seen.epoch, 1)).distrusted
+    else:
+        with pytest.raises(DistrustedError):
+            await store.commit(following(OTHER, seen))
+    await store.reset("e2", 0)
+    with pytest.raises(OtherEpochError) as told:
+        await store.commit(following(OTHER, seen))
+    assert told.value.epoch == "4102444800000001-e2"
+
+
 async def test_an_empty_store_is_reset_too(store: Store) -> None:
     await store.reset("e1", 0)
     assert (await store.commit(FIRST)).top == 3
@@ -593,6 +609,21 @@ async def test_who_saw_what_is_lost_says_so_before_anybody_counts(two: Two, redi
     for taking in other.commit(next_of_other), waiting:
         with pytest.raises(DistrustedError):
             await taking
+
+
+async def test_a_reset_after_a_restart_is_later_than_the_epoch_that_was_seen(
+    two: Two, redis_server: RedisServer
+) -> None:
+    one, next_of_one, other, next_of_other = two
+    await restart(redis_server)
+    waiting = await speaks(one, next_of_one, redis_server, missing=1)
+    for taking in other.commit(replace(next_of_other, epoch="4102444800000000-ahead")), waiting:
+        with pytest.raises(DistrustedError):
+            await taking
+    await one.reset("e2", 0)
+    with pytest.raises(OtherEpochError) as told:
+        await one.commit(next_of_one)
+    assert told.value.epoch == "4102444800000001-e2"
 
 
 async def test_who_is_silent_is_waited_for_no_longer_than_the_bound(

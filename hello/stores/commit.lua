@@ -19,7 +19,7 @@ if values[5] then return answer('distrusted', values[5]) end
 
 if current then
   if rolled_back(counter, epoch, seen, answered, record) then
-    redis.call('HSET', key, 'distrusted', ARGV[9])
+    distrust(key, counter, epoch, ARGV[9])
     return answer('distrusted', ARGV[9])
   end
   if its_epoch == current and last == sequence then return answer('range', current, text(top), text(its_index)) end

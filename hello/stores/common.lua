@@ -47,3 +47,9 @@ local function rolled_back(counter, epoch, seen, answered, record)
   return whole(counter.count) < seen or index < answered and (record or answered > whole(counter.forgotten))
 end
 
+-- The epoch that follows is to be later than the one that was seen, whatever the clock says then.
+local function distrust(key, counter, epoch, why)
+  local latest = begun(counter.epoch) < begun(epoch) and epoch or counter.epoch
+  redis.call('HSET', key, 'distrusted', why, 'epoch', latest)
+end
+

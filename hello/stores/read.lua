@@ -4,7 +4,7 @@ local counter, records = load(KEYS[1])
 local values = {}
 for _, record in pairs(records) do values[#values + 1] = record end
 if counter.epoch and not counter.distrusted and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), 0) then
-  redis.call('HSET', KEYS[1], 'distrusted', ARGV[3])
+  distrust(KEYS[1], counter, ARGV[1], ARGV[3])
   counter.distrusted = ARGV[3]
 end
 local time = redis.call('TIME')[1]

@@ -29,7 +29,7 @@ if redis.call('HGET', KEYS[2], 'run') ~= run then
   end
   redis.call('DEL', KEYS[2])
 end
-if backwards then redis.call('HSET', KEYS[1], 'distrusted', ARGV[3]) end
+if backwards then distrust(KEYS[1], counter, ARGV[1], ARGV[3]) end
 redis.call('HSET', KEYS[2], unpack(roll))
 redis.call('HDEL', KEYS[2], client)
 local missing = redis.call('HLEN', KEYS[2]) - 1

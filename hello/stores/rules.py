@@ -109,6 +109,13 @@ def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: 
     return state.count < seen or answered > record.index
 
 
+def distrust(state: State, epoch: str) -> None:
+    """Mark a state. The epoch that follows is to be later than the one that was seen, whatever the clock says then."""
+    state.distrusted = ROLLED_BACK
+    if is_earlier(state.epoch, epoch):
+        state.epoch = epoch
+
+
 def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
     """Find the range that the batch was given before, or None if it is yet to be counted.
 
@@ -121,7 +128,7 @@ def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
             return None
         raise WipedError("the store is empty")
     if rolled_back(state, batch.epoch, batch.seen, batch.answered, record):
-        state.distrusted = ROLLED_BACK
+        distrust(state, batch.epoch)
         raise DistrustedError(ROLLED_BACK)
     last = record or Record()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
@@ -142,7 +149,7 @@ def notice_rollback(state: State, epoch: str, seen: int) -> bool:
     """Say whether a reading shows less than was seen, and mark the state as distrusted then."""
     if not state.epoch or state.distrusted or not rolled_back(state, epoch, seen):
         return False
-    state.distrusted = ROLLED_BACK
+    distrust(state, epoch)
     return True
 
 

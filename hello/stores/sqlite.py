@@ -94,12 +94,17 @@ class SqliteStore:
 
 def _missing_rights(path: Path) -> str:
     """Whose the file or the directory is and who runs, where this process may not write there; else nothing."""
-    there = [path, next(parent for parent in path.parents if parent.exists())]
     if hasattr(os, "getuid"):
-        for place in filter(Path.exists, there):
+        for place in path, *path.parents:
+            try:
+                owner = place.stat()
+            except OSError:  # it is not there, or out of reach: a directory above tells why
+                continue
             if not os.access(place, os.W_OK):
-                owner, own = place.stat(), f"user {os.getuid()}, group {os.getgid()}"
+                own = f"user {os.getuid()}, group {os.getgid()}"
                 return f" ({place} is of user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
+            if place.is_dir():
+                break
     return ""
 
 

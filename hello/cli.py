@@ -154,8 +154,8 @@ def serve(redis_password: str | None, redis_password_file: Path | None, **option
 
 
 def _run(settings: Settings, store: Store) -> None:
-    from hello.listening import ListenError
     from hello.server import loop_factory, serve
+    from hello.web.listening import ListenError
 
     failure: Exception | None = None
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -12,14 +13,14 @@ from aiohttp.log import access_logger
 from aiohttp.web import ServerRunner
 
 from hello import logs
-from hello.connections import LINGERING, Connections
-from hello.counter import Counter
+from hello.counting.counter import Counter
 from hello.limits import connection_limit, raise_file_limit
-from hello.listening import BACKLOG, listen
 from hello.metrics import Metrics
-from hello.routes import Routes, add_admin_routes, public_routes
 from hello.settings import Settings, without_password
 from hello.stores import Store, UnavailableError
+from hello.web.connections import LINGERING, Connections
+from hello.web.listening import BACKLOG, listen
+from hello.web.routes import Routes, add_admin_routes, public_routes
 
 # What aiohttp signs with. No handler can do this: none is called for an answer to what is no HTTP.
 web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
@@ -45,6 +46,8 @@ async def serve(settings: Settings, store: Store) -> None:
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
     async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
+        if sys.stderr.isatty():
+            log.info(f"open {settings.url}")
         if settings.store == "memory:":
             log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
         await signals.leaving.wait()

@@ -26,6 +26,12 @@ class Settings:
     drain: float
     log: str
 
+    @property
+    def url(self) -> str:
+        """Where this machine's browser finds the page."""
+        host = "localhost" if self.host in (None, "0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
+
 
 def default_store() -> str:
     """A SQLite file where this user's data belongs."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import re
 import socket
 import subprocess
@@ -416,3 +417,18 @@ def test_reset_of_a_store_that_is_away_is_one_line() -> None:
 
     assert "Redis" in complaint(ran)
     assert ran.returncode == 1
+
+
+@pytest.mark.parametrize(("host", "address"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "localhost")])
+async def test_a_terminal_is_told_the_address_to_open(host: str, address: str) -> None:
+    port = free_port()
+    ours, terminal = pty.openpty()
+    command = [sys.executable, "-m", "hello", "serve", "--store=memory:", f"--host={host}", f"--port={port}"]
+    with subprocess.Popen(command, stderr=terminal) as server:
+        os.close(terminal)
+        told = b""
+        while f"open http://{address}:{port}/".encode() not in told:
+            told += await asyncio.to_thread(os.read, ours, 1 << 16)
+        server.terminate()
+    os.close(ours)
+    assert server.returncode == 0

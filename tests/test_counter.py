@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from hello.counter import Counter
+from hello.counting.counter import Counter
+from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
-from hello.queue import RefusedError, Visit
 from hello.stores import Batch, BrokenError, LostError, Range, Reading, UnavailableError
 from hello.stores.memory import MemoryStore
 

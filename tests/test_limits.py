@@ -15,9 +15,9 @@ from zlib import compress
 import pytest
 from aiohttp.web import BaseRequest, Response
 
-from hello import connections
-from hello.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
-from tests.client import Connection, request
+from hello.web import connections
+from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
+from tests.client import Connection, figure, request
 from tests.processes import Hello, free_port, until
 
 SOON = 10
@@ -72,6 +72,9 @@ LAST = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n"
         ([(LAST + b"\r\n")[:-3], b"\n\r", b"\n"], [200]),
         ([b"\r\n\r\n" + LAST + b"\r\n"], [200]),
         ([LAST + fields(HEADER_FIELDS - 2, 2000) + b"\r\n"], [200]),
+        ([GET * 100 + LAST + b"\r\n"], [200] * 101),
+        ([(HEAD + b"Content-Length: 3\r\n\r\nabc") * 20 + GET * 10 + LAST + b"\r\n"], [200] * 31),
+        ([GET * 5 + HEAD, b"\r", b"\n" + GET * 5 + LAST, b"\r\n"], [200] * 12),
         ([LAST + fields(10, HEADER_SIZE) + b"\r\n"], [431]),
         ([LAST + fields(10, HEADER_SIZE)], [431]),
         ([LAST, fields(5, 10_000), fields(5, 10_000)], [431]),
@@ -275,6 +278,17 @@ def is_reset(client: socket.socket) -> bool:
     poll = select.poll()
     poll.register(client, 0)
     return bool(poll.poll(1000 * SOON))
+
+
+async def test_many_requests_sent_at_once_are_taken_in_one_by_one(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:").start()
+    before = await figure(server.url, "process_resident_memory_bytes")
+    large = HEAD + b"Accept: text/html\r\n" + fields(10, 16_000) + b"\r\n"
+    with ExitStack() as stack:
+        for client in await asyncio.gather(*(asyncio.to_thread(choked, server.url, large) for _ in range(20))):
+            stack.enter_context(client)
+        grown = await figure(server.url, "process_resident_memory_bytes") - before
+    assert grown / 20 < 800_000
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(SIGINT, 5), (SIGTERM, 12)])

@@ -19,9 +19,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 import hello
 from hello.cli import serve
-from hello.connections import LINGERING
 from hello.stores import Batch
 from hello.stores.redis import RedisStore
+from hello.web.connections import LINGERING
 from tests.processes import REDIS_SERVER, free_port, until
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from functools import partial
 
 import pytest
 
-from hello.session import Session
+from hello.counting.session import Session
 from hello.stores import Batch, OutdatedError, Range, StoreError, rules
 from hello.stores.rules import Record, State
 

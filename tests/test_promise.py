@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from hello import backoff, counter
-from hello.counter import Counter
+from hello.counting import backoff, counter
+from hello.counting.counter import Counter
+from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
-from hello.queue import RefusedError, Visit
 from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore

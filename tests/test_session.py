@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from hello.session import Session
+from hello.counting.session import Session
 from hello.stores import Reading
 from hello.stores.memory import MemoryStore
 

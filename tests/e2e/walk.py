@@ -40,12 +40,12 @@ UNLIKE = set("$|<>'&;\\`*{}!%")
 
 URL = re.compile(r"http://\d+\.\d+\.\d+\.\d+:\d+")
 VARIABLE = re.compile(
-    r"(?P<url>http://\d+\.\d+\.\d+\.\d+:\d+)|(?P<pod>\bhello-world-[0-9a-f]{8,10}(-[a-z0-9]{5})?\b)"
+    r"(?P<url>http://\d+\.\d+\.\d+\.\d+:\d+)|(?P<pod>\bhello-world-[0-9a-f]{5,10}(-[a-z0-9]{5})?\b)"
     r"|(?P<address>\b\d+\.\d+\.\d+\.\d+\b)|(?P<port>:3\d{4}/)|(?P<age>\b\d+[smhd](\d+[smhd])?\b)|(?P<any>…)|(?P<blank>\s+)"
 )
 PATTERNS = {
     "url": URL.pattern,
-    "pod": r"hello-world-[0-9a-f]{8,10}(-[a-z0-9]{5})?",
+    "pod": r"hello-world-[0-9a-f]{5,10}(-[a-z0-9]{5})?",
     "address": r"\d+\.\d+\.\d+\.\d+",
     "port": r":3\d{4}/",
     "age": r"\d+[smhd](\d+[smhd])?",

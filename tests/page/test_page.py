@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 from playwright.async_api import Route, expect
 
-from hello.page import Greeter, greeting
-from hello.queue import Visit
+from hello.counting.queue import Visit
+from hello.web.page import Greeter, greeting
 from tests.client import figure, request
 from tests.page.service import Service
 from tests.page.window import Window

@@ -13,12 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer, TestClient
 
-from hello import events
-from hello.counter import Counter
+from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.routes import public_routes
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
+from hello.web import events
+from hello.web.routes import public_routes
 from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
 from tests.processes import Hello, RedisServer, until
@@ -192,7 +192,7 @@ async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> 
 
 
 async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "PERIOD", 0.1)
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.1)
     store = SlowStore()
     async with served(store) as client, client.get("/") as visit, client.get("/events") as watching:
         assert visit.status == 200
@@ -207,7 +207,7 @@ async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypa
 
 
 async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "WATCHERS", 4)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
     async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
         refused = await client.get("/events")
         assert (refused.status, refused.headers["Retry-After"]) == (503, "1")

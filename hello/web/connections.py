@@ -1,6 +1,7 @@
 """What a connection may cost: its number, its header, its time. HTTP itself is aiohttp's."""
 
 import asyncio
+from enum import Enum, auto
 from logging import Logger
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web import BaseRequest, RequestHandler, Server
 
 from hello.logs import AccessLog
-from hello.routes import Handler
+from hello.web.routes import Handler
 
 HEADER_SIZE = 16_384
 """Bytes of a request's header, at the most."""
@@ -36,6 +37,7 @@ TOO_LARGE = (  # RFC 6585, section 5
 )
 
 END = b"\r\n\r\n"
+HTTP_2 = b"PRI * HTTP/2.0\r\n"  # RFC 9113, section 3.4
 
 log = structlog.get_logger()
 
@@ -100,10 +102,22 @@ class Connections:
         return BaseRequest(message, body, protocol, writer, task, self._loop)
 
 
+class Awaited(Enum):
+    """What is to come over a connection next."""
+
+    HEADER = auto()
+    BEGINNING = auto()
+    """Nothing: of the last header, a request has yet to begin. What comes all the same is held."""
+    BODY = auto()
+
+
+HEADER, BEGINNING, BODY = Awaited  # to look a member up in its class takes longer
+
+
 class Connection(asyncio.Protocol):
     """Stands between a transport and aiohttp's protocol, and ends what takes too much."""
 
-    __slots__ = ("_connections", "_expected", "_inner", "_last", "_sending", "_size", "_transport", "_waiting")
+    __slots__ = ("_awaited", "_connections", "_held", "_inner", "_last", "_sending", "_size", "_transport", "_waiting")
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
@@ -113,14 +127,15 @@ class Connection(asyncio.Protocol):
         """Ends the wait for a header."""
         self._sending: asyncio.TimerHandle | None = None
         """Ends the wait for a client that takes nothing."""
-        self._expected = True
-        """Whether a header is expected; else a body, or what follows a header whose request has not begun yet."""
+        self._awaited = HEADER
         self._size = 0
         """Bytes of the header so far."""
         self._last = b""
+        self._held = b""
+        """What came too early, with the reading paused: of many requests sent at once, aiohttp gets one by one."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Expect a header, if there is room for the connection."""
+        """Await a header, if there is room for the connection."""
         self._transport = cast(asyncio.Transport, transport)
         if self._connections.admit(self):
             self._inner = self._connections.server()
@@ -130,9 +145,12 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what comes, unless it is too much of a header."""
-        if self._expected:
-            self._measure(data)
+        """Pass on what comes, unless it is too much of a header, or too early."""
+        if self._awaited is BEGINNING:
+            self._hold(data)
+            return
+        if self._awaited is HEADER:
+            data = self._measured(data)
             if self._size > HEADER_SIZE:
                 self._transport.write(TOO_LARGE)
                 self._transport.close()
@@ -140,33 +158,56 @@ class Connection(asyncio.Protocol):
         if self._inner:
             self._inner.data_received(data)
 
-    def _measure(self, data: bytes) -> None:
-        """Measure a piece of a header, up to its end: RFC 9112, section 2.1."""
+    def _measured(self, data: bytes) -> bytes:
+        """Measure a piece of a header, and hold what is behind its end: RFC 9112, section 2.1."""
         if not self._size:
             data = data.lstrip(b"\r\n")  # section 2.2
+            if data.startswith(HTTP_2):  # has an empty line in its midst; aiohttp refuses it
+                return data
         text = self._last + data
         end = text.find(END)
-        if end >= 0:
-            self._expected = False
-            self._size += end + len(END) - len(self._last)
-            return
-        self._size += len(data)
-        self._last = text[1 - len(END) :]
-        if self._size and not self._waiting:
-            self._waiting = self._later(HEADER_TIMEOUT)
+        if end < 0:
+            self._size += len(data)
+            self._last = text[1 - len(END) :]
+            if self._size and not self._waiting:
+                self._waiting = self._later(HEADER_TIMEOUT)
+            return data
+        length = end + len(END) - len(self._last)
+        self._size += length
+        self._awaited = BEGINNING
+        if length < len(data):
+            self._hold(data[length:])
+            data = data[:length]
+        return data
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        self._transport.pause_reading()
 
     def begin(self, body: StreamReader) -> None:
-        """Note that a header was whole; after the request's body, another one is expected."""
+        """Note that a request has begun; after its body, another header is awaited."""
         if self._waiting:
             self._waiting.cancel()
             self._waiting = None
         self._size, self._last = 0, b""
-        self._expected = body.is_eof()
-        if not self._expected:
-            body.on_eof(self._expect)
+        if body.is_eof():
+            self._awaited = HEADER
+        else:
+            self._awaited = BODY
+            body.on_eof(self._await_header)
+        if self._held:
+            asyncio.get_running_loop().call_soon(self._release)
 
-    def _expect(self) -> None:
-        self._expected = True
+    def _await_header(self) -> None:
+        self._awaited = HEADER
+
+    def _release(self) -> None:
+        """Pass on what was held, up to the end of the next header."""
+        held, self._held = self._held, b""
+        if not self._transport.is_closing():
+            self.data_received(held)
+            if not self._held:
+                self._transport.resume_reading()
 
     def eof_received(self) -> None:
         """Pass it on; the transport closes then."""

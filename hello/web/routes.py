@@ -7,11 +7,11 @@ from aiohttp.hdrs import CACHE_CONTROL
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from multidict import istr
 
-from hello.admin import Admin, healthz
-from hello.counter import Counter
-from hello.events import Events
-from hello.page import Greeter
-from hello.visits import Visits
+from hello.counting.counter import Counter
+from hello.web.admin import Admin, healthz
+from hello.web.events import Events
+from hello.web.page import Greeter
+from hello.web.visits import Visits
 
 HELLO_CONNECTION = istr("Hello-Connection")
 """A name that need not be folded to one case for each request."""

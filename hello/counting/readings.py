@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 from itertools import chain
 
-from hello.backoff import retry_backoff
-from hello.queue import DEADLINE_SHARE, LATE, LEAVING, RefusedError, no_place
-from hello.session import Session
-from hello.store_state import StoreState
+from hello.counting.backoff import retry_backoff
+from hello.counting.queue import DEADLINE_SHARE, LATE, LEAVING, RefusedError, no_place
+from hello.counting.session import Session
+from hello.counting.store_state import StoreState
 from hello.stores import BrokenError, Reading, Store, UnavailableError
 
 

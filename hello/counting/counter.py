@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Self
 
-from hello.backoff import retry_backoff
+from hello.counting.backoff import retry_backoff
+from hello.counting.queue import Queue, RefusedError, Visit
+from hello.counting.readings import Readings
+from hello.counting.session import Session
+from hello.counting.store_state import StoreState
 from hello.metrics import Metrics
-from hello.queue import Queue, RefusedError, Visit
-from hello.readings import Readings
-from hello.session import Session
-from hello.store_state import StoreState
 from hello.stores import (
     Batch,
     BrokenError,

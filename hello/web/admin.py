@@ -3,7 +3,7 @@
 from aiohttp.web import BaseRequest, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from hello.counter import Counter
+from hello.counting.counter import Counter
 
 
 async def healthz(_: BaseRequest) -> Response:

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from hello.queue import RefusedError, Visit
+from hello.counting.queue import RefusedError, Visit
 
 
 def _text(name: str) -> str:

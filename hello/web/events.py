@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp_sse import EventSourceResponse
 
-from hello.counter import HEARTBEAT_INTERVAL, Counter
-from hello.page import Greeter
-from hello.queue import RefusedError
+from hello.counting.counter import HEARTBEAT_INTERVAL, Counter
+from hello.counting.queue import RefusedError
 from hello.stores import Reading
+from hello.web.page import Greeter
 
 MESSAGE_INTERVAL = 1.0
 """Seconds between two messages; they also keep proxies from closing the stream."""

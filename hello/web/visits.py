@@ -6,11 +6,11 @@ from aiohttp.hdrs import ACCEPT, CACHE_CONTROL, CONTENT_TYPE
 from aiohttp.web import BaseRequest, Response
 from multidict import istr
 
-from hello import page
-from hello.accept import HTML, JSON, preferred_type
-from hello.counter import Counter
-from hello.page import Greeter
-from hello.queue import RefusedError, Visit
+from hello.counting.counter import Counter
+from hello.counting.queue import RefusedError, Visit
+from hello.web import page
+from hello.web.accept import HTML, JSON, preferred_type
+from hello.web.page import Greeter
 
 SEC_PURPOSE = istr("Sec-Purpose")
 HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")

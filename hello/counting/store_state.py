@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import structlog
 
+from hello.counting.session import Session
 from hello.metrics import Metrics
-from hello.session import Session
 
 REASON_LIMIT = 20
 """Reasons that the log is told of until the state changes, at the most."""

@@ -217,9 +217,12 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 
     database.execute(f"UPDATE counter SET {column} = ?", (before,))
     database.close()
-    for number, one in enumerate((server, late), 2):
+    last = 1
+    for one in server, late:
         await until_up(one.url)
-        assert await one.visit() == number
+        number = await one.visit()
+        assert number > last  # who was refused may have been counted
+        last = number
         assert await one.stop() == 0
         assert "Traceback" not in "".join(one.log)
         assert one.events().count("store is lost") == 1

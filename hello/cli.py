@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from hello import __version__
+from hello.output import tell
 from hello.settings import Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
@@ -236,12 +237,6 @@ def _password(password: str | None, file: Path | None) -> Callable[[], str] | No
     return partial(read_password, file)
 
 
-def _tell(line: str) -> None:
-    """Say what went wrong; where nobody can hear it, the exit code does."""
-    with suppress(OSError):
-        click.echo(f"hello: {line}", err=True)
-
-
 def main() -> None:
     """Run the command line: 0 if all went well, 2 for a bad option, 130 for Ctrl-C, else 1; each with one line."""
     try:
@@ -250,9 +245,9 @@ def main() -> None:
         click.echo(error.ctx.get_help() if error.ctx else "")
         code = 2
     except click.ClickException as error:
-        _tell(error.format_message())
+        tell(f"hello: {error.format_message()}")
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        _tell("nothing was done")
+        tell("hello: nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
     sys.exit(code)

@@ -1,7 +1,6 @@
 """Real proxies in front of a server, with the defaults of their packages."""
 
 import asyncio
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,10 +34,6 @@ backend default {{ .host = "127.0.0.1"; .port = "{port}"; }}
 """
 
 
-VARNISH = "varnishd" if shutil.which("varnishd") else "vinyld"
-"""Varnish, and its name since version 9."""
-
-
 @asynccontextmanager
 async def nginx(url: str, directory: Path) -> AsyncIterator[str]:
     """Put nginx before a server; its URL."""
@@ -53,11 +48,11 @@ async def nginx(url: str, directory: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def varnish(url: str, directory: Path, more: str = "") -> AsyncIterator[str]:
     """Put Varnish before a server, with more of its language; its URL."""
-    require(VARNISH, "-V")
+    require("varnishd", "-V")
     port, file = free_port(), directory / "hello.vcl"
     file.write_text(VARNISH.format(port=url.rstrip("/").rpartition(":")[2], more=more))
     names = ("-n", str(directory / "varnish"), "-f", str(file), "-a", f"127.0.0.1:{port}")
-    async with _running(port, VARNISH, "-F", "-j", "none", *names, "-s", "malloc,16m") as proxy:
+    async with _running(port, "varnishd", "-F", "-j", "none", *names, "-s", "malloc,16m") as proxy:
         yield proxy
 
 

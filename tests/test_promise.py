@@ -104,13 +104,13 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
 
         case SqliteStore():
             await store.read("", 0)
-            memory = sqlite3.connect(":memory:", check_same_thread=False)
             with closing(sqlite3.connect(store.path)) as file:
-                file.backup(memory)
+                data = file.serialize()
 
             async def restore() -> None:
-                with closing(sqlite3.connect(store.path)) as file:
-                    memory.backup(file)
+                with closing(sqlite3.connect(":memory:")) as copy, closing(sqlite3.connect(store.path)) as file:
+                    copy.deserialize(data)
+                    copy.backup(file)
 
         case RedisStore():
             fields = await redis(store, "HGETALL", "{hello}")

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import click
 
-from hello.check.ending import Judgement, NotJudgedError, say, tell
+from hello.check.ending import Judgement, NotJudgedError, say
 from hello.check.history import HistoryError, Record, read_records
 from hello.check.judge import judge
 from hello.check.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
@@ -26,6 +26,7 @@ from hello.check.site import Site
 from hello.check.verdict import Allowance
 from hello.check.watch import RATE, Watch
 from hello.limits import raise_file_limit
+from hello.output import tell
 
 REQUESTS = 1000
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}

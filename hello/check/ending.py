@@ -1,12 +1,12 @@
 """How `hello check` ends: an exit status of 1 is a verdict, and whatever keeps it from one is 2."""
 
-import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
+
+from hello.output import silence
 
 
 class NotJudgedError(click.ClickException):
@@ -35,16 +35,10 @@ def say(text: str) -> None:
     try:
         click.echo(text)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left as it ends
+        silence(sys.stdout)
         if isinstance(error, BrokenPipeError):
             raise click.exceptions.Exit(NotJudgedError.exit_code) from error
         raise NotJudgedError(f"the report could not be written: {error}") from error
-
-
-def tell(line: str) -> None:
-    """Say something beside the report, if anybody can hear it."""
-    with suppress(OSError):
-        click.echo(line, err=True)
 
 
 def _where(error: BaseException) -> str:

@@ -104,13 +104,13 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
 
         case SqliteStore():
             await store.read("", 0)
-            with closing(sqlite3.connect(store.path)) as file:
-                data = file.serialize()
+            copy = store.path.with_name("copy.db")
+            with closing(sqlite3.connect(store.path)) as file, closing(sqlite3.connect(copy)) as other:
+                file.backup(other)
 
             async def restore() -> None:
-                with closing(sqlite3.connect(":memory:")) as copy, closing(sqlite3.connect(store.path)) as file:
-                    copy.deserialize(data)
-                    copy.backup(file)
+                with closing(sqlite3.connect(store.path)) as file, closing(sqlite3.connect(copy)) as other:
+                    other.backup(file)
 
         case RedisStore():
             fields = await redis(store, "HGETALL", "{hello}")

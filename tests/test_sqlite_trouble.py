@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -237,13 +238,12 @@ async def test_no_rubbish_in_a_record_ends_a_server(
     path = tmp_path / "hello.db"
     server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
     assert await server.visit() == 1
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(f"UPDATE sessions SET {column} = {value}")
     for asked in "/", "/count":
         assert (await request(server.url, path=asked)).status in (200, 503)
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("DELETE FROM sessions")
-    database.close()
     assert (await request(server.url)).status in (200, 503)
     assert await server.stop() == 0
     assert "Traceback" not in "".join(server.log)

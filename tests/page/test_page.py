@@ -385,8 +385,8 @@ async def test_seven_windows_of_one_browser_share_one_stream(hello: Make, redis:
 async def test_windows_that_open_streams_at_once_settle_on_one(pods: list[Hello], window: Windows) -> None:
     one = await window()
     two = await window(beside=one)
-    for here in one, two:
-        await here.page.add_init_script("Math.random = () => 0.5 + performance.timeOrigin % 1 / 1000")
+    for rank, here in enumerate((one, two)):
+        await here.page.add_init_script(f"Math.random = () => 0.5 + {rank} / 1000")
     await asyncio.gather(one.open(pods[0].url), two.open(pods[0].url))
     await watched_by(pods[0], 1)
     number = await pods[1].visit()

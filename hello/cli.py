@@ -59,7 +59,7 @@ class Option(click.Option):
         """The variable's value, unless it is the address of a Service."""
         value = super().resolve_envvar_value(ctx)
         if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
-            click.echo(f"hello: {self.envvar}={value} is a Service's address, no port: ignored", err=True)
+            tell(f"hello: {self.envvar}={value} is a Service's address, no port: ignored")
             return None
         return value
 

@@ -476,6 +476,15 @@ async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(redis_s
     await store.close()
 
 
+async def age_records(server: RedisServer, then: int) -> None:
+    """Date all that Redis remembers of sessions back to a time, in Unix seconds."""
+    fields = await server.lines("HGETALL", "{hello}")
+    for client, record in zip(fields[::2], fields[1::2], strict=True):
+        if len(client) == 32:
+            words = record.split(" ")
+            await server.call("HSET", "{hello}", client, " ".join([*words[:4], str(then), *words[5:]]))
+
+
 async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds: int) -> None:
     """Make all that the store remembers older."""
     then = int(time.time()) - seconds
@@ -484,11 +493,7 @@ async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds
             connection.execute("UPDATE sessions SET time = ?", (then,))
         connection.close()
         return
-    fields = await server.lines("HGETALL", "{hello}")
-    for process, record in zip(fields[::2], fields[1::2], strict=True):
-        if len(process) == 32:
-            words = record.split(" ")
-            await server.call("HSET", "{hello}", process, " ".join([*words[:4], str(then), *words[5:]]))
+    await age_records(server, then)
 
 
 async def test_pods_unseen_for_a_day_are_folded_into_one_entry(
@@ -560,9 +565,7 @@ Two = tuple[RedisStore, Batch, RedisStore, Batch]
 
 
 @pytest.fixture
-async def two(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[RedisStore, Batch, RedisStore, Batch]]:
+async def two(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
     """Two processes that have counted, with the batch that each makes next, and no end to a wait for either."""
     monkeypatch.setattr(redis, "ROLL_CALL_TIMEOUT", 3600)
     one, other = RedisStore(redis_server.url), RedisStore(redis_server.url)

@@ -103,10 +103,8 @@ def make_epoch(nanoseconds: int, before: str, end: str) -> str:
 def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: Record | None = None) -> bool:
     """Whether a store has lost what a session saw of it: a later epoch, a higher count, or a batch of its own."""
     if state.epoch != epoch:
-        return begun(state.epoch) < begun(epoch)
-    if record is None:
-        return state.count < seen or answered > state.forgotten
-    return state.count < seen or answered > record.index
+        return is_earlier(state.epoch, epoch)
+    return state.count < seen or answered > (record.index if record else state.forgotten)
 
 
 def distrust(state: State, epoch: str) -> None:

@@ -543,13 +543,18 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
         assert (await logs(pod)).count("store is distrusted") >= 1
 
 
-async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello], redis_server: RedisServer) -> None:
-    giver, other, third = pods
+async def lose_the_last_number(pods: list[Hello], redis_server: RedisServer) -> None:
+    """Roll Redis back past the number 4, which the first of the pods has given, and freeze that one."""
     assert [await pod.visit() for pod in pods] == [1, 2, 3]
     copy = Copy(redis_server)
-    assert await giver.visit() == 4
-    giver.signal(SIGSTOP)
+    assert await pods[0].visit() == 4
+    pods[0].signal(SIGSTOP)
     await copy.restore()
+
+
+async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello], redis_server: RedisServer) -> None:
+    giver, other, third = pods
+    await lose_the_last_number(pods, redis_server)
 
     async def is_waited_for() -> bool:
         return await redis_server.call("HLEN", "{hello}:roll") == ":2"
@@ -566,11 +571,7 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_wen
     pods: list[Hello], redis_server: RedisServer
 ) -> None:
     giver, other, third = pods
-    assert [await pod.visit() for pod in pods] == [1, 2, 3]
-    copy = Copy(redis_server)
-    assert await giver.visit() == 4
-    giver.signal(SIGSTOP)
-    await copy.restore()
+    await lose_the_last_number(pods, redis_server)
 
     for number in 4, 5, 6:  # nobody who could speak in time knows better
         assert await other.visit() == number

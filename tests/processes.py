@@ -140,7 +140,7 @@ class EtcdServer:
     async def start(self) -> Self:
         """Start it, and wait until it answers."""
         self.launch()
-        await until(self._answers, "etcd")
+        await until(self.answers, "etcd")
         return self
 
     def launch(self) -> Self:
@@ -154,7 +154,8 @@ class EtcdServer:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         return self
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Whether it has a leader; in plain HTTP only."""
         assert self.process
         assert self.process.poll() is None, (self.directory / "etcd.log").read_text()[-2000:]
         status = f"{self.endpoint}/health"

@@ -68,8 +68,8 @@ def assert_in_order(server: Hello, *words: str) -> None:
     assert where == sorted(where), troubles
 
 
-def reset(redis: RedisServer, to: int) -> None:
-    command = [sys.executable, "-m", "hello", "reset", "--store", redis.url, "--to", str(to), "--yes"]
+def reset(store: str, to: int) -> None:
+    command = [sys.executable, "-m", "hello", "reset", "--store", store, "--to", str(to), "--yes"]
     subprocess.run(command, check=True, capture_output=True)
 
 
@@ -534,7 +534,7 @@ async def test_a_redis_that_went_back_in_time_is_refused_until_it_is_reset(
         assert (await request(pod.url, path="/readyz")).status == 200
         assert await state(pod.url) == "distrusted"
 
-    reset(redis_server, 3 + forgotten)
+    reset(redis_server.url, 3 + forgotten)
     for pod in pods:
         await witness.recovered(pod)
     assert min(answer.number for answer in witness.acked[3 + forgotten :]) == 4 + forgotten
@@ -587,7 +587,7 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
 ) -> None:
     assert [await pod.visit() for pod in pods] == [1, 2, 3]
     copy = Copy(redis_server)
-    await asyncio.to_thread(reset, redis_server, 1000)
+    await asyncio.to_thread(reset, redis_server.url, 1000)
     for pod in pods:
         await pod.stop()
         await (await pod.start()).ready()
@@ -596,7 +596,7 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
     await copy.restore()
     for pod in pods:
         assert "rolled back" in await refusal(pod)
-    await asyncio.to_thread(reset, redis_server, 2000)
+    await asyncio.to_thread(reset, redis_server.url, 2000)
     for pod in pods:
         await recovered(pod)
 
@@ -695,7 +695,7 @@ async def test_a_reset_while_three_servers_count_is_taken_up_by_all(
     async with witness.crowd(*pods):
         await witness.more()
         before = witness.acked[-1].epoch
-        await asyncio.to_thread(reset, redis_server, 1_000_000)
+        await asyncio.to_thread(reset, redis_server.url, 1_000_000)
         await witness.more()
 
     await witness.judge(pods[0], began=1_000_000)

@@ -168,8 +168,9 @@ class EtcdStore:
         latest = self._latest
         answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
         found = keys.view(answer["responses"][-1]["response_range"], int(answer["header"]["revision"]))
-        await self._compare(self._commits, found, latest)
-        return answer.get("succeeded", False), found
+        is_counted = bool(answer.get("succeeded", False))
+        await self._compare(self._commits, found, latest, is_counted)
+        return is_counted, found
 
     async def _range(self, batch: Batch, view: View) -> Range:
         """Make the range of a batch, in the view at the revision at which it was counted.
@@ -192,10 +193,10 @@ class EtcdStore:
         records = chain((session.record for session in view.sessions.values()), view.shares)
         return make_reading(state, records, int(time.time()))
 
-    async def _compare(self, client: Client, view: View, latest: tuple[str, int]) -> None:
-        """Distrust etcd if it is at an earlier revision than was seen before it was asked: it was restored."""
+    async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
+        """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""
         epoch, revision = latest
-        if view.epoch == epoch and view.revision < revision and not view.distrusted:
+        if view.epoch == epoch and view.revision - wrote < revision and not view.distrusted:
             await self._distrust(client, view, epoch)
         self._latest = max(self._latest, (view.epoch, view.revision))
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bench.delay import added
+from bench.etcd import compare
 from bench.goals import Goal, goals
 from bench.load import watching
 from bench.processes import BUILD, CORES
@@ -123,6 +124,16 @@ def watchers(rounds: int, seconds: int) -> None:
     assert share
     click.echo(f"watched over alone: {share.median:.3f} ({share.low:.3f} to {share.high:.3f}), goal ≥ {WATCHED}")
     raise SystemExit(share.median < WATCHED)
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seconds", type=click.IntRange(1, 30), default=2, show_default=True, help="How long each run takes.")
+def etcd(rounds: int, seconds: int) -> None:
+    """Compare etcd, of one member and of three, with Redis; all on this machine. It needs etcd, 3.4 or later."""
+    with setting(peers=False) as (redis, ours):
+        for line in compare(rounds, seconds, redis, ours):
+            click.echo(line)
 
 
 @contextmanager

@@ -103,8 +103,10 @@ class Redis(Process):
 class Server:
     """One server, as one process or several of them on a port each, as pods are."""
 
-    def __init__(self, name: str, redis: Redis, pythons: Pythons, processes: int = 1, port: int | None = None) -> None:
-        """Start it; `port` leads to Redis where that is not Redis' own."""
+    def __init__(
+        self, name: str, redis: Redis, pythons: Pythons, processes: int = 1, port: int | None = None, store: str = ""
+    ) -> None:
+        """Start it; `port` leads to Redis where that is not Redis' own, `store` is where it counts instead."""
         self.name = name
         self.path = "/INCR/hits" if name == "webdis" else "/"
         self.ports = free_ports(processes)
@@ -113,7 +115,7 @@ class Server:
         self.start = 0.0
         """Seconds from the start of the last process to its first answer."""
         for own in self.ports:
-            command, environment = _command(name, own, f"redis://127.0.0.1:{port or redis.port}", pythons)
+            command, environment = _command(name, own, store or f"redis://127.0.0.1:{port or redis.port}", pythons)
             self._processes.append(Process(*command, log=BUILD / f"{name}.log", environment=environment))
             self.start = self._processes[-1].until_answers(own, self.path)
 

@@ -14,10 +14,10 @@ import pytest
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import DistrustedError, LostError, etcd
+from hello.stores import DistrustedError, ForgottenError, LostError, etcd
 from hello.stores.etcd import EtcdStore
 from hello.stores.etcd_client import Client, parse
-from tests.client import request, state, until_up
+from tests.client import figure, request, state, until_up
 from tests.linux import require
 from tests.processes import EtcdServer, Hello, until
 from tests.proxy import Proxy
@@ -92,7 +92,7 @@ async def test_a_silent_member_costs_nobody_anything(hello: Callable[..., Hello]
     async with witness.crowd(*pods):
         for member in members.all:
             member.signal(SIGSTOP)
-            await witness.more()
+            await asyncio.gather(*(witness.ask(pod) for pod in pods))  # each has to leave the silent one
             member.signal(SIGCONT)
 
     await witness.judge(pods[0])
@@ -184,6 +184,15 @@ async def test_a_batch_whose_revision_is_compacted_is_503(hello: Callable[..., H
     await other.close()
     await logs(server)
     assert_in_order(server, "compacted")
+
+
+async def test_a_compacted_revision_is_an_unknown_outcome(one: EtcdServer) -> None:
+    store = EtcdStore(one.url)
+    await store.commit(FIRST)
+    await compact(one)
+    with pytest.raises(LostError, match="compacted"):
+        await store.commit(FIRST)
+    await store.close()
 
 
 async def compact(server: EtcdServer) -> None:
@@ -324,8 +333,10 @@ async def test_a_new_password_is_read_from_its_file(
     password.write_text("friend\n")
     await server.ready()
     assert await server.visit() == 1
+    retries = await figure(server.url, "hello_trip_retries_total")
     await guarded.call("--user", "root:secret", "user", "add", "another:one")  # no token is valid any more
     assert await server.visit() == 2
+    assert await figure(server.url, "hello_trip_retries_total") == retries
     guarded.kill()
     await guarded.start()
     assert await server.visit() >= 3
@@ -411,3 +422,17 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, mo
     reading = await store.read("", 0)
     assert reading.pods == {"a": 20, "b": 20, "c": 20}
     await store.close()
+
+
+async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_again(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
+    await store.commit(FIRST)
+    monkeypatch.setattr(etcd, "IDLE_TIMEOUT", 0)
+    await other.commit(OTHER)
+    with pytest.raises(ForgottenError):
+        await store.commit(FIRST)
+    assert (await store.read("", 0)).count == 6
+    for one in store, other:
+        await one.close()

@@ -334,7 +334,8 @@ async def test_a_new_password_is_read_from_its_file(
     await server.ready()
     assert await server.visit() == 1
     retries = await figure(server.url, "hello_trip_retries_total")
-    await guarded.call("--user", "root:secret", "user", "add", "another:one")  # no token is valid any more
+    for command in "user delete hello", "user add hello:friend", "user grant-role hello counter":
+        await guarded.call("--user", "root:secret", *command.split())  # its token is valid no more
     assert await server.visit() == 2
     assert await figure(server.url, "hello_trip_retries_total") == retries
     guarded.kill()

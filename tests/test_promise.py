@@ -26,7 +26,7 @@ from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.processes import RedisServer
-from tests.test_stores import etcd_keys, wipe
+from tests.test_stores import etcd_keys, let_a_minute_pass, wipe
 from tests.test_stores import redis_command as redis
 
 PROCESSES = 3
@@ -282,8 +282,7 @@ class Promise(RuleBasedStateMachine):
     def let_a_minute_pass(self) -> None:
         """Who makes no batch before another one does is forgotten."""
         assert isinstance(self.store, EtcdStore)
-        known = self.store._unchanged  # noqa: SLF001
-        self.store._unchanged = {client: (index, since - 61) for client, (index, since) in known.items()}  # noqa: SLF001
+        let_a_minute_pass(self.store)
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:

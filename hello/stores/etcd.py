@@ -128,7 +128,7 @@ class EtcdStore:
                 return given
             repeated = await self._judge(batch, view)
             if repeated:
-                return await self._range(batch, await self._look(self._commits, repeated.index))
+                return await self._range(batch, await self._look_back(repeated.index))
             is_counted, view = await self._try(batch, view)
         raise UnavailableError("etcd: it changes all the while")
 
@@ -249,6 +249,13 @@ class EtcdStore:
         if not revision:
             await self._compare(client, view, latest)
         return view
+
+    async def _look_back(self, revision: int) -> View:
+        """See what the keys held at a revision; etcd keeps the past until it is compacted."""
+        try:
+            return await self._look(self._commits, revision)
+        except UnavailableError as error:
+            raise LostError(str(error)) from error  # the batch was counted
 
     async def _write(self, client: Client, compare: list[Json], *writes: Json) -> bool:
         """Write what must be written together, if all that is compared is so; whether it was."""

@@ -40,9 +40,8 @@ URL = re.compile(
 TLS = ("ca", "cert", "key")
 """What the query of an etcds:// URL may tell: the authorities, and the client's own certificate with its key."""
 
-# https://grpc.io/docs/guides/status-codes/: all others say that a transaction was not carried out. With 11, etcd has
-# compacted the revision at which it was.
-UNKNOWN_OUTCOME = {1, 2, 4, 10, 11, 13, 14, 15}
+# https://grpc.io/docs/guides/status-codes/: all others say that a transaction was not carried out.
+UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
 """A token is from before the rights were changed."""

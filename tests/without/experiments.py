@@ -1,0 +1,302 @@
+"""What is done to the counter to see what a line buys: each docstring says it.
+
+Each is done to a counter that serves, and gives what was seen.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import hello
+from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, ready_endpoints, ready_redis, redis_ready
+from tests.chaos.nodes import APP, REDIS, kill, on_node, primary, ready, running
+from tests.e2e.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
+from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, apply, proxied, tried
+
+DEPLOYMENT = "deployment/hello-world"
+PATIENCE = 90
+"""Seconds for which something is waited for that may never come."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen. well: nothing was lost, or whatever else the line is there for; said: a sentence."""
+
+    well: bool
+    said: str
+
+
+# ---- with visitors ----
+
+
+def replace_pods() -> Outcome:
+    """All pods are replaced, one after the other."""
+    with Visitors() as visitors:
+        kubectl("rollout", "restart", DEPLOYMENT)
+        _rollout_ends()
+        until(lambda: len(pods()) == 3, "the old pods have left")
+    return _seen_by(visitors)
+
+
+def replace_redis() -> Outcome:
+    """Redis' pod is deleted, and another one comes."""
+    with Visitors() as visitors:
+        kubectl("delete", "pod", "redis-0")
+        redis_ready()
+        time.sleep(3)  # visitors come to what it knows
+    return _seen_by(visitors)
+
+
+def freeze_redis() -> Outcome:
+    """Redis is frozen for 7 s."""
+    with Visitors(clients=800) as visitors:  # more than come while nobody is answered
+        redis = running(OF_REDIS)
+        kill(redis, REDIS, "STOP")
+        time.sleep(7)
+        kill(redis, REDIS, "CONT")
+        time.sleep(3)  # the pods are ready again
+    return _seen_by(visitors)
+
+
+def visit() -> Outcome:
+    """Visitors come."""
+    with Visitors() as visitors:
+        time.sleep(5)
+    return _seen_by(visitors)
+
+
+def look_elsewhere() -> Outcome:
+    """A rollout to pods that look for Redis under a wrong name."""
+    with Visitors() as visitors:
+        kubectl("set", "env", DEPLOYMENT, "REDIS=elsewhere")
+        _becomes(lambda: _rolled_out(1), 20)
+        time.sleep(12)  # what a visitor waits for a store, and some
+    return _seen_by(visitors)
+
+
+def drain_nodes() -> Outcome:
+    """`kubectl drain`, where no other node has room."""
+    nodes = kubectl("get", "node", "--field-selector=spec.unschedulable=false", "--output=name").split()
+    selector = f"--pod-selector=app.kubernetes.io/instance={NAMESPACE},app.kubernetes.io/name=hello-world"
+    try:
+        with Visitors() as visitors:
+            tried(
+                "kubectl", "drain", *nodes, "--ignore-daemonsets", "--delete-emptydir-data", selector, "--timeout=25s"
+            )
+            time.sleep(3)  # visitors come to what is left
+    finally:
+        kubectl("uncordon", *nodes)
+    return _seen_by(visitors)
+
+
+def start_second_redis() -> Outcome:
+    """Redis is scaled to two."""
+    with Visitors() as visitors:
+        kubectl("scale", "statefulset/redis", "--replicas=2")
+        _becomes(lambda: ready_redis() == 2 or _failing("redis-1") is not None, PATIENCE)
+        time.sleep(3)  # visitors come to both
+    kubectl("scale", "statefulset/redis", "--replicas=1")
+    kubectl("wait", "pod/redis-1", "--for=delete", "--timeout=1m")
+    return _seen_by(visitors)
+
+
+# ---- without ----
+
+
+def start() -> Outcome:
+    """Redis is started."""
+    kubectl("delete", "pod", "redis-0", "--wait=false")
+    _becomes(lambda: _failing("redis-0") is not None or ready(OF_REDIS) != [], PATIENCE)
+    reason = _failing("redis-0")
+    return Outcome(reason is None, f"It does not start: {reason}." if reason else "It starts.")
+
+
+def meet_namesake() -> Outcome:
+    """Another Service is named hello, and the pods are replaced."""
+    kubectl("create", "service", "clusterip", "hello", "--tcp=80")
+    try:
+        kubectl("rollout", "restart", DEPLOYMENT)
+        return _rollout_ends()
+    finally:
+        kubectl("delete", "service", "hello")
+
+
+def break_rollout() -> Outcome:
+    """With four pods, a rollout to an image that is not there."""
+    kubectl("scale", DEPLOYMENT, "--replicas=4")
+    _rollout_ends()
+    kubectl("set", "image", DEPLOYMENT, "hello-world=hello-counter:none")
+    until(lambda: _failing("hello-world") is not None, "the image is missed")
+    left = ready_endpoints()
+    return Outcome(left == 4, f"{left} pods serve.")
+
+
+def release() -> Outcome:
+    """Another version is deployed."""
+    with TemporaryDirectory() as directory:
+        other = Path(directory) / "other"
+        shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis"))
+        (other / "build/without").mkdir(parents=True)
+        shutil.copy(KUSTOMIZATION, other / "build/without")
+        version = other / "hello/__init__.py"
+        version.write_text(version.read_text().replace(hello.__version__, OTHER_VERSION))
+        make(f"--directory={other}", "load")
+        apply(other)
+    _rollout_ends()
+    serves = kubectl("exec", DEPLOYMENT, "--", "hello", "--version").split()[-1]
+    make("load")  # latest is ours again
+    return Outcome(serves == OTHER_VERSION, f"Version {serves} serves.")
+
+
+def freeze() -> Outcome:
+    """A pod's process is frozen (SIGSTOP)."""
+    victim = running(COUNTER)[:1]
+    began = time.monotonic()
+    kill(victim, APP, "STOP")
+    try:
+        until(lambda: ready_endpoints() == 2, "it is seen")
+        mended = _becomes(lambda: ready_endpoints() == 3, PATIENCE)
+        seconds = time.monotonic() - began
+    finally:
+        kill(victim, APP, "CONT")
+    return Outcome(mended, f"{'Three pods serve' if mended else 'Two pods serve, still'} after {seconds:.0f} s.")
+
+
+def start_slowly() -> Outcome:
+    """A pod takes 45 s to start."""
+    container = {"name": "hello-world", "command": ["sh", "-c", "sleep 45; exec hello serve"]}
+    spec = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
+    kubectl("patch", DEPLOYMENT, f"--patch={json.dumps({'spec': spec})}")
+    return _rollout_ends()
+
+
+def mend_redis() -> Outcome:
+    """Redis is given an image that is not there, and then the right one again."""
+    image = kubectl("get", "statefulset/redis", "--output=jsonpath={.spec.template.spec.containers[0].image}")
+    kubectl("set", "image", "statefulset/redis", "redis=redis:none")
+    until(lambda: _failing("redis-0") is not None, "the image is missed")
+    kubectl("set", "image", "statefulset/redis", f"redis={image}")
+    began = time.monotonic()
+    mended = _becomes(lambda: ready(OF_REDIS) != [], 60)
+    return Outcome(mended, f"Redis is {'back' if mended else 'still away'} after {time.monotonic() - began:.0f} s.")
+
+
+def ask_redis() -> Outcome:
+    """A stranger's pod asks Redis."""
+    command = ("redis-cli", "-h", "redis", "-t", "3", "--user", "probe", "--pass", "any", "--no-auth-warning", "ping")
+    tried("kubectl", "run", "stranger", "--image=redis:8.2", "--restart=Never", "--command", "--", *command)
+    try:
+        kubectl(
+            "wait", "pod/stranger", "--for=jsonpath={.status.containerStatuses[0].state.terminated}", "--timeout=1m"
+        )
+        answered = kubectl("logs", "stranger") == "PONG"
+    finally:
+        kubectl("delete", "pod", "stranger", "--grace-period=1")
+    return Outcome(not answered, "It is answered." if answered else "It is not answered.")
+
+
+def lose_node() -> Outcome:
+    """Nothing is heard any more from a node with a pod (its kubelet is frozen)."""
+    victim = next(pod["spec"]["nodeName"] for pod in running(COUNTER) if pod["spec"]["nodeName"] != primary())
+    with _kubelet_frozen(victim):
+        kubectl("wait", f"node/{victim}", "--for=condition=Ready=Unknown", "--timeout=2m")
+        began = time.monotonic()
+        replaced = _becomes(
+            lambda: len([pod for pod in ready(COUNTER) if pod["spec"]["nodeName"] != victim]) == 3, PATIENCE
+        )
+        seconds = time.monotonic() - began
+    kubectl("wait", f"node/{victim}", "--for=condition=Ready", "--timeout=2m")
+    how = "It is replaced" if replaced else "It is not replaced,"
+    return Outcome(replaced, f"{how} {seconds:.0f} s after the node is given up.")
+
+
+@contextmanager
+def _kubelet_frozen(node: str) -> Iterator[None]:
+    """Freeze the kubelet of a node, which is the one in the network of its shell."""
+    here = "for id in $(pgrep -x kubelet); do [ /proc/$id/ns/net -ef /proc/self/ns/net ] && kill -{} $id; done; true"
+    on_node(node, here.format("STOP"))
+    try:
+        yield
+    finally:
+        on_node(node, here.format("CONT"))
+
+
+def enforce_restricted() -> Outcome:
+    """The namespace is to enforce Pod Security's restricted."""
+    level = "pod-security.kubernetes.io/enforce=restricted"
+    labelled = tried("kubectl", "label", "namespace", NAMESPACE, level, "--dry-run=server", errors=subprocess.STDOUT)
+    forbidden = [line.partition(": ")[2] for line in labelled.stdout.splitlines() if ": hello-world-" in line]
+    return Outcome(not forbidden, f"Its pods are forbidden: {forbidden[0]}." if forbidden else "Its pods are allowed.")
+
+
+def write_file() -> Outcome:
+    """Somebody in a pod writes a file."""
+    written = not _in_a_pod("touch", "/tmp/file").returncode
+    return Outcome(not written, "It is there." if written else "The file system is read-only.")
+
+
+def read_token() -> Outcome:
+    """Somebody in a pod looks for a key to the cluster."""
+    found = not _in_a_pod("test", "-s", "/var/run/secrets/kubernetes.io/serviceaccount/token").returncode
+    return Outcome(not found, "A token is there." if found else "None is there.")
+
+
+def read_metrics() -> Outcome:
+    """A visitor asks for /metrics."""
+    told = not tried("kubectl", "get", "--raw", proxied("/metrics")).returncode
+    return Outcome(not told, "They are told." if told else "404: they are not told.")
+
+
+def take_memory() -> Outcome:
+    """A process in a pod takes 400 MiB."""
+    taken = not _in_a_pod("python", "-c", "bytes(400 << 20).replace(bytes(1), bytes([1]))").returncode
+    return Outcome(not taken, "It has them." if taken else "It is killed.")
+
+
+# ---- steps ----
+
+
+def _seen_by(visitors: Visitors) -> Outcome:
+    return Outcome(visitors.kept, visitors.said)
+
+
+def _becomes(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until a condition holds; whether it ever did."""
+    with suppress(AssertionError):
+        until(condition, "", seconds)
+        return True
+    return False
+
+
+def _in_a_pod(*command: str) -> subprocess.CompletedProcess[str]:
+    return tried("kubectl", "exec", DEPLOYMENT, "--", *command)
+
+
+def _rolled_out(seconds: int) -> bool:
+    return not tried("kubectl", "rollout", "status", DEPLOYMENT, f"--timeout={seconds}s").returncode
+
+
+def _rollout_ends() -> Outcome:
+    """Wait for the end of a rollout, or for a pod that fails."""
+    ended = _becomes(lambda: _failing("hello-world") is not None or _rolled_out(1), PATIENCE)
+    reason = _failing("hello-world")
+    if reason or not ended:
+        return Outcome(False, f"The rollout does not end: {reason}.")
+    return Outcome(True, "The rollout ends.")
+
+
+def _failing(name: str) -> str | None:
+    """Why a container of the pods whose names begin so does not run: its last line, or what it waits for."""
+    for pod in json.loads(kubectl("get", "pod", OURS, "--output=json"))["items"]:
+        for status in pod["status"].get("containerStatuses", []):
+            waiting = status["state"].get("waiting", {}).get("reason", "")
+            if pod["metadata"]["name"].startswith(name) and (status["restartCount"] or waiting.startswith("Err")):
+                logs = tried("kubectl", "logs", pod["metadata"]["name"], "--tail=1", "--previous").stdout
+                return logs.strip() or waiting or "it was killed"
+    return None

@@ -117,16 +117,6 @@ def start() -> Outcome:
     return Outcome(reason is None, f"It does not start: {reason}." if reason else "It starts.")
 
 
-def meet_namesake() -> Outcome:
-    """Another Service is named hello, and the pods are replaced."""
-    kubectl("create", "service", "clusterip", "hello", "--tcp=80")
-    try:
-        kubectl("rollout", "restart", DEPLOYMENT)
-        return _rollout_ends()
-    finally:
-        kubectl("delete", "service", "hello")
-
-
 def break_rollout() -> Outcome:
     """With four pods, a rollout to an image that is not there."""
     kubectl("scale", DEPLOYMENT, "--replicas=4")
@@ -146,11 +136,13 @@ def release() -> Outcome:
         shutil.copy(KUSTOMIZATION, other / "build/without")
         version = other / "hello/__init__.py"
         version.write_text(version.read_text().replace(hello.__version__, OTHER_VERSION))
-        make(f"--directory={other}", "load")
-        apply(other)
-    _rollout_ends()
-    serves = kubectl("exec", DEPLOYMENT, "--", "hello", "--version").split()[-1]
-    make("load")  # latest is ours again
+        try:
+            make(f"--directory={other}", "load")
+            apply(other)
+            _rollout_ends()
+            serves = kubectl("exec", DEPLOYMENT, "--", "hello", "--version").split()[-1]
+        finally:
+            make("load")  # latest is ours again
     return Outcome(serves == OTHER_VERSION, f"Version {serves} serves.")
 
 
@@ -294,9 +286,11 @@ def _rollout_ends() -> Outcome:
 def _failing(name: str) -> str | None:
     """Why a container of the pods whose names begin so does not run: its last line, or what it waits for."""
     for pod in json.loads(kubectl("get", "pod", OURS, "--output=json"))["items"]:
+        if not pod["metadata"]["name"].startswith(name):
+            continue
         for status in pod["status"].get("containerStatuses", []):
             waiting = status["state"].get("waiting", {}).get("reason", "")
-            if pod["metadata"]["name"].startswith(name) and (status["restartCount"] or waiting.startswith("Err")):
+            if not status["ready"] and (status["restartCount"] or waiting.startswith("Err")):
                 logs = tried("kubectl", "logs", pod["metadata"]["name"], "--tail=1", "--previous").stdout
                 return logs.strip() or waiting or "it was killed"
     return None

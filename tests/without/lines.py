@@ -52,7 +52,6 @@ LINES = {
         Line("parallel", experiments.mend_redis, replaced="statefulset/redis"),
         Line("fs-group", experiments.start, serves=False),
         Line("network-policy", experiments.ask_redis),
-        Line("service-links", experiments.meet_namesake),
         Line("admin-port", experiments.read_metrics),
         Line("restricted", experiments.enforce_restricted),
         Line("read-only", experiments.write_file),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import COUNTER, OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
+from tests.e2e.commands import OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
 
 TOUR = ROOT / "manifests/tour"
 
@@ -71,29 +71,6 @@ def test_scaling_up_and_down_fails_no_visitor(url: str, visitors: Visitors) -> N
         make("scale", "N=3")
         until(lambda: len(pods()) == 3, "two pods leave")
         come(url)
-
-
-def test_the_loss_of_every_pod_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url):
-        kubectl("delete", "pod", COUNTER)
-        make("wait")
-        come(url)
-
-
-def test_the_loss_of_redis_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url):
-        kubectl("delete", "pod", "redis-0")
-        make("wait")
-        come(url)
-
-
-def test_a_rolling_update_fails_no_visitor(url: str, visitors: Visitors) -> None:
-    before = pods()
-    with visitors.watching(url):
-        make("restart")
-        until(lambda: len(pods()) == 3, "the old pods leave")
-        come(url)
-    assert not pods() & before
 
 
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:

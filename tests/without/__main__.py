@@ -26,7 +26,7 @@ def without(context: str | None, name: str) -> None:
     try:
         with namespace(context, line.nodes):
             click.echo(f"deploying without {name}")
-            deploy(name, replaced=line.replaced)
+            deploy(name)
             if line.serves:
                 settle()
             click.echo(line.experiment.__doc__)

@@ -54,11 +54,8 @@ def _remove() -> None:
         kubectl("delete", "namespace", NAMESPACE)
 
 
-def deploy(line: str | None, *, replaced: str = "") -> None:
-    """Put the counter without that line in the place of what is there.
-
-    replaced: an object that cannot be changed into its twin, and is deleted first.
-    """
+def deploy(line: str | None) -> None:
+    """Put the counter without that line in the place of what is there."""
     kustomization = {
         "resources": ["../../manifests/overlays/minikube"],
         "components": [f"../../manifests/without/{line}"] if line else [],
@@ -67,8 +64,6 @@ def deploy(line: str | None, *, replaced: str = "") -> None:
     KUSTOMIZATION.parent.mkdir(parents=True, exist_ok=True)
     KUSTOMIZATION.write_text(yaml.safe_dump(kustomization))
     kubectl("delete", "networkpolicy,poddisruptionbudget", OURS)  # which it may lack
-    if replaced:
-        kubectl("delete", replaced, "--ignore-not-found")
     apply()
 
 

@@ -160,25 +160,6 @@ def freeze() -> Outcome:
     return Outcome(mended, f"{'Three pods serve' if mended else 'Two pods serve, still'} after {seconds:.0f} s.")
 
 
-def start_slowly() -> Outcome:
-    """A pod takes 45 s to start."""
-    container = {"name": "hello-world", "command": ["sh", "-c", "sleep 45; exec hello serve"]}
-    spec = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
-    kubectl("patch", DEPLOYMENT, f"--patch={json.dumps({'spec': spec})}")
-    return _rollout_ends()
-
-
-def mend_redis() -> Outcome:
-    """Redis is given an image that is not there, and then the right one again."""
-    image = kubectl("get", "statefulset/redis", "--output=jsonpath={.spec.template.spec.containers[0].image}")
-    kubectl("set", "image", "statefulset/redis", "redis=redis:none")
-    until(lambda: _failing("redis-0") is not None, "the image is missed")
-    kubectl("set", "image", "statefulset/redis", f"redis={image}")
-    began = time.monotonic()
-    mended = _becomes(lambda: ready(OF_REDIS) != [], 60)
-    return Outcome(mended, f"Redis is {'back' if mended else 'still away'} after {time.monotonic() - began:.0f} s.")
-
-
 def ask_redis() -> Outcome:
     """A stranger's pod asks Redis."""
     command = ("redis-cli", "-h", "redis", "-t", "3", "--user", "probe", "--pass", "any", "--no-auth-warning", "ping")
@@ -291,6 +272,14 @@ def _failing(name: str) -> str | None:
         for status in pod["status"].get("containerStatuses", []):
             waiting = status["state"].get("waiting", {}).get("reason", "")
             if not status["ready"] and (status["restartCount"] or waiting.startswith("Err")):
-                logs = tried("kubectl", "logs", pod["metadata"]["name"], "--tail=1", "--previous").stdout
-                return logs.strip() or waiting or "it was killed"
+                return _last_words(pod["metadata"]["name"]) or waiting or "it was killed"
     return None
+
+
+def _last_words(pod: str) -> str:
+    """The last line that was logged in a pod, if it was kept: by the container before, or by the one of now."""
+    for container in ["--previous"], []:
+        logged = tried("kubectl", "logs", pod, "--tail=1", *container).stdout.strip()
+        if logged and not logged.startswith("unable to retrieve"):
+            return logged
+    return ""

@@ -14,13 +14,11 @@ TWINS = ROOT / "manifests/without"
 class Line:
     """A line of the manifests, and what shows its worth.
 
-    replaced: an object that cannot be changed into one without it. serves: whether a counter without it does, at first.
-    nodes: how many are needed. quick: whether it is shown in half a minute.
+    serves: whether a counter without it does, at first. nodes: how many are needed. quick: whether it is soon shown.
     """
 
     name: str
     experiment: Callable[[], Outcome]
-    replaced: str = ""
     serves: bool = True
     nodes: int = 1
     quick: bool = False
@@ -35,11 +33,10 @@ class Line:
 LINES = {
     line.name: line
     for line in (
-        Line("drain", experiments.replace_pods, quick=True),
+        Line("drain", experiments.replace_pods),
         Line("grace-period", experiments.replace_pods),
         Line("readiness", experiments.look_elsewhere),
         Line("readiness-asks-redis", experiments.freeze_redis, quick=True),
-        Line("startup", experiments.start_slowly),
         Line("liveness", experiments.freeze),
         Line("max-unavailable", experiments.break_rollout),
         Line("disruption-budget", experiments.drain_nodes),
@@ -47,11 +44,10 @@ LINES = {
         Line("tag", experiments.release),
         Line("redis", experiments.visit, quick=True),
         Line("appendonly", experiments.replace_redis, quick=True),
-        Line("volume", experiments.replace_redis, quick=True),
+        Line("volume", experiments.replace_redis),
         Line("lock", experiments.start_second_redis),
-        Line("parallel", experiments.mend_redis, replaced="statefulset/redis"),
         Line("fs-group", experiments.start, serves=False),
-        Line("network-policy", experiments.ask_redis),
+        Line("network-policy", experiments.ask_redis, quick=True),
         Line("admin-port", experiments.read_metrics),
         Line("restricted", experiments.enforce_restricted),
         Line("read-only", experiments.write_file),

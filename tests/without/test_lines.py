@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.commands import kubectl
 from tests.without.cluster import deploy, settle
 from tests.without.conftest import ROWS
 from tests.without.experiments import Outcome
@@ -30,13 +29,9 @@ def test_with_all_lines_nothing_is_lost(line: Line) -> None:
 
 @each_line
 def test_without_the_line_it_is_lost(line: Line) -> None:
-    deploy(line.name, replaced=line.replaced)
-    try:
-        if line.serves:
-            settle()
-        outcome = line.experiment()
-    finally:
-        if line.replaced:
-            kubectl("delete", line.replaced)
+    deploy(line.name)
+    if line.serves:
+        settle()
+    outcome = line.experiment()
     ROWS[line.name] = WHOLE[line.experiment], outcome
     assert not outcome.well, outcome

@@ -34,7 +34,7 @@ LINES = {
     line.name: line
     for line in (
         Line("drain", experiments.replace_pods),
-        Line("grace-period", experiments.replace_pods),
+        Line("grace-period", experiments.replace_pods_in_an_outage),
         Line("readiness", experiments.look_elsewhere),
         Line("readiness-asks-redis", experiments.freeze_redis, quick=True),
         Line("liveness", experiments.freeze),
@@ -45,7 +45,6 @@ LINES = {
         Line("redis", experiments.visit, quick=True),
         Line("appendonly", experiments.replace_redis, quick=True),
         Line("volume", experiments.replace_redis),
-        Line("lock", experiments.start_second_redis),
         Line("fs-group", experiments.start, serves=False),
         Line("network-policy", experiments.ask_redis, quick=True),
         Line("admin-port", experiments.read_metrics),

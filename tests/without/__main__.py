@@ -34,8 +34,7 @@ def without(context: str | None, name: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except AssertionError as error:
-        click.echo(error, err=True)
-        sys.exit(1)
+        sys.exit(str(error) or 1)
 
 
 without()

@@ -24,6 +24,7 @@ def namespace(context: str | None = None, nodes: int = 1) -> Iterator[None]:
 
     context: kubectl's, if it is not the current one. nodes: how many the cluster must have.
     """
+    make("load", *([f"CONTEXT={context}"] if context else []))
     before = dict(ENVIRONMENT)
     with TemporaryDirectory() as directory:
         configuration = Path(directory) / "configuration"
@@ -31,17 +32,18 @@ def namespace(context: str | None = None, nodes: int = 1) -> Iterator[None]:
         configuration.write_text(kubectl(*([f"--context={context}"] if context else []), *view))
         ENVIRONMENT["KUBECONFIG"] = str(configuration)
         try:
-            make("load")
             there = len(kubectl("get", "node", "--output=name").split())
             assert there >= nodes, f"this needs {nodes} nodes, and there is {there}: minikube start --nodes={nodes}"
             kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
             _remove()
-            kubectl("create", "namespace", NAMESPACE)
-            kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted")
-            make("volume", "password")
-            yield
+            try:
+                kubectl("create", "namespace", NAMESPACE)
+                kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted")
+                make("volume", "password")
+                yield
+            finally:
+                _remove()
         finally:
-            _remove()
             ENVIRONMENT.clear()
             ENVIRONMENT.update(before)
 

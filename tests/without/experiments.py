@@ -61,7 +61,7 @@ def freeze_redis() -> Outcome:
     """Redis is frozen for 8 s."""
     with Visitors(clients=MANY) as visitors:
         with _frozen(running(OF_REDIS), REDIS):
-            time.sleep(8)  # it takes half of that to be seen
+            time.sleep(8)  # it takes most of that to be seen
         time.sleep(3)  # the pods are ready again
     return _seen_by(visitors)
 

@@ -34,9 +34,9 @@ LINES = {
     line.name: line
     for line in (
         Line("drain", experiments.replace_pods),
-        Line("grace-period", experiments.replace_pods_in_an_outage),
+        Line("grace-period", experiments.replace_pods_in_an_outage, quick=True),
         Line("readiness", experiments.look_elsewhere),
-        Line("readiness-asks-redis", experiments.freeze_redis, quick=True),
+        Line("readiness-asks-redis", experiments.freeze_redis),
         Line("liveness", experiments.freeze),
         Line("max-unavailable", experiments.break_rollout),
         Line("disruption-budget", experiments.drain_nodes),

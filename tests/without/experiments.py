@@ -202,7 +202,7 @@ def enforce_restricted() -> Outcome:
     """The namespace is to enforce Pod Security's restricted."""
     level = "pod-security.kubernetes.io/enforce=restricted"
     labelled = tried("kubectl", "label", "namespace", NAMESPACE, level, "--dry-run=server", errors=subprocess.STDOUT)
-    forbidden = [line.partition(": ")[2] for line in labelled.stdout.splitlines() if ": hello-world-" in line]
+    forbidden = [line.rpartition(": ")[2] for line in labelled.stdout.splitlines() if ": hello-world-" in line]
     return Outcome(not forbidden, f"Its pods are forbidden: {forbidden[0]}." if forbidden else "Its pods are allowed.")
 
 

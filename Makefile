@@ -1,5 +1,5 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: N (pods, for scale), SHORT (for chaos and bench), CONTEXT (kubectl's, if not the current one),
+# Variables: N (pods, for scale), LINE (for without), SHORT (for chaos, without and bench), CONTEXT (kubectl's, if not the current one),
 # URL (a tunnel's address, for url and check), OPTIONS (of hello check) and INSIDE (the cluster; for check), PYTHON.
 
 PYTHON = python3
@@ -7,6 +7,7 @@ BIN = .venv/bin
 PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
 KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
 OVERLAY = manifests/overlays/minikube
+KUSTOMIZATION = $(OVERLAY)
 OURS = app.kubernetes.io/part-of=hello-world
 
 # What goes into the image decides its tag: a change is rolled out, and no change is not.
@@ -16,15 +17,15 @@ TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --n
 # Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.
 NAMESPACE = $(shell $(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}')
 VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
-MANIFEST = $(KUBECTL) kustomize $(OVERLAY) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/'
+MANIFEST = $(KUBECTL) kustomize $(KUSTOMIZATION) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/'
 
 # What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
 SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh $(OVERLAY)/scripts
 QUIETLY = sh $(OVERLAY)/scripts/quietly.sh
 
 .NOTPARALLEL:
-.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos bench undeploy purge clean \
-	docker cluster no-tour volume password apply wait
+.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos without bench undeploy purge clean \
+	docker cluster no-tour volume password manifest apply wait
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,7 +36,7 @@ run: .venv/.run ## count visitors on this machine: curl localhost:8080
 	@$(BIN)/hello serve
 
 test: lint ## lint, types, and every test that needs no cluster
-	@$(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos
+	@$(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/without
 
 lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/ruff check
@@ -123,6 +124,9 @@ password: cluster
 		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
 		| $(QUIETLY) $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
 
+manifest:
+	@$(MANIFEST)
+
 # Redis first: a Redis that starts again beside new pods may be away for longer than visitors wait.
 apply: cluster
 	@echo "applying $(OVERLAY)"
@@ -166,6 +170,13 @@ e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count 
 
 chaos: .venv/.dev cluster ## break a cluster of three nodes in every way, while visitors come; SHORT=1 is shorter
 	@$(BIN)/pytest tests/chaos $(if $(SHORT),--short)
+
+without: .venv/.dev ## show what a line of the manifests buys: make without LINE=drain, or all; no LINE lists them
+ifeq ($(LINE),all)
+	@$(BIN)/pytest tests/without $(if $(SHORT),--short)
+else
+	@$(BIN)/python -m tests.without $(if $(CONTEXT),--context=$(CONTEXT)) $(LINE)
+endif
 
 undeploy: cluster ## take everything off minikube; the count stays on its disk
 	@echo "deleting what was deployed"

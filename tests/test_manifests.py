@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 import hello
 from hello.cli import serve
+from hello.counting.counter import LEAVE_TIMEOUT
 from hello.stores import Batch
 from hello.stores.redis import RedisStore
 from hello.web.connections import LINGERING
@@ -98,7 +99,7 @@ def test_a_leaving_pod_has_time_to_drain_and_to_finish_what_is_in_flight() -> No
     drain = float(variables["HELLO_DRAIN"])
     assert drain >= 5
     assert isinstance(deadline, int)
-    assert spec["terminationGracePeriodSeconds"] >= drain + 2 * (deadline + LINGERING)
+    assert spec["terminationGracePeriodSeconds"] >= drain + deadline + LINGERING + LEAVE_TIMEOUT
 
 
 def test_the_claim_is_bound_to_the_volume_whose_directory_is_made_and_emptied() -> None:

@@ -128,32 +128,28 @@ class Reader:
     def _run(self, command: str, shown: str | None) -> None:
         end = time.monotonic() + PATIENCE
         while True:
-            done = subprocess.run(
-                self._words(command),
-                cwd=self.directory,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            if matches(shown, done.stdout) if shown else done.returncode == 0:
+            with self._start(command, errors=subprocess.STDOUT) as process:
+                printed, _ = process.communicate()
+            if matches(shown, printed) if shown else process.returncode == 0:
                 break
-            again = ASKING.match(command) or (done.returncode and VISITING.match(command))
-            assert again, f"{command}\n{done.stdout}\nis shown as\n{shown}"
-            assert time.monotonic() < end, f"{command}\n{done.stdout}\nis still not shown as\n{shown}"
+            again = ASKING.match(command) or (process.returncode and VISITING.match(command))
+            assert again, f"{command}\n{printed}\nis shown as\n{shown}"
+            assert time.monotonic() < end, f"{command}\n{printed}\nis still not shown as\n{shown}"
             time.sleep(1)
 
-    def _leave_open(self, block: Block) -> None:
-        process = subprocess.Popen(
-            self._words(block.text.strip()),
+    def _start(self, command: str, errors: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._words(command),
             cwd=self.directory,
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             text=True,
         )
+
+    def _leave_open(self, block: Block) -> None:
+        process = self._start(block.text.strip(), errors=subprocess.DEVNULL)
         self._terminals.enter_context(process)
         self._terminals.callback(process.terminate)
         assert process.stdout

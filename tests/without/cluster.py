@@ -1,0 +1,157 @@
+"""The counter in a namespace of its own, whole or without one of its lines; and who visits it there."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import yaml
+
+from tests.chaos.cluster import redis_ready
+from tests.chaos.nodes import running
+from tests.e2e.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+
+NAMESPACE = "hello-without"
+KUSTOMIZATION = ROOT / "build/without/kustomization.yaml"
+
+
+@contextmanager
+def namespace(context: str | None = None, nodes: int = 1) -> Iterator[None]:
+    """Make a namespace, and let kubectl and make mean it; at the end, take away all that was made there.
+
+    context: kubectl's, if it is not the current one. nodes: how many the cluster must have.
+    """
+    make("load", *([f"CONTEXT={context}"] if context else []))
+    before = dict(ENVIRONMENT)
+    with TemporaryDirectory() as directory:
+        configuration = Path(directory) / "configuration"
+        view = ["config", "view", "--raw", "--flatten", "--minify"]
+        configuration.write_text(kubectl(*([f"--context={context}"] if context else []), *view))
+        ENVIRONMENT["KUBECONFIG"] = str(configuration)
+        try:
+            there = len(kubectl("get", "node", "--output=name").split())
+            assert there >= nodes, f"this needs {nodes} nodes, and there is {there}: minikube start --nodes={nodes}"
+            kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
+            _remove()
+            try:
+                kubectl("create", "namespace", NAMESPACE)
+                kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted")
+                make("volume", "password")
+                yield
+            finally:
+                _remove()
+        finally:
+            ENVIRONMENT.clear()
+            ENVIRONMENT.update(before)
+
+
+def _remove() -> None:
+    if kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"):
+        kubectl("delete", "deployment,statefulset,job", "--all")
+        kubectl("delete", "pod", "--all", "--grace-period=1")
+        make("purge", answer="yes\n")
+        kubectl("delete", "namespace", NAMESPACE)
+
+
+def deploy(line: str | None) -> None:
+    """Put the counter without that line in the place of what is there."""
+    kustomization = {
+        "resources": ["../../manifests/overlays/minikube"],
+        "components": [f"../../manifests/without/{line}"] if line else [],
+        "labels": [{"pairs": {"app.kubernetes.io/instance": NAMESPACE}, "includeTemplates": True}],
+    }
+    KUSTOMIZATION.parent.mkdir(parents=True, exist_ok=True)
+    KUSTOMIZATION.write_text(yaml.safe_dump(kustomization))
+    kubectl("delete", "networkpolicy,poddisruptionbudget", OURS)  # which it may lack
+    apply()
+
+
+def apply(root: Path = ROOT) -> None:
+    """Apply what was last deployed, from a source tree."""
+    manifest = make("--no-print-directory", f"--directory={root}", "manifest", "KUSTOMIZATION=build/without")
+    run("kubectl", "apply", "--filename=-", answer=manifest)
+
+
+def settle() -> None:
+    """Wait until all that was applied serves, from an epoch of its own, and nothing of before is left."""
+    redis_ready()
+    kubectl("rollout", "status", "deployment/hello-world", "--timeout=2m")
+    there = {f"pod/{pod['metadata']['name']}" for pod in running(COUNTER)}
+    if leaving := pods() - there:
+        kubectl("delete", "--grace-period=1", "--ignore-not-found", *leaving)
+    tried("kubectl", "exec", "deployment/hello-world", "--", "hello", "reset", "--yes")  # no memory can be
+    make("wait")
+
+
+def tried(*command: str, errors: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
+    """Run a command that may fail."""
+    return subprocess.run(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=errors, text=True)
+
+
+class Visitors:
+    """`hello check` in the cluster, as manifests/check has it, on the node that carries the control plane."""
+
+    def __init__(self, clients: int = 20) -> None:
+        self.kept = False
+        """Whether the promise was kept and nothing lost."""
+        self.said = ""
+        """The last line of the report."""
+        self._clients = clients
+
+    def __enter__(self) -> Self:
+        job: dict[str, Any] = yaml.safe_load((ROOT / "manifests/check/job.yaml").read_text())
+        pod = job["spec"]["template"]["spec"]
+        pod["nodeSelector"] = {"minikube.k8s.io/primary": "true"}
+        pod["containers"][0] |= {"image": _image(), "imagePullPolicy": "Never"}
+        pod["containers"][0]["args"] += ["--alone", "--duration=600", f"--rate={RATE}", f"--clients={self._clients}"]
+        self._job = run("kubectl", "create", "--filename=-", "--output=name", answer=json.dumps(job))
+        try:
+            before = count()
+            until(lambda: count() > before + RATE, "visitors are counted")
+        except BaseException:
+            self._delete()
+            raise
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None:
+                kubectl("exec", self._job, "--", "sh", "-c", "kill -INT 1")
+                until(lambda: self._status() is not None, "the visitors have left")
+                self.said = kubectl("logs", self._job).splitlines()[-1]
+                status = self._status()
+                assert status in {0, 1}, self.said
+                self.kept = status == 0
+        finally:
+            self._delete()
+
+    def _status(self) -> int | None:
+        name = self._job.partition("/")[2]
+        status = kubectl(
+            *("get", "pod", f"--selector=job-name={name}"),
+            "--output=jsonpath={.items[*].status.containerStatuses[*].state.terminated.exitCode}",
+        )
+        return int(status) if status else None
+
+    def _delete(self) -> None:
+        kubectl("delete", self._job, "--cascade=foreground", "--wait=false")
+
+
+def count() -> int:
+    """The total, as a pod tells it that is asked through the API server."""
+    with suppress(AssertionError):
+        return int(json.loads(kubectl("get", "--raw", proxied("/count")))["count"])
+    return 0
+
+
+def proxied(path: str) -> str:
+    """Where the API server gives what the Service answers."""
+    return f"/api/v1/namespaces/{NAMESPACE}/services/hello-world:80/proxy{path}"
+
+
+def _image() -> str:
+    """The image that is deployed."""
+    return kubectl("get", "deployment/hello-world", "--output=jsonpath={.spec.template.spec.containers[0].image}")

@@ -80,8 +80,8 @@ class Member:
             async with aiohttp.request(
                 "POST", f"http://{self.address}:2379/v3/{path}", json=body, timeout=aiohttp.ClientTimeout(2)
             ) as response:
-                answer: dict[str, Any] = await response.json(content_type=None)
-                return answer if response.status == 200 else None
+                answer: dict[str, Any] | None = await response.json() if response.status == 200 else None
+                return answer
         except (aiohttp.ClientError, TimeoutError):
             return None
 
@@ -164,8 +164,8 @@ async def test_three_without_data_find_together_once_the_first_knows_of_all(clus
     first, second, third = cluster.members
     second.start()
     first.start()
-    await second.says("waiting for etcd-0")
-    await first.says("waiting for etcd-2")
+    for member in first, second:
+        await member.says("waiting for etcd-2")
     assert not first.disk.exists()
     third.start()
     await cluster.found_together()

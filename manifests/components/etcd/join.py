@@ -133,7 +133,7 @@ def named(members: list[Member], known: list[dict[str, Any]]) -> list[Member]:
 
 def reason(error: Exception) -> str:
     """What etcd says, if it says something."""
-    return str(json.loads(error.read()).get("error")) if isinstance(error, HTTPError) else str(error)
+    return str(json.loads(error.read()).get("message")) if isinstance(error, HTTPError) else str(error)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import click
 
 from hello import __version__
 from hello.output import tell
-from hello.settings import Settings, default_store, open_store, read_password, without_password
+from hello.settings import Password, Settings, default_store, open_store, read_password, without_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
 
 READINGS = 4
@@ -80,11 +80,15 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
         option("--redis-password-file", type=click.Path(path_type=Path), help="A file with Redis' password."),
         option("--redis-password", help="Redis' password; other users of the machine can see a flag, so use a file."),
         option(
+            "--etcd-password-file", type=click.Path(path_type=Path), help="A file with the password of etcd's user."
+        ),
+        option("--etcd-password", help="etcd's password; the same holds."),
+        option(
             "--store",
             metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
-            help="Where the count is kept: memory:, sqlite:PATH, or a URL of Redis (redis:, rediss: or unix:).",
+            help="Where the count is kept: memory:, sqlite:PATH, redis:…, rediss:…, unix:…, etcd:… or etcds:…",
         ),
     ):
         command = add(command)
@@ -143,15 +147,16 @@ def cli() -> None:
 @option(
     "--log", type=click.Choice(LEVELS), default="info", show_default=True, help="How much to log; debug: each request."
 )
-def serve(redis_password: str | None, redis_password_file: Path | None, **options: Any) -> None:
+def serve(**options: Any) -> None:
     """Serve the counter until SIGTERM or Ctrl-C.
 
     GET / counts a visitor; GET /count tells the total.
     """
+    passwords = _passwords(options)
     settings = Settings(**options)
     if settings.admin_port == settings.port:
         raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
-    _run(settings, _open(settings.store, redis_password, redis_password_file))
+    _run(settings, _open(settings.store, passwords))
 
 
 def _run(settings: Settings, store: Store) -> None:
@@ -179,7 +184,7 @@ def _run(settings: Settings, store: Store) -> None:
     metavar="N",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def reset(store: str, redis_password: str | None, redis_password_file: Path | None, to: int, yes: bool) -> None:
+def reset(store: str, to: int, yes: bool, **options: Any) -> None:
     """Begin a new epoch, for every process that counts in the store.
 
     The count begins anew, after N. A store that was rolled back is trusted again.
@@ -188,7 +193,7 @@ def reset(store: str, redis_password: str | None, redis_password_file: Path | No
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = _open(store, redis_password, redis_password_file, new=False)
+    opened = _open(store, _passwords(options), new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -215,25 +220,35 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _open(url: str, password: str | None, password_file: Path | None, *, new: bool = True) -> Store:
+def _open(url: str, passwords: tuple[Password, Password], *, new: bool = True) -> Store:
     """Make the store that the options name."""
     try:
-        return open_store(url, _password(password, password_file), new=new)
+        return open_store(url, *passwords, new=new)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
 
 
-def _password(password: str | None, file: Path | None) -> Callable[[], str] | None:
-    """What tells Redis' password, at each connection anew."""
+def _passwords(options: dict[str, Any]) -> tuple[Password, Password]:
+    """Take what tells Redis' password and etcd's out of the options."""
+    redis, etcd = (
+        _password(name, options.pop(f"{name}_password"), options.pop(f"{name}_password_file"))
+        for name in ("redis", "etcd")
+    )
+    return redis, etcd
+
+
+def _password(name: str, password: str | None, file: Path | None) -> Password:
+    """What tells a password, at each connection anew."""
     if file is None:
         given = (password or "").rstrip("\r\n")
         return (lambda: given) if given else None
     if password is not None:
-        raise click.UsageError("--redis-password and --redis-password-file: one of them, not both")
+        raise click.UsageError(f"--{name}-password and --{name}-password-file: one of them, not both")
     try:
         read_password(file)
     except ValueError as error:
-        raise click.UsageError(f"--redis-password-file (HELLO_REDIS_PASSWORD_FILE): {error}") from None
+        variable = f"HELLO_{name.upper()}_PASSWORD_FILE"
+        raise click.UsageError(f"--{name}-password-file ({variable}): {error}") from None
     return partial(read_password, file)
 
 

@@ -38,10 +38,14 @@ def default_store() -> str:
     return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
 
 
-def open_store(url: str, redis_password: Callable[[], str] | None, *, new: bool = True) -> Store:
+Password = Callable[[], str] | None
+"""What tells a password, at each connection anew."""
+
+
+def open_store(url: str, redis_password: Password, etcd_password: Password, *, new: bool = True) -> Store:
     """Make the store that `url` names, without asking it anything yet; raises ValueError.
 
-    The password is asked for at each connection. A file that is not there yet is made if it may be a `new` one.
+    A file that is not there yet is made if it may be a `new` one.
     """
     scheme, _, rest = url.partition(":")
     match scheme:
@@ -63,7 +67,15 @@ def open_store(url: str, redis_password: Callable[[], str] | None, *, new: bool 
                 return RedisStore(url, redis_password)
             except ValueError as error:
                 raise ValueError(f"{without_password(url)} is no Redis URL: {error}") from None
-    raise ValueError(f"{without_password(url)} is none of memory:, sqlite:PATH, redis://…, rediss://…, unix://…")
+        case "etcd" | "etcds":
+            from hello.stores.etcd import EtcdStore
+
+            try:
+                return EtcdStore(url, etcd_password)
+            except ValueError as error:
+                raise ValueError(f"{without_password(url)} is no URL of etcd: {error}") from None
+    kinds = "memory:, sqlite:PATH, redis://…, rediss://…, unix://…, etcd://…, etcds://…"
+    raise ValueError(f"{without_password(url)} is none of {kinds}")
 
 
 def _file(path: str) -> Path:

@@ -1,7 +1,8 @@
 """What the tests share: stores, and servers over them."""
 
+import secrets
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGINT, default_int_handler, signal
@@ -9,7 +10,7 @@ from signal import SIGINT, default_int_handler, signal
 import pytest
 
 from tests.linux import require
-from tests.processes import Hello, RedisServer
+from tests.processes import EtcdServer, Hello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
 signal(SIGINT, default_int_handler)
@@ -21,6 +22,22 @@ async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     server = await RedisServer(tmp_path / "redis").start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """An etcd that tests share: each has a prefix of its own."""
+    require("etcd", "--version")
+    server = EtcdServer(tmp_path_factory.mktemp("etcd")).launch()
+    server.control("--dial-timeout=20s", "endpoint", "health").check_returncode()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def etcd_url(etcd_server: EtcdServer) -> str:
+    """Where a test may count in the etcd that is shared."""
+    return f"{etcd_server.url}/{secrets.token_hex(4)}"
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ import pytest
 
 from tests.processes import until
 
+PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client"}
+"""Debian's names for what a package of another name brings."""
+
 
 def require(*command: str) -> None:
     """Skip the test where a tool cannot be used; where that must not happen, fail it."""
-    missing = f"{command[0]} is not installed"
+    missing = f"{command[0]} is not installed: on Debian and Ubuntu, apt install {PACKAGES.get(command[0], command[0])}"
     if shutil.which(command[0]):
         tried = subprocess.run(command, capture_output=True, text=True)
         if tried.returncode == 0:

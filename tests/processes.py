@@ -1,4 +1,4 @@
-"""Real processes for the tests: redis-server, and the server under test as a user starts it."""
+"""Real processes for the tests: redis-server, etcd, and the server under test as a user starts it."""
 
 import asyncio
 import json
@@ -114,6 +114,64 @@ class RedisServer:
 
     def kill(self) -> None:
         """Kill it, as a power cut would; what it had not written is gone."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class EtcdServer:
+    """One member of an etcd. Killed, it leaves its data; `start` brings it back on its ports.
+
+    It is durable only where a test says so: an fsync for each batch takes most of a test's time.
+    """
+
+    def __init__(self, directory: Path, *arguments: str, durable: bool = False) -> None:
+        self.directory = directory
+        self.port, self.peer_port = free_port(), free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.peer = f"http://127.0.0.1:{self.peer_port}"
+        self.url = f"etcd://127.0.0.1:{self.port}"
+        self.arguments = arguments if durable else (*arguments, "--unsafe-no-fsync")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        self.launch()
+        await until(self._answers, "etcd")
+        return self
+
+    def launch(self) -> Self:
+        """Start it, without waiting."""
+        self.directory.mkdir(exist_ok=True)
+        urls = ("--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint)
+        peers = ("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer)
+        cluster = ("--initial-cluster", f"default={self.peer}")
+        with (self.directory / "etcd.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                ["etcd", "--data-dir", self.directory / "data", *urls, *peers, *cluster, *self.arguments],
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    async def _answers(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, (self.directory / "etcd.log").read_text()[-2000:]
+        return self.control("endpoint", "health").returncode == 0
+
+    def control(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        """Run etcdctl."""
+        command = ["etcdctl", "--endpoints", self.endpoint, *arguments]
+        environment = os.environ | {"ETCDCTL_API": "3"}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=STARTUP)
+
+    def signal(self, number: Signals) -> None:
+        """Send it a signal."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()

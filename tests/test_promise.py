@@ -19,12 +19,14 @@ from hello.counting.counter import Counter
 from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
+from hello.stores.etcd import EtcdStore
+from hello.stores.etcd_keys import put
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.processes import RedisServer
+from tests.test_stores import etcd_keys, wipe
 from tests.test_stores import redis_command as redis
-from tests.test_stores import wipe
 
 PROCESSES = 3
 WHICH = st.integers(0, 30)
@@ -119,6 +121,13 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
                 await redis(store, "DEL", "{hello}")
                 if fields:
                     await redis(store, "HSET", "{hello}", *fields)
+
+        case EtcdStore():
+            values = await etcd_keys(store)
+
+            async def restore() -> None:
+                await wipe(store)
+                await store._write(store._readings, [], *(put(*pair) for pair in values.items()))  # noqa: SLF001
 
     return restore
 
@@ -311,13 +320,16 @@ class Promise(RuleBasedStateMachine):
         self.loop.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(params=["memory", "sqlite", "redis", "etcd"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     match request.param:
         case "memory":
             yield MemoryStore
         case "sqlite":
             yield lambda: SqliteStore(tmp_path / "hello.db")
+        case "etcd":
+            url = request.getfixturevalue("etcd_url")
+            yield lambda: EtcdStore(url)
         case _:
             server = asyncio.run(RedisServer(tmp_path / "redis").start())
             yield lambda: RedisStore(server.url)

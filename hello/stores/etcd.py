@@ -1,0 +1,264 @@
+"""The count in etcd, shared by every pod: a key for each client session, one transaction a batch, none in conflict.
+
+A session's key holds how many numbers it took; the count is the sum of them and of a base. A batch's place among all
+commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_model/.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
+
+from hello.stores import (
+    LIMIT,
+    SESSION_LIFETIME,
+    Batch,
+    DistrustedError,
+    ForgottenError,
+    LostError,
+    Range,
+    Reading,
+    StoreError,
+    UnavailableError,
+)
+from hello.stores.etcd_client import Client, parse
+from hello.stores.etcd_keys import (
+    Base,
+    Json,
+    Keys,
+    Session,
+    View,
+    are_unchanged,
+    delete,
+    holds,
+    is_unchanged,
+    put,
+    shares,
+)
+from hello.stores.rules import (
+    ROLLED_BACK,
+    Record,
+    State,
+    count,
+    is_earlier,
+    make_epoch,
+    make_reading,
+    notice_rollback,
+    repeat,
+)
+
+IDLE_TIMEOUT = 60.0
+"""Seconds, by this process's own clock, after which a session's key that has not changed is folded into the base."""
+
+FOLDED_AT_ONCE = 100
+"""etcd takes 128 operations in a transaction, unless told otherwise (--max-txn-ops)."""
+
+SHARES = 1000
+"""Pods of folded sessions that are known by name."""
+
+ATTEMPTS = 10
+"""How often a transaction is made anew, for what was changed since the last look, before it is given up."""
+
+NEAR_LIMIT = LIMIT - 2**40
+"""Above it a batch is counted only if nothing was counted since the last look: etcd cannot compare a sum."""
+
+T = TypeVar("T")
+
+
+class EtcdStore:
+    """A Store in etcd 3.4 or later. One connection commits, and one reads."""
+
+    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+        """Connect with the first batch; ValueError if the URL is none of etcd's."""
+        address = parse(url)
+        self._keys = Keys(address.prefix)
+        self._commits, self._readings = Client(address, password), Client(address, password)
+        self._own: dict[str, Session] = {}
+        """The present client session's key, as it was last committed from here."""
+        self._begun: dict[str, int] = {}
+        """The revision of the base when a client session was first heard of. A process has few of them."""
+        self._unchanged: dict[str, tuple[int, float]] = {}
+        """The revision of each session's key, and since when it is known."""
+
+    async def commit(self, batch: Batch) -> Range:
+        """Count a batch; see Store."""
+        return await _ask(self._commits, lambda: self._commit(batch))
+
+    async def read(self, epoch: str, seen: int) -> Reading:
+        """Read the count; see Store."""
+        return await _ask(self._readings, lambda: self._read(epoch, seen))
+
+    async def reset(self, new_epoch: str, to: int) -> None:
+        """Begin a new epoch; see Store."""
+        for _ in range(ATTEMPTS):
+            view = await self._look(self._readings)
+            before = view.latest if is_earlier(view.epoch, view.latest) else view.epoch
+            epoch = make_epoch(time.time_ns(), before, new_epoch)
+            begins = put(self._keys.epoch, epoch), put(self._keys.base, Base(to, to).text())
+            ends = delete(self._keys.distrusted), delete(self._keys.shares)
+            if await self._write(self._readings, [is_unchanged(self._keys.epoch, view.epoch_revision)], *begins, *ends):
+                return
+        raise UnavailableError("etcd: others reset it all the while")
+
+    async def wait_for_loss(self) -> None:
+        """Wait for ever: nobody who counts has to wait for what another process has seen."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._commits.close()
+        await self._readings.close()
+
+    async def _commit(self, batch: Batch) -> Range:
+        """Count a batch in one transaction, if nothing has happened since this session's last one."""
+        own = self._own.get(batch.client)
+        if own and (own.record.epoch, own.record.index) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
+            is_counted, view = await self._try(batch, View(epoch=batch.epoch, sessions={batch.client: own}))
+        else:
+            is_counted, view = False, await self._look(self._commits)
+        for _ in range(ATTEMPTS):
+            if is_counted:
+                given = await self._range(batch, view)
+                await self._fold(view)
+                return given
+            repeated = await self._judge(batch, view)
+            if repeated:
+                return await self._range(batch, await self._look(self._commits, repeated.index))
+            is_counted, view = await self._try(batch, view)
+        raise UnavailableError("etcd: it changes all the while")
+
+    async def _judge(self, batch: Batch, view: View) -> Range | None:
+        """Find where the batch was counted before, None if it is yet to be; see rules.repeat."""
+        state, session = view.state(), view.sessions.get(batch.client)
+        try:
+            repeated = repeat(batch, state, session.record if session else None)
+        except DistrustedError:
+            if not view.distrusted:
+                await self._distrust(self._commits, view, batch.epoch)
+            raise
+        # Here sessions are folded soon: where there was a fold since this one began, it may have been counted before.
+        base = view.base.revision
+        if view.epoch and session is None and self._begun.setdefault(batch.client, base) != base:
+            raise ForgottenError("the store may have forgotten this session")
+        return repeated
+
+    async def _try(self, batch: Batch, view: View) -> tuple[bool, View]:
+        """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now."""
+        keys, before = self._keys, view.sessions.get(batch.client)
+        record = count(batch, State(view.epoch), before.record if before else None, time.time_ns())
+        session = Session(record, batch.seen if batch.epoch == record.epoch else 0)
+        key = keys.session(batch.client)
+        compare = [is_unchanged(key, before.record.index if before else 0), is_unchanged(keys.distrusted, 0)]
+        puts = [put(key, session.text())]
+        if before is None:
+            compare.append(is_unchanged(keys.base, view.base.revision))
+        if view.epoch:
+            compare.append(holds(keys.epoch, view.epoch))
+        else:
+            compare.append(is_unchanged(keys.epoch, 0))
+            puts += [put(keys.epoch, record.epoch), put(keys.base, Base().text())]
+        if view.count > NEAR_LIMIT:
+            compare.append(are_unchanged(keys.counted(), view.revision))
+        get = {"request_range": keys.counted()}
+        answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
+        found = keys.view(answer["responses"][-1]["response_range"], int(answer["header"]["revision"]))
+        return answer.get("succeeded", False), found
+
+    async def _range(self, batch: Batch, view: View) -> Range:
+        """Make the range of a batch, in the view at the revision at which it was counted.
+
+        What the other stores compare before they count can be compared only now; nobody has these numbers yet.
+        """
+        session, top = view.sessions[batch.client], view.state().count
+        if top - batch.n < session.seen:
+            await self._distrust(self._commits, view, view.epoch)
+            raise DistrustedError(ROLLED_BACK)
+        self._own = {batch.client: session}
+        return Range(view.epoch, top, session.record.index)
+
+    async def _read(self, epoch: str, seen: int) -> Reading:
+        view = await self._look(self._readings)
+        state = view.state()
+        if notice_rollback(state, epoch, seen):
+            await self._distrust(self._readings, view, epoch)
+        records = chain((session.record for session in view.sessions.values()), view.shares)
+        return make_reading(state, records, int(time.time()))
+
+    async def _distrust(self, client: Client, view: View, epoch: str) -> None:
+        """Let nobody count any more in a view's epoch; the one that follows is to be later than what was seen."""
+        latest = epoch if is_earlier(view.epoch, epoch) else view.epoch
+        compare = [holds(self._keys.epoch, view.epoch)]
+        if not await self._write(client, compare, put(self._keys.distrusted, f"{latest} {ROLLED_BACK}")):
+            raise LostError("etcd: it was reset in between")
+
+    async def _fold(self, view: View) -> None:
+        """Add to the base what sessions took that have made no batch for IDLE_TIMEOUT, and forget them."""
+        now, before = time.monotonic(), self._unchanged
+        indexes = {client: session.record.index for client, session in view.sessions.items()}
+        unknown = (0, now)
+        self._unchanged = {
+            client: known if (known := before.get(client, unknown))[0] == index else (index, now)
+            for client, index in indexes.items()
+        }
+        idle = [client for client, (_, since) in self._unchanged.items() if now - since >= IDLE_TIMEOUT]
+        if idle:
+            with suppress(StoreError):
+                await self._fold_these({client: indexes[client] for client in idle[:FOLDED_AT_ONCE]})
+
+    async def _fold_these(self, indexes: dict[str, int]) -> None:
+        """Fold sessions whose keys are still of these revisions."""
+        keys, view = self._keys, await self._look(self._commits)
+        base = view.base
+        if not view.epoch:
+            return
+        idle = {client: view.sessions[client].record for client in indexes if client in view.sessions}
+        own = [record for record in idle.values() if record.epoch == view.epoch]
+        folded = replace(
+            base,
+            count=base.count + sum(record.total for record in own),
+            forgotten=max([base.forgotten, *(record.index for record in own)]),
+        )
+        unchanged = [is_unchanged(keys.session(client), index) for client, index in indexes.items()]
+        writes = put(keys.base, folded.text()), put(keys.shares, shares(_recent([*view.shares, *own])))
+        deletes = (delete(keys.session(client)) for client in idle)
+        compare = [is_unchanged(keys.base, base.revision), *unchanged]
+        await self._write(self._commits, compare, *writes, *deletes)
+
+    async def _look(self, client: Client, revision: int = 0) -> View:
+        """See what the keys hold, at a revision or now."""
+        answer = await client.call("kv/range", self._keys.all(revision))
+        return self._keys.view(answer, revision or int(answer["header"]["revision"]))
+
+    async def _write(self, client: Client, compare: list[Json], *writes: Json) -> bool:
+        """Write what must be written together, if all that is compared is so; whether it was."""
+        answer = await client.call("kv/txn", {"compare": compare, "success": writes})
+        return bool(answer.get("succeeded", False))
+
+
+async def _ask(client: Client, work: Callable[[], Awaitable[T]]) -> T:
+    """Do some work, with one member after the other; LostError if one of them may have done it."""
+    lost: StoreError | None = None
+    for remaining in reversed(range(client.members)):
+        try:
+            return await work()
+        except LostError as error:
+            lost = error
+        except UnavailableError as error:
+            if not remaining:
+                raise lost or error from error
+        except (KeyError, IndexError, ValueError) as error:
+            raise LostError(f"etcd: what it holds is not a counter's: {error}") from error
+    raise lost or UnavailableError("etcd: it has no members")
+
+
+def _recent(records: Iterable[Record]) -> list[Record]:
+    """Add up each pod's records; those of pods unseen for long are left out."""
+    pods: dict[str, Record] = {}
+    for record in records:
+        pod = pods.setdefault(record.pod, Record(pod=record.pod))
+        pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
+    seen = [pod for pod in pods.values() if pod.time > time.time() - SESSION_LIFETIME]
+    return sorted(seen, key=lambda pod: -pod.time)[:SHARES]

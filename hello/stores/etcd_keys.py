@@ -1,0 +1,187 @@
+"""What a counter keeps in etcd, key by key, and the parts of which its transactions are made.
+
+Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. In this
+order, since a commit reads all but the last in one range.
+"""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hello.stores.rules import Record, State, whole, word
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a client session's key holds; the record's index is the revision that changed it last, its top is unknown.
+
+    seen: what the batch had seen in its epoch when it was sent: etcd counts it before anybody can compare.
+    """
+
+    record: Record
+    seen: int
+
+    @classmethod
+    def parse(cls, text: str, revision: int) -> "Session":
+        """Read a value; raises ValueError."""
+        epoch, sequence, total, seen, time, pod = text.split(" ")
+        return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
+
+    def text(self) -> str:
+        """Write a value."""
+        one = self.record
+        return f"{one.epoch} {one.sequence} {one.total} {self.seen} {one.time} {one.pod}"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an epoch began with, what was counted in it apart from the sessions' keys, and what was folded into it.
+
+    forgotten: the highest revision of a session's key that was folded. revision: which changed this key last.
+    """
+
+    began: int = 0
+    count: int = 0
+    forgotten: int = 0
+    revision: int = 0
+
+    @classmethod
+    def parse(cls, text: str, revision: int) -> "Base":
+        """Read a value; raises ValueError."""
+        began, count, forgotten = map(_number, text.split(" "))
+        return cls(began, count, forgotten, revision)
+
+    def text(self) -> str:
+        """Write a value."""
+        return f"{self.began} {self.count} {self.forgotten}"
+
+
+@dataclass(slots=True)
+class View:
+    """What the keys hold at one revision; without an epoch the store is empty.
+
+    latest: the latest epoch known to who distrusted. shares: the folded sessions' numbers by pod, as records.
+    """
+
+    revision: int = 0
+    epoch: str = ""
+    epoch_revision: int = 0
+    base: Base = field(default_factory=Base)
+    latest: str = ""
+    distrusted: str = ""
+    sessions: dict[str, Session] = field(default_factory=dict)
+    shares: list[Record] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """All numbers of the epoch."""
+        sessions = (session.record for session in self.sessions.values())
+        return self.base.count + sum(record.total for record in sessions if record.epoch == self.epoch)
+
+    def state(self) -> State:
+        """The same as the rules have it; raises ValueError if no counter wrote it."""
+        if bool(self.epoch) != bool(self.base.revision):
+            raise ValueError("it is an epoch without a base, or a base without an epoch")
+        base = self.base
+        return State(self.epoch, self.count, base.began, self.revision, base.forgotten, self.distrusted)
+
+
+class Keys:
+    """The keys under a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.base = f"{prefix}/base"
+        self.distrusted = f"{prefix}/distrusted"
+        self.epoch = f"{prefix}/epoch"
+        self.sessions = f"{prefix}/sessions/"
+        self.shares = f"{prefix}/shares"
+
+    def session(self, client: str) -> str:
+        """The key of a client session."""
+        return self.sessions + client
+
+    def all(self, revision: int = 0) -> Json:
+        """Get all keys, at a revision or as they are."""
+        return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0"), "revision": str(revision)}
+
+    def counted(self, revision: int = 0) -> Json:
+        """Get all keys of which the count is made."""
+        return {"key": _code(self.base), "range_end": _code(f"{self.sessions[:-1]}0"), "revision": str(revision)}
+
+    def view(self, answer: Mapping[str, Any], revision: int) -> View:
+        """Read what a range has brought; raises ValueError if no counter wrote it."""
+        view = View(revision)
+        for pair in answer.get("kvs", ()):
+            key, text, changed = _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"])
+            if key == self.base:
+                view.base = Base.parse(text, changed)
+            elif key == self.distrusted:
+                view.latest, _, view.distrusted = text.partition(" ")
+            elif key == self.epoch:
+                view.epoch, view.epoch_revision = word(text), changed
+            elif key == self.shares:
+                view.shares = list(_shares(text))
+            elif key.startswith(self.sessions):
+                view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+        for record in view.shares:
+            record.epoch = view.epoch
+        return view
+
+
+def shares(records: list[Record]) -> str:
+    """Write what pods have a share of."""
+    return json.dumps({record.pod: [record.total, record.time] for record in records})
+
+
+def _shares(text: str) -> Iterator[Record]:
+    try:
+        for pod, (total, time) in json.loads(text).items():
+            whole(total, time)
+            yield Record(pod=word(pod), total=total, time=time)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{text[:100]!r} are no shares") from error
+
+
+def is_unchanged(key: str, revision: int) -> Json:
+    """Compare a key with the revision that changed it last; 0 if there is no such key."""
+    return {"key": _code(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
+
+
+def are_unchanged(keys: Mapping[str, Any], revision: int) -> Json:
+    """Compare a range of keys with a revision after which none of them changed."""
+    where = {"key": keys["key"], "range_end": keys["range_end"]}
+    return {**where, "target": "MOD", "result": "LESS", "mod_revision": str(revision + 1)}
+
+
+def holds(key: str, text: str) -> Json:
+    """Compare a key's value."""
+    return {"key": _code(key), "target": "VALUE", "result": "EQUAL", "value": _code(text)}
+
+
+def put(key: str, text: str) -> Json:
+    """Write a key."""
+    return {"request_put": {"key": _code(key), "value": _code(text)}}
+
+
+def delete(key: str) -> Json:
+    """Delete a key."""
+    return {"request_delete_range": {"key": _code(key)}}
+
+
+def _code(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+def _text(code: str) -> str:
+    return b64decode(code).decode("utf-8", "replace")
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,16}", text):
+        raise ValueError(f"{text!r} is no number of a counter")
+    return int(text)

@@ -111,18 +111,18 @@ def decide(me: Member, members: list[Member]) -> Start:
 
 def join(me: Member, members: list[Member], other: Member, known: list[dict[str, Any]]) -> Start:
     """Take my place in the cluster of one that lives. An error if it has no majority for it."""
+    started = {url for entry in known if entry.get("name") for url in entry["peerURLs"]}
+    for earlier in members[: members.index(me)]:
+        # One after the other: etcd does not start if it was told of fewer members than there are by then.
+        if earlier.peer_url not in started:
+            raise ValueError(f"{earlier.name} comes first")
     for entry in known:
         if me.peer_url in entry["peerURLs"]:
-            if may_only_start(entry, known):
+            if me.peer_url not in started and len(started) < len(known) // 2 + 1:
+                # Added, but lost before it started: without it the others are no majority, so they cannot remove it.
                 return Start(named(members, known), "existing")
             other.call("remove", COMMIT, ID=entry["ID"])
     return Start(named(members, other.call("add", COMMIT, peerURLs=[me.peer_url])), "existing")
-
-
-def may_only_start(mine: dict[str, Any], known: list[dict[str, Any]]) -> bool:
-    """Whether I was added, but died before I started, and the others are no majority: none can be had without me."""
-    started = sum(1 for entry in known if entry.get("name"))
-    return not mine.get("name") and started < len(known) // 2 + 1
 
 
 def named(members: list[Member], known: list[dict[str, Any]]) -> list[Member]:

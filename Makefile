@@ -190,7 +190,7 @@ undeploy: cluster ## take everything off minikube; the count stays on its disk
 	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) delete --filename=- --ignore-not-found
 	@$(QUIETLY) $(KUBECTL) delete configmap --selector=$(OURS)
 	@$(QUIETLY) $(KUBECTL) delete secret redis-password --ignore-not-found
-	@$(QUIETLY) $(KUBECTL) wait pod --selector=$(OURS) --for=delete --timeout=2m
+	@$(QUIETLY) $(KUBECTL) wait pod --selector='$(OURS),app.kubernetes.io/name in (hello-world, $(STORE), $(STORE)-repair)' --for=delete --timeout=2m
 
 purge: cluster ## undeploy, and delete the count
 	@printf 'This deletes the count for good. Type yes to go on: '; read -r answer; test "$$answer" = yes

@@ -37,8 +37,8 @@ DISK = "--namespace=hello-etcd-disk"
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The URL of the counter over etcd, deployed from nothing."""
-    make("undeploy")
     make("purge", "OVERLAY=replicated", answer="yes\n")
+    make("undeploy")
     yield make("deploy", "OVERLAY=replicated").splitlines()[-1]
     make("purge", "OVERLAY=replicated", answer="yes\n")
 

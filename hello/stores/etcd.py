@@ -140,8 +140,8 @@ class EtcdStore:
                 await self._distrust(self._commits, view, batch.epoch)
             raise
         # Here sessions are folded soon: where there was a fold since this one began, it may have been counted before.
-        base = view.base.revision
-        if view.epoch and session is None and self._begun.setdefault(batch.client, base) != base:
+        begun = self._begun.setdefault(batch.client, view.base.revision)
+        if view.epoch and session is None and begun != view.base.revision:
             raise ForgottenError("the store may have forgotten this session")
         return repeated
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
@@ -120,18 +121,20 @@ class RedisServer:
 
 
 class EtcdServer:
-    """One member of an etcd. Killed, it leaves its data; `start` brings it back on its ports.
+    """A member of an etcd, the only one unless others are named. Killed, it leaves its data; `start` brings it back.
 
-    It is durable only where a test says so: an fsync for each batch takes most of a test's time.
+    Without `durable` it does not fsync: that takes most of a test's time.
     """
 
-    def __init__(self, directory: Path, *arguments: str, durable: bool = False) -> None:
+    def __init__(self, directory: Path, *arguments: str, durable: bool = False, protocol: str = "http") -> None:
         self.directory = directory
-        self.port, self.peer_port = free_port(), free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.peer = f"http://127.0.0.1:{self.peer_port}"
+        self.port = free_port()
+        self.endpoint = f"{protocol}://127.0.0.1:{self.port}"
+        self.peer = f"http://127.0.0.1:{free_port()}"
         self.url = f"etcd://127.0.0.1:{self.port}"
-        self.arguments = arguments if durable else (*arguments, "--unsafe-no-fsync")
+        self.arguments = [*arguments, *([] if durable else ["--unsafe-no-fsync"])]
+        self.cluster = f"{directory.name}={self.peer}"
+        """All members' names and where they reach each other."""
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> Self:
@@ -143,27 +146,34 @@ class EtcdServer:
     def launch(self) -> Self:
         """Start it, without waiting."""
         self.directory.mkdir(exist_ok=True)
-        urls = ("--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint)
+        clients = ("--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint)
         peers = ("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer)
-        cluster = ("--initial-cluster", f"default={self.peer}")
+        data = ("--name", self.directory.name, "--data-dir", str(self.directory / "data"))
+        command = ["etcd", *data, *clients, *peers, "--initial-cluster", self.cluster, *self.arguments]
         with (self.directory / "etcd.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                ["etcd", "--data-dir", self.directory / "data", *urls, *peers, *cluster, *self.arguments],
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         return self
 
     async def _answers(self) -> bool:
         assert self.process
         assert self.process.poll() is None, (self.directory / "etcd.log").read_text()[-2000:]
-        return self.control("endpoint", "health").returncode == 0
+        status = f"{self.endpoint}/health"
+        with suppress(aiohttp.ClientError):
+            async with aiohttp.request("GET", status) as response:
+                return response.status == 200
+        return False
 
-    def control(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    async def call(self, *command: str | int | Path) -> str:
+        """Run etcdctl; what it says."""
+        ran = await asyncio.to_thread(self.control, *command)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def control(self, *command: str | int | Path) -> "subprocess.CompletedProcess[str]":
         """Run etcdctl."""
-        command = ["etcdctl", "--endpoints", self.endpoint, *arguments]
+        words = ["etcdctl", "--endpoints", self.endpoint, *map(str, command)]
         environment = os.environ | {"ETCDCTL_API": "3"}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=STARTUP)
+        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=STARTUP)
 
     def signal(self, number: Signals) -> None:
         """Send it a signal."""

@@ -20,7 +20,8 @@ from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.etcd import EtcdStore
-from hello.stores.etcd_keys import put
+from hello.stores.etcd_client import Client
+from hello.stores.etcd_keys import Json, put
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
 from hello.stores.sqlite import SqliteStore
@@ -151,6 +152,8 @@ class Promise(RuleBasedStateMachine):
         self.epochs: list[str] = []
         self.readings: dict[str, int] = {}
         self.copy: Callable[[], Coroutine[object, object, None]] | None = None
+        self.transactions: list[Json] = []
+        """Those to etcd that are still on their way."""
         self.do(wipe(store))
 
     def do(self, work: Coroutine[object, object, T]) -> T:
@@ -243,8 +246,44 @@ class Promise(RuleBasedStateMachine):
             with suppress(StoreError):
                 await self.store.commit(batch)
 
-        if self.sent:
-            self.do(deliver(self.sent[-1 - which % len(self.sent)]))
+        sent = self.sent
+        if isinstance(self.store, EtcdStore):  # one that is on the wire now is a transaction, which arrives once
+            waiting = [process.wire.waiting[0] for process in self.processes if process.wire.waiting]
+            sent = [batch for batch in self.sent if batch not in waiting]
+        if sent:
+            self.do(deliver(sent[-1 - which % len(sent)]))
+
+    @rule(which=WHICH)
+    @precondition(lambda self: isinstance(self.store, EtcdStore))
+    def lose_a_transaction_on_its_way(self, which: int) -> None:
+        """It may arrive later, and only once."""
+        assert isinstance(self.store, EtcdStore)
+        client = self.store._commits  # noqa: SLF001
+
+        async def lose(method: str, body: Json) -> Json:
+            if method == "kv/txn":
+                self.transactions.append(body)
+                raise LostError("lost")
+            return await Client.call(client, method, body)
+
+        if process := self.some(which, waiting=True):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(client, "call", lose)
+                self.do(self.answer(process, None))
+
+    @rule(which=WHICH)
+    @precondition(lambda self: self.transactions)
+    def deliver_a_transaction_late(self, which: int) -> None:
+        assert isinstance(self.store, EtcdStore)
+        self.do(self.store._readings.call("kv/txn", self.transactions.pop(which % len(self.transactions))))  # noqa: SLF001
+
+    @rule()
+    @precondition(lambda self: isinstance(self.store, EtcdStore))
+    def let_a_minute_pass(self) -> None:
+        """Who makes no batch before another one does is forgotten."""
+        assert isinstance(self.store, EtcdStore)
+        known = self.store._unchanged  # noqa: SLF001
+        self.store._unchanged = {client: (index, since - 61) for client, (index, since) in known.items()}  # noqa: SLF001
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:
@@ -255,6 +294,7 @@ class Promise(RuleBasedStateMachine):
 
     @rule()
     def wipe(self) -> None:
+        self.transactions.clear()  # one could begin an epoch that is earlier than one that was seen
         self.do(wipe(self.store))
 
     @rule(to=st.integers(0, 5))

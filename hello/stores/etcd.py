@@ -82,6 +82,8 @@ class EtcdStore:
         """The revision of the base when a client session was first heard of. A process has few of them."""
         self._unchanged: dict[str, tuple[int, float]] = {}
         """The revision of each session's key, and since when it is known."""
+        self._latest = "", 0
+        """The latest epoch that etcd was seen in, and its highest revision then."""
 
     async def commit(self, batch: Batch) -> Range:
         """Count a batch; see Store."""
@@ -140,8 +142,8 @@ class EtcdStore:
                 await self._distrust(self._commits, view, batch.epoch)
             raise
         # Here sessions are folded soon: where there was a fold since this one began, it may have been counted before.
-        base = view.base.revision
-        if view.epoch and session is None and self._begun.setdefault(batch.client, base) != base:
+        begun = self._begun.setdefault(batch.client, view.base.revision)
+        if view.epoch and session is None and begun != view.base.revision:
             raise ForgottenError("the store may have forgotten this session")
         return repeated
 
@@ -163,8 +165,10 @@ class EtcdStore:
         if view.count > NEAR_LIMIT:
             compare.append(are_unchanged(keys.counted(), view.revision))
         get = {"request_range": keys.counted()}
+        latest = self._latest
         answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
         found = keys.view(answer["responses"][-1]["response_range"], int(answer["header"]["revision"]))
+        await self._compare(self._commits, found, latest)
         return answer.get("succeeded", False), found
 
     async def _range(self, batch: Batch, view: View) -> Range:
@@ -173,9 +177,10 @@ class EtcdStore:
         What the other stores compare before they count can be compared only now; nobody has these numbers yet.
         """
         session, top = view.sessions[batch.client], view.state().count
-        if top - batch.n < session.seen:
+        if not view.distrusted and top - batch.n < session.seen:
             await self._distrust(self._commits, view, view.epoch)
-            raise DistrustedError(ROLLED_BACK)
+        if view.distrusted:
+            raise DistrustedError(view.distrusted)
         self._own = {batch.client: session}
         return Range(view.epoch, top, session.record.index)
 
@@ -187,12 +192,20 @@ class EtcdStore:
         records = chain((session.record for session in view.sessions.values()), view.shares)
         return make_reading(state, records, int(time.time()))
 
+    async def _compare(self, client: Client, view: View, latest: tuple[str, int]) -> None:
+        """Distrust etcd if it is at an earlier revision than was seen before it was asked: it was restored."""
+        epoch, revision = latest
+        if view.epoch == epoch and view.revision < revision and not view.distrusted:
+            await self._distrust(client, view, epoch)
+        self._latest = max(self._latest, (view.epoch, view.revision))
+
     async def _distrust(self, client: Client, view: View, epoch: str) -> None:
         """Let nobody count any more in a view's epoch; the one that follows is to be later than what was seen."""
         latest = epoch if is_earlier(view.epoch, epoch) else view.epoch
         compare = [holds(self._keys.epoch, view.epoch)]
         if not await self._write(client, compare, put(self._keys.distrusted, f"{latest} {ROLLED_BACK}")):
             raise LostError("etcd: it was reset in between")
+        view.distrusted = ROLLED_BACK
 
     async def _fold(self, view: View) -> None:
         """Add to the base what sessions took that have made no batch for IDLE_TIMEOUT, and forget them."""
@@ -229,8 +242,12 @@ class EtcdStore:
 
     async def _look(self, client: Client, revision: int = 0) -> View:
         """See what the keys hold, at a revision or now."""
+        latest = self._latest
         answer = await client.call("kv/range", self._keys.all(revision))
-        return self._keys.view(answer, revision or int(answer["header"]["revision"]))
+        view = self._keys.view(answer, revision or int(answer["header"]["revision"]))
+        if not revision:
+            await self._compare(client, view, latest)
+        return view
 
     async def _write(self, client: Client, compare: list[Json], *writes: Json) -> bool:
         """Write what must be written together, if all that is compared is so; whether it was."""

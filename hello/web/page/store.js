@@ -1,7 +1,7 @@
 // What the stream tells, of the store first.
 
 const MINUTE = 60_000;
-const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file" }; // all others are Redis
+const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file", etcd: "etcd", etcds: "etcd" }; // all others are Redis
 const STATES = { up: "counting", starting: "has not answered yet", lost: "away", distrusted: "not to be trusted" };
 
 let state = "up";

@@ -1,5 +1,6 @@
 """Each fault of the counter over etcd, while visitors come. It takes a cluster of three nodes."""
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ from tests.chaos.members import (
     whole,
 )
 from tests.chaos.nodes import APP, filter_packets, forget, kill, lose, node, on_node, power, processes, running
-from tests.e2e.commands import COUNTER, kubectl, make, run, until
+from tests.e2e.commands import COUNTER, ROOT, come, kubectl, make, report, run, total, until
+from tests.e2e.commands import Visitors as CheckVisitors
 
 DISK = "--namespace=hello-etcd-disk"
 
@@ -53,6 +55,33 @@ def visitors(url: str) -> Iterator[Visitors]:
 def pause(chance: random.Random, seconds: float) -> None:
     """Let a random time pass, so that the next fault hits at any moment of what the visitors do."""
     time.sleep(chance.uniform(0, seconds))
+
+
+# ---- the whole of it: no disk of the beginning is left in the end, but the control plane's ----
+
+
+@pytest.mark.long
+def test_20_000_visits_while_each_node_is_lost_in_turn(url: str, tmp_path: Path) -> None:
+    began, checks = volumes(), CheckVisitors(tmp_path)
+    options = "--alone", "--requests=20000", "--rate=150", "--clients=60", "--timeout=15", "--allow-lost=2%"
+    with checks.check(url, *options) as process:
+        come(url)
+        for number in 2, 3:
+            lead_on(node(number))
+            lose(number)
+            given_up(number)
+            back_empty(number)
+        assert process.poll() is None
+        told = report(process)
+    (ROOT / "build/visits.json").write_text(json.dumps(told, indent=2))
+    assert told["kept"]
+    assert told["visits"].get(Outcome.UNAVAILABLE, 0) == 0
+    (epoch,) = told["epochs"]
+    assert epoch["lowest"] == 1
+    assert epoch["answers"] == 20_000 - told["lost"]
+    assert epoch["highest"] <= told["final"] <= 20_000
+    assert total(url) == told["final"]
+    assert len(began - volumes()) == 2
 
 
 # ---- the members' processes: no visitor may notice ----
@@ -92,14 +121,25 @@ def test_etcd_rolling_update(fire: Fire) -> None:
 # ---- the nodes ----
 
 
-def given_up(fire: Fire, number: int) -> None:
+def given_up(number: int) -> None:
     """Wait until a node without power is given up. Visitors on its own pods fail until then."""
     victim = node(number)
     dead = [pod for pod in running(COUNTER) if pod["spec"]["nodeName"] == victim]
     kubectl("wait", f"node/{victim}", "--for=condition=Ready=Unknown", "--timeout=1m")
     time.sleep(2)
     forget(dead)
-    fire.come()
+
+
+def back_empty(number: int) -> None:
+    """Give power back to a node that lost its disks: its member must be in again soon, by itself.
+
+    Whatever is not on a node is pulled again: the counter's image is loaded, since no registry has it.
+    """
+    power(number, on=True)
+    returned = time.monotonic()
+    make("load")
+    whole(REJOINED - (time.monotonic() - returned))
+    settle()
 
 
 @pytest.mark.long
@@ -108,7 +148,8 @@ def test_node_death_under_the_leader_of_etcd(fire: Fire) -> None:
         lead_on(node(number))
         with fire.excusing(5, lost=3 * ONE_EACH):
             power(number, on=False)
-            given_up(fire, number)
+            given_up(number)
+            fire.come()
         power(number, on=True)
         whole(REJOINED)
         settle()
@@ -116,19 +157,15 @@ def test_node_death_under_the_leader_of_etcd(fire: Fire) -> None:
     assert Outcome.UNAVAILABLE not in fire.outcomes()
 
 
-# Whatever is not on a node is pulled again: the counter's image is loaded, since no registry has it.
 def test_node_lost_with_its_disks_under_the_leader_of_etcd(fire: Fire) -> None:
     began = volumes()
     for _, number in zip(fire.times(2), (2, 3), strict=False):
         lead_on(node(number))
         with fire.excusing(5, lost=3 * ONE_EACH):
             lose(number)
-            given_up(fire, number)
-        power(number, on=True)
-        returned = time.monotonic()
-        make("load")
-        whole(REJOINED - (time.monotonic() - returned))
-        settle()
+            given_up(number)
+            fire.come()
+        back_empty(number)
         fire.come()
     fire.served_as_before()
     assert Outcome.UNAVAILABLE not in fire.outcomes()

@@ -88,7 +88,7 @@ def test_20_000_visits_while_each_node_is_lost_in_turn(url: str, tmp_path: Path)
 
 
 def test_etcd_leader_killed_with_9(fire: Fire, chance: random.Random) -> None:
-    for _ in fire.times(10, 3):
+    for _ in fire.times(10, 2):
         name = leader()["metadata"]["name"]
         if restarts(name):  # a container killed again would be held back longer
             replace(name)
@@ -103,7 +103,7 @@ def test_etcd_leader_killed_with_9(fire: Fire, chance: random.Random) -> None:
 
 
 def test_etcd_members_deleted_in_turn(fire: Fire) -> None:
-    for _, name in zip(fire.times(3), NAMES, strict=False):
+    for _, name in zip(fire.times(3, 3), NAMES, strict=True):
         replace(name)
         fire.come()
     fire.served_as_before()

@@ -1,13 +1,14 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: N (pods, for scale), LINE (for without), SHORT (for chaos, without and bench), CONTEXT (kubectl's, if not the current one),
+# Variables: OVERLAY (minikube or replicated; for all that is on minikube), N (pods, for scale), LINE (for without),
+# FILE (for backup and restore), SHORT (for chaos, without and bench), CONTEXT (kubectl's, if not the current one),
 # URL (a tunnel's address, for url and check), OPTIONS (of hello check) and INSIDE (the cluster; for check), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
 PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
 KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
-OVERLAY = manifests/overlays/minikube
-KUSTOMIZATION = $(OVERLAY)
+OVERLAY = minikube
+KUSTOMIZATION = manifests/overlays/$(OVERLAY)
 OURS = app.kubernetes.io/part-of=hello-world
 
 # What goes into the image decides its tag: a change is rolled out, and no change is not.
@@ -15,17 +16,24 @@ CONTENT := $(shell find .dockerignore Dockerfile LICENSE README.md hello pyproje
 TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
 
 # Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.
-NAMESPACE = $(shell $(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}')
+NAMESPACE = $(or $(shell $(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}'),default)
 VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
-MANIFEST = $(KUBECTL) kustomize $(KUSTOMIZATION) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/'
+MANIFEST = $(KUBECTL) kustomize $(KUSTOMIZATION) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/; s/namespace: default$$/namespace: $(NAMESPACE)/'
+
+# What each overlay counts in, and what must be there before it.
+STORE_OF_minikube = redis
+STORE_OF_replicated = etcd
+NEEDS_OF_minikube = volume password
+NEEDS_OF_replicated = three-nodes
+STORE = $(or $(STORE_OF_$(OVERLAY)),$(error there is no overlay '$(OVERLAY)': OVERLAY=minikube or OVERLAY=replicated))
 
 # What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
-SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh $(OVERLAY)/scripts
-QUIETLY = sh $(OVERLAY)/scripts/quietly.sh
+SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh manifests/overlays/minikube/scripts
+QUIETLY = sh manifests/overlays/minikube/scripts/quietly.sh
 
 .NOTPARALLEL:
-.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart e2e chaos without bench undeploy purge clean \
-	docker cluster no-tour volume password manifest apply wait
+.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart backup restore e2e chaos without bench undeploy purge clean \
+	docker cluster no-tour volume password three-nodes manifest apply wait empty-redis empty-etcd
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +52,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .yamllint
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard $(OVERLAY)/scripts/*.sh .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/overlays/minikube/scripts/*.sh .ci/run)
 
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix
@@ -108,7 +116,7 @@ cluster:
 load: cluster $(if $(shell command -v docker 2>/dev/null),build) ## put the image on the cluster's nodes, for the tour too
 	@$(SCRIPT)/load.sh $(TAG)
 
-deploy: load no-tour volume password apply wait ## count visitors on minikube: three pods over one Redis
+deploy: $(if $(STORE),$(NEEDS_OF_$(OVERLAY))) load no-tour apply wait ## count visitors on minikube: three pods over one Redis, or with OVERLAY=replicated over three etcd
 	@$(SCRIPT)/url.sh || true # it counts, even where only a tunnel leads to it
 
 # An apply over the tour's objects would keep `paused`, or fail on the selector.
@@ -124,15 +132,19 @@ password: cluster
 		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
 		| $(QUIETLY) $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
 
+three-nodes: cluster
+	@$(SCRIPT)/three-nodes.sh
+
 manifest:
 	@$(MANIFEST)
 
-# Redis first: a Redis that starts again beside new pods may be away for longer than visitors wait.
+# The store first: a Redis that starts again beside new pods may be away for longer than visitors wait, and an etcd that
+# has one member yet can still be lost with one disk.
 apply: cluster
-	@echo "applying $(OVERLAY)"
-	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=- --selector=app.kubernetes.io/name=redis
-	@echo "waiting for Redis"
-	@$(SCRIPT)/rollout.sh statefulset/redis 5m
+	@echo "applying manifests/overlays/$(OVERLAY)"
+	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=- --selector=app.kubernetes.io/name=$(STORE)
+	@echo "waiting for $(STORE)"
+	@$(SCRIPT)/rollout.sh statefulset/$(STORE) 5m
 	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=-
 
 wait: cluster
@@ -165,6 +177,12 @@ restart: cluster ## replace the pods, one after the other
 	@$(QUIETLY) $(KUBECTL) rollout restart deployment/hello-world
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
+backup: cluster ## save what etcd holds: make backup FILE=count.db
+	@$(SCRIPT)/backup.sh "$(FILE)"
+
+restore: cluster ## put it back: make restore FILE=count.db
+	@$(SCRIPT)/restore.sh "$(FILE)"
+
 e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count there
 	@$(BIN)/pytest tests/e2e
 
@@ -183,10 +201,17 @@ undeploy: cluster ## take everything off minikube; the count stays on its disk
 	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) delete --filename=- --ignore-not-found
 	@$(QUIETLY) $(KUBECTL) delete configmap --selector=$(OURS)
 	@$(QUIETLY) $(KUBECTL) delete secret redis-password --ignore-not-found
-	@$(QUIETLY) $(KUBECTL) wait pod --selector=$(OURS) --for=delete --timeout=2m
+	@$(QUIETLY) $(KUBECTL) wait pod --selector='$(OURS),app.kubernetes.io/name in (hello-world, $(STORE), $(STORE)-repair)' --for=delete --timeout=2m
 
 purge: cluster ## undeploy, and delete the count
 	@printf 'This deletes the count for good. Type yes to go on: '; read -r answer; test "$$answer" = yes
 	@$(MAKE) --no-print-directory undeploy
+	@$(MAKE) --no-print-directory empty-$(STORE)
+
+empty-redis: cluster
 	@echo "emptying the volume's directory"
 	@$(SCRIPT)/volume.sh empty-volume $(VOLUME)
+
+empty-etcd: cluster
+	@echo "deleting the volumes"
+	@$(QUIETLY) $(KUBECTL) delete persistentvolumeclaim --selector=app.kubernetes.io/name=etcd

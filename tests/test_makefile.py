@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = "awk cat cut dirname echo find git grep head ln make mkdir rm sed sh sleep sort tail test touch tr wc"
+TOOLS = "awk cat cut dirname echo find git grep head ln make mkdir rm sed seq sh sleep sort tail test touch tr wc"
 WORKS = "exit 0"
 UP = '{"Name":"minikube","Host":"Running","Kubelet":"Running","APIServer":"Running","Kubeconfig":"Configured"}'
 STATUS = f"case $1 in status) echo '[{UP},{UP.replace('Running', 'Stopped')}]'; exit 2 ;; esac"
@@ -37,6 +37,11 @@ MISSES = f"case $* in *images*) echo '[\"redis:8.2\"]' ;; esac\n{KUBECTL}"
 SAVES = "case $1 in save) touch build/image.tar ;; esac"
 CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28"}
 TUNNEL = "minikube service hello-world --url"
+
+
+def nodes(number: int) -> str:
+    """So many nodes, and no class of volumes."""
+    return f"case $* in 'get node'*) seq {number} ;; *storageclass*) exit 1 ;; esac\n{KUBECTL}"
 
 
 class Make:
@@ -106,13 +111,25 @@ def make(tmp_path: Path) -> Make:
             "did not take the image",
         ),
         ("scale", CLUSTER, "say how many pods: make scale N=5"),
+        ("deploy OVERLAY=replicated", CLUSTER | {"kubectl": nodes(2)}, "minikube start --nodes 3"),
+        ("deploy OVERLAY=replicated", CLUSTER | {"kubectl": nodes(3)}, "minikube addons enable csi-hostpath-driver"),
+        ("backup", CLUSTER, "say which file: make backup FILE=count.db"),
+        ("restore", CLUSTER, "say which file: make restore FILE=count.db"),
+        ("restore FILE=count.db", CLUSTER, "there is no file count.db"),
     ],
 )
 def test_one_line_says_what_is_missing(make: Make, target: str, tools: dict[str, str], line: str) -> None:
-    done = make(target, **tools)
+    done = make(*target.split(), **tools)
     said, stopped = done.stderr.splitlines()
     assert line in said
     assert stopped.startswith("make: ***")
+
+
+def test_an_overlay_that_is_not_there_is_told_of_before_anything_is_done(make: Make) -> None:
+    done = make("deploy", "OVERLAY=none", **CLUSTER)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "there is no overlay 'none': OVERLAY=minikube or OVERLAY=replicated" in line
 
 
 def test_another_context_is_taken_when_it_leads_to_minikubes_cluster(make: Make) -> None:

@@ -32,8 +32,8 @@ MINIKUBE = MANIFESTS / "overlays/minikube"
 KUBERNETES = "1.34"
 
 KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
-PATCH = COMPONENT / "deployment.yaml"
-OBJECTS = sorted({*MANIFESTS.rglob("*.yaml")} - {*KUSTOMIZATIONS, PATCH, COMPONENT / "names.yaml"})
+PATCHES = sorted(MANIFESTS.glob("components/*/deployment.yaml"))
+OBJECTS = sorted({*MANIFESTS.rglob("*.yaml")} - {*KUSTOMIZATIONS, *PATCHES, COMPONENT / "names.yaml"})
 TRIP = Batch(epoch="", client="a", sequence=1, answered=0, n=3, seen=0, pod="pod", new_epoch="e")
 PODS = [file for file in OBJECTS if "containers:" in file.read_text() and file.parent.name != "tour"]
 
@@ -67,23 +67,26 @@ def test_a_kustomization_names_what_is_there(file: Path) -> None:
 
 
 def test_the_patches_meet_the_objects_they_are_for() -> None:
-    inline = [yaml.safe_load(patch["patch"]) for patch in load(MINIKUBE / "kustomization.yaml")["patches"]]
+    overlays = sorted(MANIFESTS.glob("overlays/*/kustomization.yaml"))
+    inline = [yaml.safe_load(patch["patch"]) for file in overlays for patch in load(file)["patches"]]
     ours = [load(file) for file in OBJECTS if file.parent.name not in ("check", "tour")]
     objects = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in ours}
-    for patch in [load(PATCH), *inline]:
+    for patch in [*map(load, PATCHES), *(patch for patch in inline if "kind" in patch)]:
         target = objects[patch["kind"], patch["metadata"]["name"]]
         if "template" in patch["spec"]:
-            assert [container["name"] for container in pod_spec(patch)["containers"]] == ["hello-world"]
-            assert [container["name"] for container in pod_spec(target)["containers"]] == ["hello-world"]
+            patched, there = (
+                [container["name"] for container in pod_spec(manifest)["containers"]] for manifest in (patch, target)
+            )
+            assert patched == there
 
 
 @each(PODS)
 def test_a_pod_can_do_no_more_than_it_must(file: Path) -> None:
     spec = pod_spec(load(file))
-    assert spec["automountServiceAccountToken"] is False
+    assert spec["automountServiceAccountToken"] is ("serviceAccountName" in spec)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    for container in spec["containers"]:
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
         assert container["resources"]["limits"].keys() == {"cpu", "memory"}
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

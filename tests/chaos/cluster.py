@@ -82,10 +82,10 @@ def _apply(manifest: str, image: str, *selection: str) -> None:
     run("kubectl", "apply", "--filename=-", *selection, answer=named)
 
 
-def disk_url(name: str) -> str:
+def disk_url(name: str, namespace: str = DISKS) -> str:
     """The URL of one of the counters on a small disk."""
-    kubectl(DISKS, "rollout", "status", f"deployment/{name}", "--timeout=2m")
-    port = kubectl(DISKS, "get", f"service/{name}", "--output=jsonpath={.spec.ports[0].nodePort}")
+    kubectl(namespace, "rollout", "status", f"deployment/{name}", "--timeout=2m")
+    port = kubectl(namespace, "get", f"service/{name}", "--output=jsonpath={.spec.ports[0].nodePort}")
     return f"http://{run('minikube', 'ip')}:{port}"
 
 

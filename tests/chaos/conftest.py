@@ -22,6 +22,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--short", action="store_true", help="inject each fault once or twice only")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the rows out that are not of the short form."""
+    if config.getoption("--short"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 def pytest_report_header() -> str:
     return f"random moments: SEED={SEED}"
 
@@ -39,11 +47,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     (build / "chaos.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
 
 
-def keep_logs(name: str, on_disk: object) -> None:
+def keep_logs(name: str, *namespace: str) -> None:
     """Keep what the pods that are still there have logged, under build/chaos: why a visitor was refused, say."""
     directory = ROOT / "build" / "chaos"
     directory.mkdir(parents=True, exist_ok=True)
-    namespace = [DISKS] if on_disk else []
     with (directory / f"{name}.log").open("w") as file:
         subprocess.run(
             ["kubectl", *namespace, "logs", "--selector=app.kubernetes.io/name", "--prefix", "--tail=500"], stdout=file
@@ -85,10 +92,10 @@ def visitors(url: str) -> Iterator[Visitors]:
 def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Iterator[Fire]:
     """The fault that a test is named after; by the mark `disk` it is that of a counter on a small disk."""
     mark = request.node.get_closest_marker("disk")
-    with Visitors(disk_url(mark.args[0])) if mark else nullcontext(visitors) as those:
+    with Visitors(disk_url(*mark.args)) if mark else nullcontext(visitors) as those:
         fire = Fire(request.node.name.removeprefix("test_").replace("_", " "), those, short)
         fire.control()
         yield fire
         fire.end()
         FIRES.append(fire)
-        keep_logs(request.node.name, mark)
+        keep_logs(request.node.name, *((mark.args[1:] or [DISKS]) if mark else []))

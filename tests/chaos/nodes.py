@@ -7,11 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tests.e2e.commands import kubectl, run
 
 DOWN = os.environ.get("NODE_DOWN", "minikube node stop {name}")
 UP = os.environ.get("NODE_UP", "minikube node start {name}")
-"""Commands that cut a node's power and give it back; {name} is the node's, {number} counts from 1."""
+LOSE = os.environ.get("NODE_LOSE", "")
+"""Commands that cut a node's power, give it back, and cut it for a node that comes back without what was on its disks;
+{name} is the node's, {number} counts from 1. minikube has none for the last one."""
 
 APP, REDIS = "hello serve", "redis-server"
 
@@ -29,6 +33,16 @@ def primary() -> str:
 def node(number: int) -> str:
     """The name of the node of that number, from 1."""
     return kubectl("get", "node", "--output=name").split()[number - 1].removeprefix("node/")
+
+
+def lose(number: int) -> None:
+    """Cut a node's power, and let its disks be lost."""
+    if not LOSE:
+        missing = "NODE_LOSE names no command by which a node loses its disks"
+        if "CI" in os.environ:
+            pytest.fail(missing)
+        pytest.skip(missing)
+    run(*shlex.split(LOSE.format(name=node(number), number=number)))
 
 
 def power(number: int, on: bool) -> None:

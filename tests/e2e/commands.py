@@ -80,7 +80,7 @@ class Visitors:
     def visit(self, url: str, visits: int) -> tuple[int, int]:
         """Let 20 clients visit, with nobody else there; the lowest and the highest number given."""
         with self.check(url, "--alone", "--clients=20", f"--requests={visits}", "--rate=150") as process:
-            (epoch,) = _report(process)["epochs"]
+            (epoch,) = report(process)["epochs"]
         assert epoch["answers"] == visits
         return epoch["lowest"], epoch["highest"]
 
@@ -92,7 +92,7 @@ class Visitors:
                 come(url)
                 yield
                 process.send_signal(SIGINT)
-                _report(process)
+                report(process)
             finally:
                 process.kill()
 
@@ -102,11 +102,12 @@ class Visitors:
         together.write_text("".join(log.read_text() for log in self.logs))
         command = [*HELLO, "check", "--json", "--alone", "--allow-lost=100%", f"--judge={together}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            return _report(process)
+            return report(process)
 
 
-def _report(process: subprocess.Popen[str]) -> dict[str, Any]:
+def report(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The report of a run of `hello check`, which must have found nothing wrong."""
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    report: dict[str, Any] = json.loads(output)
-    return report
+    told: dict[str, Any] = json.loads(output)
+    return told

@@ -1,0 +1,12 @@
+#!/bin/sh
+# Saves what etcd holds: backup.sh FILE. KUBECTL: the command, with its options.
+set -eu
+fail() { echo "$*" >&2; exit 1; }
+[ -n "$1" ] || fail "say which file: make backup FILE=count.db"
+pod=pod/etcd-backup
+$KUBECTL delete $pod --ignore-not-found >/dev/null
+$KUBECTL create --filename=manifests/components/etcd/backup.yaml >/dev/null
+trap '$KUBECTL delete $pod --grace-period=1 >/dev/null; rm -f "$1.part"' EXIT
+$KUBECTL wait $pod --for=condition=Ready --timeout=2m >/dev/null || fail "no snapshot: $($KUBECTL logs $pod --container=save --tail=1)"
+$KUBECTL exec $pod --container=hold -- cat /backup/snapshot.db >"$1.part"
+mv "$1.part" "$1"

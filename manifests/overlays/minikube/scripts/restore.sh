@@ -1,0 +1,28 @@
+#!/bin/sh
+# Puts what was saved in the place of what etcd holds: restore.sh FILE. A file that is no whole snapshot changes nothing.
+# KUBECTL: the command, with its options.
+set -eu
+fail() { echo "$*" >&2; exit 1; }
+[ -n "$1" ] || fail "say which file: make restore FILE=count.db"
+[ -r "$1" ] || fail "there is no file $1"
+pod=pod/etcd-restore
+start() {
+	$KUBECTL delete $pod --ignore-not-found >/dev/null
+	$KUBECTL scale statefulset/etcd --replicas=3 >/dev/null
+	sh "$(dirname "$0")/rollout.sh" statefulset/etcd 5m
+}
+
+echo "stopping etcd"
+$KUBECTL delete $pod --ignore-not-found >/dev/null
+$KUBECTL scale statefulset/etcd --replicas=0 >/dev/null
+trap start EXIT
+$KUBECTL wait pod --selector=app.kubernetes.io/name=etcd --for=delete --timeout=2m >/dev/null
+echo "restoring $1"
+$KUBECTL create --filename=manifests/components/etcd/restore.yaml >/dev/null
+$KUBECTL wait $pod --for='jsonpath={.status.initContainerStatuses[0].state.running}' --timeout=2m >/dev/null
+$KUBECTL attach $pod --container=snapshot --stdin --quiet <"$1"
+until phase=$($KUBECTL get $pod --output='jsonpath={.status.phase}') && [ "$phase" != Pending ] && [ "$phase" != Running ]; do sleep 1; done
+[ "$phase" = Succeeded ] || fail "$1 is not restored, and nothing has changed: $($KUBECTL logs $pod --container=restore --tail=1)"
+# The other members' data is of the cluster that was: they join the first one anew.
+$KUBECTL delete persistentvolumeclaim data-etcd-1 data-etcd-2 --ignore-not-found >/dev/null
+echo "waiting for etcd"

@@ -1,0 +1,103 @@
+"""The members of etcd on the cluster: which one leads, and how they are lost and come back."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.chaos.nodes import running
+from tests.e2e.commands import kubectl, until
+
+OF_ETCD = "--selector=app.kubernetes.io/name=etcd"
+ETCD = "etcd --config-file"
+"""The command that runs in a member's pod."""
+NAMES = "etcd-0", "etcd-1", "etcd-2"
+REJOINED = 60
+"""Seconds after a node's return in which its member must be in again."""
+
+
+def etcdctl(pod: str, *words: str, namespace: Sequence[str] = ()) -> str:
+    """What etcdctl says in a member's pod."""
+    return kubectl(*namespace, "exec", pod, "--container=etcd", "--", "etcdctl", *words)
+
+
+def statuses(*namespace: str) -> dict[str, dict[str, Any]]:
+    """What each member says of itself: its id, the leader's, the revision."""
+
+    def status(name: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(etcdctl(name, "endpoint", "status", "--write-out=json", namespace=namespace))[
+            0
+        ]["Status"]
+        return told
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(NAMES, pool.map(status, NAMES), strict=True))
+
+
+def leader(*namespace: str) -> dict[str, Any]:
+    """The pod of the member that leads."""
+    told = statuses(*namespace)
+    (name,) = (name for name in NAMES if told[name]["leader"] == told[name]["header"]["member_id"])
+    return pod(name, *namespace)
+
+
+def pod(name: str, *namespace: str) -> dict[str, Any]:
+    """A member's pod."""
+    (found,) = (pod for pod in running(*namespace, OF_ETCD) if pod["metadata"]["name"] == name)
+    return found
+
+
+def others(one: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of the other two."""
+    return [pod for pod in running(OF_ETCD) if pod["metadata"]["name"] != one["metadata"]["name"]]
+
+
+def lead_on(node: str) -> dict[str, Any]:
+    """Let the member on a node lead; its pod."""
+    (chosen,) = (pod for pod in running(OF_ETCD) if pod["spec"]["nodeName"] == node)
+    name, told = chosen["metadata"]["name"], statuses()
+    if told[name]["leader"] != told[name]["header"]["member_id"]:
+        now = leader()["metadata"]["name"]
+        etcdctl(now, "move-leader", f"{told[name]['header']['member_id']:x}")
+    return chosen
+
+
+def ready() -> int:
+    """How many members are ready."""
+    return int(kubectl("get", "statefulset/etcd", "--output=jsonpath={.status.readyReplicas}") or 0)
+
+
+def whole(seconds: float = 120) -> None:
+    """Wait until all three are ready, and of the newest revision."""
+    kubectl("rollout", "status", "statefulset/etcd", f"--timeout={seconds:.0f}s")
+
+
+def replace(name: str) -> None:
+    """Delete a member's pod, and wait for the next one."""
+    kubectl("delete", "pod", name)
+    whole()
+
+
+def started_again(name: str, before: int, *namespace: str) -> None:
+    """Wait until a member's container has been started again since it had been so often."""
+    until(lambda: restarts(name, *namespace) > before, f"{name} is started again")
+
+
+def restarts(name: str, *namespace: str) -> int:
+    """How often a member's container was started again."""
+    told = kubectl(*namespace, "get", f"pod/{name}", "--output=jsonpath={.status.containerStatuses[0].restartCount}")
+    return int(told or 0)
+
+
+def scale(members: int) -> None:
+    """Let so many run; those beyond are gone when it returns."""
+    kubectl("scale", "statefulset/etcd", f"--replicas={members}")
+    for name in NAMES[members:]:
+        kubectl("wait", f"pod/{name}", "--for=delete", "--timeout=1m")
+
+
+def volumes() -> set[str]:
+    """The volumes that the members have now."""
+    return set(
+        kubectl("get", "persistentvolumeclaim", OF_ETCD, "--output=jsonpath={.items[*].spec.volumeName}").split()
+    )

@@ -35,10 +35,16 @@ def statuses(*namespace: str) -> dict[str, dict[str, Any]]:
 
 
 def leader(*namespace: str) -> dict[str, Any]:
-    """The pod of the member that leads."""
-    told = statuses(*namespace)
-    (name,) = (name for name in NAMES if told[name]["leader"] == told[name]["header"]["member_id"])
-    return pod(name, *namespace)
+    """The pod of the member that leads, once one does and all know it."""
+    names: list[str] = []
+
+    def one_leads() -> bool:
+        told = statuses(*namespace)
+        names[:] = [name for name in NAMES if told[name].get("leader") == told[name]["header"]["member_id"]]
+        return len(names) == 1 and all("leader" in each for each in told.values())
+
+    until(one_leads, "one leads")
+    return pod(names[0], *namespace)
 
 
 def pod(name: str, *namespace: str) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def lead_on(node: str) -> dict[str, Any]:
     """Let the member on a node lead; its pod."""
     (chosen,) = (pod for pod in running(OF_ETCD) if pod["spec"]["nodeName"] == node)
     name, told = chosen["metadata"]["name"], statuses()
-    if told[name]["leader"] != told[name]["header"]["member_id"]:
+    if told[name].get("leader") != told[name]["header"]["member_id"]:
         now = leader()["metadata"]["name"]
         etcdctl(now, "move-leader", f"{told[name]['header']['member_id']:x}")
     return chosen

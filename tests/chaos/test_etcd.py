@@ -258,6 +258,7 @@ def test_disk_under_the_leader_of_etcd_slow_by_200_ms(fire: Fire) -> None:
 def _small_disks(url: str) -> Iterator[None]:
     """One more counter, whose members have small disks."""
     run("kubectl", "apply", "--filename=-", answer=kubectl("kustomize", str(Path(__file__).parent / "disks/etcd")))
+    kubectl(DISK, "rollout", "status", "statefulset/etcd", "--timeout=2m")
     yield
     kubectl("delete", "namespace", DISK.partition("=")[2])
 

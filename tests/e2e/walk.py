@@ -5,7 +5,8 @@ Its fenced blocks are, in their order:
 - `sh`: commands, one a line, without anything that shells write differently. Each must succeed.
 - `text` after it: what the last of them prints. Names, addresses, ages and whatever stands as … are only matched; a
   line that is … alone is any number of lines. What changes nothing is asked again until the output is there; a visit
-  is made again until it is answered.
+  is made again until it is answered, and a check that is to find a fault until it finds it: no reader is so quick that
+  the Service knows only one of three pods that are ready.
 - `sh open`: a command that holds its terminal, which is left open.
 - `diff`: how a file is edited.
 """
@@ -35,6 +36,7 @@ PATIENCE = 90
 FENCE = re.compile(r"^```(sh open|sh|text|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VISITING = re.compile(r"curl |kubectl get --raw ")
 ASKING = re.compile(r"kubectl (get|describe|logs) (?!--raw)")
+FINDING = re.compile(r"^Promise broken:", re.MULTILINE)
 UNLIKE = set("$|<>'&;\\`*{}!%")
 """What shells do not all take for itself."""
 
@@ -133,6 +135,7 @@ class Reader:
             if matches(shown, printed) if shown else process.returncode == 0:
                 break
             again = ASKING.match(command) or (process.returncode and VISITING.match(command))
+            again = again or (shown and FINDING.search(shown))
             assert again, f"{command}\n{printed}\nis shown as\n{shown}"
             assert time.monotonic() < end, f"{command}\n{printed}\nis still not shown as\n{shown}"
             time.sleep(1)

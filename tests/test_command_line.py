@@ -77,6 +77,24 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "unix://"),
         ("--store", "unix://run/redis.sock"),
         ("--store", "unix:///run/redis.sock?ssl_ca_certs=/dev/null"),
+        ("--store", "etcd:localhost"),
+        ("--store", "etcd://"),
+        ("--store", "etcd://localhost,"),
+        ("--store", "etcd://localhost:99999"),
+        ("--store", "etcd://localhost:0"),
+        ("--store", "etcd://localhost:http"),
+        ("--store", "etcd://two words"),
+        ("--store", "etcd://a..b"),
+        ("--store", "etcd://[::1"),
+        ("--store", "etcd://localhost;2379"),
+        ("--store", "etcd://localhost/two words"),
+        ("--store", "etcd://localhost?ca=/dev/null"),
+        ("--store", "etcd://:secret@localhost"),
+        ("--store", "etcds://localhost?ca=/no/such/file"),
+        ("--store", "etcds://localhost?ca=/dev/null"),
+        ("--store", "etcds://localhost?cert=/dev/null"),
+        ("--store", "etcds://localhost?ca=a&ca=b"),
+        ("--store", "etcds://localhost?no_such_option=1"),
         ("--store", "sqlite:~nobody-of-that-name/hello.db"),
         ("--port", "0"),
         ("--port", "65536"),
@@ -92,6 +110,7 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--log", "loud"),
         ("--redis-password-file", "/no/such/file"),
         ("--redis-password-file", "/"),
+        ("--etcd-password-file", "/no/such/file"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) -> None:
@@ -134,6 +153,10 @@ async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) 
         ["serve", "--redis-password", "a", "--redis-password-file", "/dev/null"],
         ["serve", "--redis-password", "a", "--store", "redis://:b@localhost"],
         ["serve", "--redis-password-file", "/dev/null"],
+        ["serve", "--etcd-password", "a", "--etcd-password-file", "/dev/null"],
+        ["serve", "--etcd-password", "a", "--store", "etcd://localhost"],
+        ["serve", "--etcd-password", "a", "--store", "etcd://hello:b@localhost"],
+        ["serve", "--etcd-password-file", "/dev/null"],
         ["reset", "--to", "-1"],
         ["reset", "--to", str(2**53)],
     ],
@@ -166,6 +189,11 @@ def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         "redis://hello:12#secret@localhost",
         "redis://hello:[secret]@localhost",
         "redis://localhost?password=secret&retry=5",
+        "etcd://hello:secret@localhost:99999",
+        "etcd://hello:a/secret@localhost",
+        "etcd://hello:a@secret@localhost",
+        "etcd://hello:12?secret@localhost",
+        "etcd://hello:12#secret@localhost",
     ],
 )
 def test_a_password_in_a_bad_url_is_not_shown(store: str) -> None:
@@ -229,8 +257,9 @@ async def test_every_address_is_of_both_families(hello: Callable[..., Hello], ho
     assert (await request(f"http://[::1]:{server.port}")).status == 200
 
 
-async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello]) -> None:
-    server = await hello("--store", f"redis://hello:sec:ret@127.0.0.1:{free_port()}").start()
+@pytest.mark.parametrize("scheme", ["redis", "etcd"])
+async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello], scheme: str) -> None:
+    server = await hello("--store", f"{scheme}://hello:sec:ret@127.0.0.1:{free_port()}").start()
     assert await server.stop() == 0
 
     assert "***@127.0.0.1" in "".join(server.log)
@@ -412,10 +441,11 @@ async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer
     assert (await late).returncode == 0
 
 
-def test_reset_of_a_store_that_is_away_is_one_line() -> None:
-    ran = run("reset", "--store", f"redis://127.0.0.1:{free_port()}", "--yes")
+@pytest.mark.parametrize(("scheme", "words"), [("redis", "Redis: "), ("etcd", "Connection refused")])
+def test_reset_of_a_store_that_is_away_is_one_line(scheme: str, words: str) -> None:
+    ran = run("reset", "--store", f"{scheme}://127.0.0.1:{free_port()}", "--yes")
 
-    assert "Redis" in complaint(ran)
+    assert words in complaint(ran)
     assert ran.returncode == 1
 
 

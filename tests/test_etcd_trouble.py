@@ -14,7 +14,7 @@ import pytest
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import DistrustedError, ForgottenError, LostError, etcd
+from hello.stores import DistrustedError, ForgottenError, LostError, etcd_folding
 from hello.stores.etcd import EtcdStore
 from hello.stores.etcd_client import Client, parse
 from tests.client import figure, request, state, until_up
@@ -408,7 +408,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 
 
 async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd, "IDLE_TIMEOUT", 0)
+    monkeypatch.setattr(etcd_folding, "IDLE_TIMEOUT", 0)
     numbers: list[int] = []
 
     async def visit(pod: str) -> None:
@@ -430,7 +430,7 @@ async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_agai
 ) -> None:
     store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
     await store.commit(FIRST)
-    monkeypatch.setattr(etcd, "IDLE_TIMEOUT", 0)
+    monkeypatch.setattr(etcd_folding, "IDLE_TIMEOUT", 0)
     await other.commit(OTHER)
     with pytest.raises(ForgottenError):
         await store.commit(FIRST)

@@ -34,7 +34,8 @@ from hello.stores import (
     WipedError,
     redis,
 )
-from hello.stores.etcd import IDLE_TIMEOUT, EtcdStore
+from hello.stores.etcd import EtcdStore
+from hello.stores.etcd_folding import IDLE_TIMEOUT
 from hello.stores.etcd_keys import delete, put
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import RedisStore
@@ -534,13 +535,13 @@ async def _age_keys(store: EtcdStore, then: int, seconds: int) -> None:
     view = await store._look(store._readings)  # noqa: SLF001
     since = time.monotonic() - seconds
     indexes = {client: session.record.index for client, session in view.sessions.items()}
-    store._unchanged = {client: (index, since) for client, index in indexes.items()}  # noqa: SLF001
+    store._idle._unchanged = {client: (index, since) for client, index in indexes.items()}  # noqa: SLF001
 
 
 def let_a_minute_pass(store: EtcdStore) -> None:
     """Let a store know all keys for longer."""
-    known = store._unchanged.items()  # noqa: SLF001
-    store._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
+    known = store._idle._unchanged.items()  # noqa: SLF001
+    store._idle._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
 
 
 async def test_pods_unseen_for_a_day_are_folded_into_one_entry(

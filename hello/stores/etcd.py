@@ -6,15 +6,13 @@ commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_mo
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
 from hello.stores import (
     LIMIT,
-    SESSION_LIFETIME,
     Batch,
     DistrustedError,
     ForgottenError,
@@ -25,6 +23,7 @@ from hello.stores import (
     UnavailableError,
 )
 from hello.stores.etcd_client import Client, parse
+from hello.stores.etcd_folding import IdleSessions, fold
 from hello.stores.etcd_keys import (
     Base,
     Json,
@@ -36,11 +35,9 @@ from hello.stores.etcd_keys import (
     holds,
     is_unchanged,
     put,
-    shares,
 )
 from hello.stores.rules import (
     ROLLED_BACK,
-    Record,
     State,
     count,
     is_earlier,
@@ -49,15 +46,6 @@ from hello.stores.rules import (
     notice_rollback,
     repeat,
 )
-
-IDLE_TIMEOUT = 60.0
-"""Seconds, by this process's own clock, after which a session's key that has not changed is folded into the base."""
-
-FOLDED_AT_ONCE = 100
-"""etcd takes 128 operations in a transaction, unless told otherwise (--max-txn-ops)."""
-
-SHARES = 1000
-"""Pods of folded sessions that are known by name."""
 
 ATTEMPTS = 10
 """How often a transaction is made anew, for what was changed since the last look, before it is given up."""
@@ -80,8 +68,7 @@ class EtcdStore:
         """The present client session's key, as it was last committed from here."""
         self._begun: dict[str, int] = {}
         """The revision of the base when a client session was first heard of. A process has few of them."""
-        self._unchanged: dict[str, tuple[int, float]] = {}
-        """The revision of each session's key, and since when it is known."""
+        self._idle = IdleSessions()
         self._latest = "", 0
         """The latest epoch that etcd was seen in, and its highest revision then."""
 
@@ -149,28 +136,13 @@ class EtcdStore:
 
     async def _try(self, batch: Batch, view: View) -> tuple[bool, View]:
         """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now."""
-        keys, before = self._keys, view.sessions.get(batch.client)
-        record = count(batch, State(view.epoch), before.record if before else None, time.time_ns())
-        session = Session(record, batch.seen if batch.epoch == record.epoch else 0)
-        key = keys.session(batch.client)
-        compare = [is_unchanged(key, before.record.index if before else 0), is_unchanged(keys.distrusted, 0)]
-        puts = [put(key, session.text())]
-        if before is None:
-            compare.append(is_unchanged(keys.base, view.base.revision))
-        if view.epoch:
-            compare.append(holds(keys.epoch, view.epoch))
-        else:
-            compare.append(is_unchanged(keys.epoch, 0))
-            puts += [put(keys.epoch, record.epoch), put(keys.base, Base().text())]
-        if view.count > NEAR_LIMIT:
-            compare.append(are_unchanged(keys.counted(), view.revision))
-        get = {"request_range": keys.counted()}
-        latest = self._latest
+        latest, (compare, puts) = self._latest, _count(self._keys, batch, view)
+        get = {"request_range": self._keys.counted()}
         answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
-        found = keys.view(answer["responses"][-1]["response_range"], int(answer["header"]["revision"]))
-        is_counted = bool(answer.get("succeeded", False))
-        await self._compare(self._commits, found, latest, is_counted)
-        return is_counted, found
+        revision, found = int(answer["header"]["revision"]), answer["responses"][-1]["response_range"]
+        is_counted, now = bool(answer.get("succeeded", False)), self._keys.view(found, revision)
+        await self._compare(self._commits, now, latest, is_counted)
+        return is_counted, now
 
     async def _range(self, batch: Batch, view: View) -> Range:
         """Make the range of a batch, in the view at the revision at which it was counted.
@@ -209,37 +181,12 @@ class EtcdStore:
         view.distrusted = ROLLED_BACK
 
     async def _fold(self, view: View) -> None:
-        """Add to the base what sessions took that have made no batch for IDLE_TIMEOUT, and forget them."""
-        now, before = time.monotonic(), self._unchanged
-        indexes = {client: session.record.index for client, session in view.sessions.items()}
-        unknown = (0, now)
-        self._unchanged = {
-            client: known if (known := before.get(client, unknown))[0] == index else (index, now)
-            for client, index in indexes.items()
-        }
-        idle = [client for client, (_, since) in self._unchanged.items() if now - since >= IDLE_TIMEOUT]
+        """Fold the sessions that make no batches any more; whoever changes one of them meanwhile goes before."""
+        idle = self._idle.find(view)
         if idle:
             with suppress(StoreError):
-                await self._fold_these({client: indexes[client] for client in idle[:FOLDED_AT_ONCE]})
-
-    async def _fold_these(self, indexes: dict[str, int]) -> None:
-        """Fold sessions whose keys are still of these revisions."""
-        keys, view = self._keys, await self._look(self._commits)
-        base = view.base
-        if not view.epoch:
-            return
-        idle = {client: view.sessions[client].record for client in indexes if client in view.sessions}
-        own = [record for record in idle.values() if record.epoch == view.epoch]
-        folded = replace(
-            base,
-            count=base.count + sum(record.total for record in own),
-            forgotten=max([base.forgotten, *(record.index for record in own)]),
-        )
-        unchanged = [is_unchanged(keys.session(client), index) for client, index in indexes.items()]
-        writes = put(keys.base, folded.text()), put(keys.shares, shares(_recent([*view.shares, *own])))
-        deletes = (delete(keys.session(client)) for client in idle)
-        compare = [is_unchanged(keys.base, base.revision), *unchanged]
-        await self._write(self._commits, compare, *writes, *deletes)
+                compare, writes = fold(self._keys, await self._look(self._commits), idle)
+                await self._write(self._commits, compare, *writes)
 
     async def _look(self, client: Client, revision: int = 0) -> View:
         """See what the keys hold, at a revision or now."""
@@ -279,11 +226,21 @@ async def _ask(client: Client, work: Callable[[], Awaitable[T]]) -> T:
     raise lost or UnavailableError("etcd: it has no members")
 
 
-def _recent(records: Iterable[Record]) -> list[Record]:
-    """Add up each pod's records; those of pods unseen for long are left out."""
-    pods: dict[str, Record] = {}
-    for record in records:
-        pod = pods.setdefault(record.pod, Record(pod=record.pod))
-        pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
-    seen = [pod for pod in pods.values() if pod.time > time.time() - SESSION_LIFETIME]
-    return sorted(seen, key=lambda pod: -pod.time)[:SHARES]
+def _count(keys: Keys, batch: Batch, view: View) -> tuple[list[Json], list[Json]]:
+    """What is compared, and what is put, to count a batch."""
+    before = view.sessions.get(batch.client)
+    record = count(batch, State(view.epoch), before.record if before else None, time.time_ns())
+    session = Session(record, batch.seen if batch.epoch == record.epoch else 0)
+    key = keys.session(batch.client)
+    compare = [is_unchanged(key, before.record.index if before else 0), is_unchanged(keys.distrusted, 0)]
+    puts = [put(key, session.text())]
+    if before is None:
+        compare.append(is_unchanged(keys.base, view.base.revision))
+    if view.epoch:
+        compare.append(holds(keys.epoch, view.epoch))
+    else:
+        compare.append(is_unchanged(keys.epoch, 0))
+        puts += [put(keys.epoch, record.epoch), put(keys.base, Base().text())]
+    if view.count > NEAR_LIMIT:
+        compare.append(are_unchanged(keys.counted(), view.revision))
+    return compare, puts

@@ -4,6 +4,7 @@ https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
 """
 
 import asyncio
+import os
 import random
 import re
 import ssl
@@ -19,6 +20,7 @@ from aiohttp import (
     ClientError,
     ClientResponse,
     ClientSession,
+    ClientSSLError,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
@@ -36,6 +38,8 @@ PREFIX = "/hello"
 URL = re.compile(
     r"(?P<scheme>etcds?)://(?:(?P<login>[^@/?#]*)@)?(?P<members>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>.*))?"
 )
+
+HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d*)?"
 
 TLS = ("ca", "cert", "key")
 """What the query of an etcds:// URL may tell: the authorities, and the client's own certificate with its key."""
@@ -80,7 +84,7 @@ def parse(url: str) -> Address:
 
 def _member(text: str) -> str:
     member = urlsplit(f"//{text}")
-    if not member.hostname or member.port == 0:
+    if not member.hostname or member.port == 0 or not re.fullmatch(HOST, text):
         raise ValueError(f"{text!r} is not the host and port of a member")
     host = member.hostname.encode("idna").decode()
     return f"{f'[{host}]' if ':' in host else host}:{member.port or PORT}"
@@ -228,4 +232,7 @@ def _words(error: Exception) -> str:
         return "no connection in time"
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
+    if isinstance(error, ClientConnectorError) and not isinstance(error, ClientSSLError) and error.os_error.errno:
+        code = error.os_error.errno  # below 0 it is the resolver's
+        return os.strerror(code) if code > 0 else str(error.os_error.strerror)
     return str(error) or type(error).__name__

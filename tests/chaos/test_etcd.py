@@ -1,6 +1,5 @@
 """Each fault of the counter over etcd, while visitors come. It takes a cluster of three nodes."""
 
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from tests.chaos.members import (
     whole,
 )
 from tests.chaos.nodes import APP, filter_packets, forget, kill, lose, node, on_node, power, processes, running
-from tests.e2e.commands import COUNTER, ROOT, come, kubectl, make, report, run, total, until
+from tests.e2e.commands import COUNTER, come, kubectl, make, report, run, total, until
 from tests.e2e.commands import Visitors as CheckVisitors
 
 DISK = "--namespace=hello-etcd-disk"
@@ -73,7 +72,6 @@ def test_20_000_visits_while_each_node_is_lost_in_turn(url: str, tmp_path: Path)
             back_empty(number)
         assert process.poll() is None
         told = report(process)
-    (ROOT / "build/visits.json").write_text(json.dumps(told, indent=2))
     assert told["kept"]
     assert told["visits"].get(Outcome.UNAVAILABLE, 0) == 0
     (epoch,) = told["epochs"]

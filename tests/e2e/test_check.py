@@ -31,6 +31,7 @@ def _without_the_drain() -> Iterator[None]:
 
 def checks(url: str, report: Path) -> list[subprocess.Popen[str]]:
     """Begin `make check` in the cluster and outside it, for a minute, and wait until visitors come."""
+    report.parent.mkdir(exist_ok=True)
     options = f"--duration=60 --rate={RATE}"
     started = [
         subprocess.Popen(["make", "check", *words], cwd=ROOT, env=ENVIRONMENT, stdout=PIPE, stderr=STDOUT, text=True)
@@ -54,6 +55,13 @@ def test_a_rolling_update_is_seen_to_lose_nothing(url: str) -> None:
         ), output
 
 
+def test_kubectl_alone_can_check_and_tell_the_verdict() -> None:
+    job = kubectl("create", "--filename=manifests/check/job.yaml", "--output=name")
+    kubectl("wait", job, "--for=condition=Complete", "--timeout=2m")
+    assert "Promise kept: 1,000 visitors counted by 3 pods, none lost" in kubectl("logs", job)
+    kubectl("delete", job)
+
+
 @pytest.mark.usefixtures("_without_the_drain")
 def test_without_the_drain_it_is_seen_to_lose_visits_and_when(url: str) -> None:
     started = checks(url, BUILD / "without-drain.html")
@@ -63,10 +71,3 @@ def test_without_the_drain_it_is_seen_to_lose_visits_and_when(url: str) -> None:
         assert re.search(r"check\] Error 1$", output, re.MULTILINE), output
         assert re.search(r"^Visits lost: ", output, re.MULTILINE), output
     assert 'class="lost"' in (BUILD / "without-drain.html").read_text()
-
-
-def test_kubectl_alone_can_check_and_tell_the_verdict() -> None:
-    job = kubectl("create", "--filename=manifests/check/job.yaml", "--output=name")
-    kubectl("wait", job, "--for=condition=Complete", "--timeout=2m")
-    assert "Promise kept: 1,000 visitors counted by 3 pods, none lost" in kubectl("logs", job)
-    kubectl("delete", job)

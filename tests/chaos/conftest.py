@@ -1,4 +1,4 @@
-"""The fire's table, printed at the end; `--short` injects each fault once or twice only."""
+"""The fire's table, printed at the end; `--short` injects each fault once or twice only, and leaves some out."""
 
 import json
 import os
@@ -16,18 +16,6 @@ from tests.e2e.commands import ROOT
 
 SEED = int(os.environ.get("SEED", random.randrange(1_000_000)))
 FIRES: list[Fire] = []
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--short", action="store_true", help="inject each fault once or twice only")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the rows out that are not of the short form."""
-    if config.getoption("--short"):
-        long = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
 
 
 def pytest_report_header() -> str:

@@ -8,17 +8,13 @@ import pytest
 from tests.e2e.commands import ROOT
 from tests.without.cluster import namespace
 from tests.without.experiments import Outcome
-from tests.without.lines import LINES, Line
+from tests.without.lines import LINES
 
 ROWS: dict[str, tuple[Outcome, Outcome]] = {}
 """What was seen with each line, and without it."""
 
 MEASURED = ROOT / "build/without.json"
 """The rows of all runs: a later one takes the place of an earlier one of the same line."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--short", action="store_true", help="only the lines that are shown quickly")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -39,9 +35,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _namespace() -> Iterator[None]:
     with namespace():
         yield
-
-
-@pytest.fixture(autouse=True)
-def _quick(request: pytest.FixtureRequest, line: Line) -> None:
-    if request.config.getoption("--short") and not line.quick:
-        pytest.skip("it takes longer")

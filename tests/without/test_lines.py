@@ -15,7 +15,10 @@ from tests.without.lines import LINES, Line
 WHOLE: dict[Callable[[], Outcome], Outcome] = {}
 """What was seen with all lines, by experiment."""
 
-each_line = pytest.mark.parametrize("line", LINES.values(), ids=list(LINES))
+each_line = pytest.mark.parametrize(
+    "line",
+    [pytest.param(line, id=line.name, marks=[] if line.quick else [pytest.mark.long]) for line in LINES.values()],
+)
 
 
 @each_line

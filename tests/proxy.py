@@ -2,12 +2,13 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Self
 
 
 class Proxy:
-    """Passes the TCP connections of a Redis client on to a port of this machine; it can speak TLS with the client."""
+    """Passes the TCP connections of a store's client on to a port of this machine; it can speak TLS with the client."""
 
     def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
@@ -15,6 +16,8 @@ class Proxy:
         self.lose_every = 0
         """One answer in so many is lost, and its connection cut; half of every second one still comes through."""
         self.lost = 0
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What happens before an answer is lost."""
         self.swallow = 0
         """So many of the next commands are kept in `swallowed` instead of delivered."""
         self.swallowed: list[bytes] = []
@@ -88,6 +91,8 @@ class Proxy:
                 self._answers += 1
                 if self.lose_every and self._answers % self.lose_every == 0:
                     self.lost += 1
+                    if self.meanwhile:
+                        await self.meanwhile()
                     writer.write(answer[: len(answer) // 2 * (self.lost % 2)])
                     return
                 writer.write(answer)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
@@ -140,6 +143,76 @@ async def test_an_answer_lost_on_its_way_costs_no_number(
     assert proxy.lost >= 10
     await witness.judge(pods[0])
     assert set(witness.statuses()) == {200}
+
+
+async def test_a_batch_that_may_be_counted_is_not_counted_in_the_epoch_after_it(
+    hello: Callable[..., Hello], proxy: Proxy, etcd_url: str
+) -> None:
+    """The second member tells of a new epoch; the first had counted in the old one, where a number would be missing."""
+    prefix, admin = etcd_url.rpartition("/")[2], EtcdStore(etcd_url)
+    (server,) = await started(hello, f"etcd://127.0.0.1:{proxy.port},127.0.0.1:{proxy.port}/{prefix}", pods="a")
+    assert await server.visit() == 1
+
+    async def begin_anew() -> None:
+        proxy.lose_every = 0
+        if (await admin.read("", 0)).count == 2:
+            await admin.reset("new", 0)
+        else:
+            proxy.lose_every = 1  # it was a heartbeat's, or a reader's
+
+    proxy.lose_every, proxy.meanwhile = 1, begin_anew
+    assert "the store is in epoch" in await refusal(server)
+    assert await server.visit() == 1
+    await admin.close()
+
+
+async def test_a_disk_that_takes_longer_than_a_member_is_waited_for_costs_nobody_anything(
+    hello: Callable[..., Hello], tmp_path: Path
+) -> None:
+    require("strace", "-o", os.devnull, "true")
+    async with running(EtcdServer(tmp_path / "one", durable=True)) as etcd:
+        (server,) = await started(hello, etcd.url, pods="a")
+        assert await server.visit() == 1
+        assert etcd.process
+        slow = "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=1150000"
+        tracer = await asyncio.create_subprocess_exec(
+            "strace", "-f", "-o", os.devnull, *slow, "-p", str(etcd.process.pid), stderr=asyncio.subprocess.PIPE
+        )
+        assert tracer.stderr
+        assert b"attached" in await tracer.stderr.readline()
+        assert await server.visit() == 2
+        tracer.terminate()
+        await tracer.wait()
+        assert await server.visit() == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "[]"),
+        (200, "{}"),
+        (200, '{"header":null}'),
+        (200, '{"header":{"revision":"1"},"kvs":null}'),
+        (200, '{"header":{"revision":"1"},"kvs":["a"]}'),
+        (200, "OK"),
+        (404, "null"),
+        (502, '"bad gateway"'),
+        (503, "[1]"),
+        (503, ""),
+    ],
+)
+async def test_what_answers_otherwise_than_etcd_is_one_reason(status: int, body: str) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=status, text=body)
+
+    async with RawTestServer(answer) as server:
+        store = EtcdStore(f"etcd://127.0.0.1:{server.port}")
+        try:
+            with pytest.raises(LostError) as error:
+                await store.read("", 0)
+        finally:
+            await store.close()
+        assert "\n" not in str(error.value)
 
 
 async def test_what_gets_no_answer_is_not_sent_twice() -> None:

@@ -103,7 +103,7 @@ class EtcdStore:
 
     async def _commit(self, batch: Batch) -> Range:
         """Count a batch in one transaction, if nothing has happened since this session's last one."""
-        own = self._own.get(batch.client)
+        own = self._own.pop(batch.client, None)  # what is sent again is looked up: to write it again may take as long
         if own and (own.record.epoch, own.record.index) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
             is_counted, view = await self._try(batch, View(epoch=batch.epoch, sessions={batch.client: own}))
         else:
@@ -221,7 +221,9 @@ async def _ask(client: Client, work: Callable[[], Awaitable[T]]) -> T:
         except UnavailableError as error:
             if not remaining:
                 raise lost or error from error
-        except (KeyError, IndexError, ValueError) as error:
+        except StoreError as error:
+            raise lost or error from error
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise LostError(f"etcd: what it holds is not a counter's: {error}") from error
     raise lost or UnavailableError("etcd: it has no members")
 

@@ -4,6 +4,7 @@ https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
 """
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -208,15 +209,14 @@ class _TokenError(UnavailableError):
 
 
 async def _answer(response: ClientResponse) -> dict[str, Any]:
-    if response.status == 200:
-        answer: dict[str, Any] = await response.json(content_type=None)
-        if isinstance(answer, dict):
-            return answer
     text = await response.text()
-    told: dict[str, Any] = {}
+    told: Any = None
     with suppress(ValueError):
-        told = (await response.json(content_type=None)) or {}
-    message, code = told.get("message") or told.get("error"), told.get("code")
+        told = json.loads(text)
+    answer: dict[str, Any] = told if isinstance(told, dict) else {}
+    if response.status == 200 and isinstance(told, dict):
+        return answer
+    message, code = answer.get("message") or answer.get("error"), answer.get("code")
     if not isinstance(message, str) or not isinstance(code, int):
         raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
     message = message.removeprefix("etcdserver: ")

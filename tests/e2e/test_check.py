@@ -30,9 +30,9 @@ def _without_the_drain() -> Iterator[None]:
 
 
 def checks(url: str, report: Path) -> list[subprocess.Popen[str]]:
-    """Begin `make check` in the cluster and outside it, for a minute, and wait until visitors come."""
+    """Begin `make check` in the cluster and outside it, and wait until visitors come."""
     report.parent.mkdir(exist_ok=True)
-    options = f"--duration=60 --rate={RATE}"
+    options = f"--duration=45 --rate={RATE}"
     started = [
         subprocess.Popen(["make", "check", *words], cwd=ROOT, env=ENVIRONMENT, stdout=PIPE, stderr=STDOUT, text=True)
         for words in (["INSIDE=1", f"OPTIONS={options}"], [f"OPTIONS={options} --report={report}"])

@@ -4,6 +4,7 @@ set -eu
 fail() { echo "$*" >&2; exit 1; }
 [ -n "$1" ] || fail "say which file: make backup FILE=count.db"
 pod=pod/etcd-backup
+echo "saving $1"
 $KUBECTL delete $pod --ignore-not-found >/dev/null
 $KUBECTL create --filename=manifests/components/etcd/backup.yaml >/dev/null
 trap '$KUBECTL delete $pod --grace-period=1 >/dev/null; rm -f "$1.part"' EXIT

@@ -26,3 +26,4 @@ until phase=$($KUBECTL get $pod --output='jsonpath={.status.phase}') && [ "$phas
 # The other members' data is of the cluster that was: they join the first one anew.
 $KUBECTL delete persistentvolumeclaim data-etcd-1 data-etcd-2 --ignore-not-found >/dev/null
 echo "waiting for etcd"
+echo "restored. Pods that saw more refuse visitors until you say where to go on: hello reset --to=N in one of them"

@@ -8,6 +8,7 @@ echo "saving $1"
 $KUBECTL delete $pod --ignore-not-found >/dev/null
 $KUBECTL create --filename=manifests/components/etcd/backup.yaml >/dev/null
 trap '$KUBECTL delete $pod --grace-period=1 >/dev/null; rm -f "$1.part"' EXIT
+trap 'exit 130' INT TERM
 $KUBECTL wait $pod --for=condition=Ready --timeout=2m >/dev/null || fail "no snapshot: $($KUBECTL logs $pod --container=save --tail=1)"
 $KUBECTL exec $pod --container=hold -- cat /backup/snapshot.db >"$1.part"
 mv "$1.part" "$1"

@@ -9,21 +9,29 @@ pod=pod/etcd-restore
 start() {
 	$KUBECTL delete $pod --ignore-not-found >/dev/null
 	$KUBECTL scale statefulset/etcd --replicas=3 >/dev/null
+	echo "waiting for etcd"
 	sh "$(dirname "$0")/rollout.sh" statefulset/etcd 5m
 }
+until_phase() { until phase=$($KUBECTL get $pod --output='jsonpath={.status.phase}') && echo "$phase" | grep -qE "$1"; do sleep 1; done; }
 
 echo "stopping etcd"
 $KUBECTL delete $pod --ignore-not-found >/dev/null
 $KUBECTL scale statefulset/etcd --replicas=0 >/dev/null
 trap start EXIT
+trap 'exit 130' INT TERM
 $KUBECTL wait pod --selector=app.kubernetes.io/name=etcd --for=delete --timeout=2m >/dev/null
 echo "restoring $1"
 $KUBECTL create --filename=manifests/components/etcd/restore.yaml >/dev/null
 $KUBECTL wait $pod --for='jsonpath={.status.initContainerStatuses[0].state.running}' --timeout=2m >/dev/null
 $KUBECTL attach $pod --container=snapshot --stdin --quiet <"$1"
-until phase=$($KUBECTL get $pod --output='jsonpath={.status.phase}') && [ "$phase" != Pending ] && [ "$phase" != Running ]; do sleep 1; done
-[ "$phase" = Succeeded ] || fail "$1 is not restored, and nothing has changed: $($KUBECTL logs $pod --container=restore --tail=1)"
-# The other members' data is of the cluster that was: they join the first one anew.
+until_phase 'Running|Failed'
+[ "$phase" = Running ] || fail "$1 is not restored, and nothing has changed: $($KUBECTL logs $pod --container=restore --tail=1)"
+# The other members join the first one anew. Their data goes before it has the snapshot's: what ends here ends without a
+# majority, and can be done again.
 $KUBECTL delete persistentvolumeclaim data-etcd-1 data-etcd-2 --ignore-not-found >/dev/null
-echo "waiting for etcd"
+$KUBECTL exec $pod --container=replace -- touch /backup/go
+until_phase 'Succeeded|Failed'
+[ "$phase" = Succeeded ] || fail "$1 is not restored; do it again: $($KUBECTL logs $pod --container=replace --tail=1)"
+trap - EXIT
+start
 echo "restored. Pods that saw more refuse visitors until you say where to go on: hello reset --to=N in one of them"

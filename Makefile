@@ -163,7 +163,7 @@ status: cluster ## show what runs on minikube, and the count
 	@$(KUBECTL) get deployment,statefulset,pod,service,persistentvolumeclaim --selector=$(OURS) --output=wide
 	@$(SCRIPT)/count.sh 1
 
-logs: cluster ## follow the logs of the pods and of Redis
+logs: cluster ## follow the logs of the pods and of the store
 	@$(KUBECTL) logs --selector=$(OURS) --prefix --follow --tail=20 --max-log-requests=100
 
 scale: cluster ## change the number of pods: make scale N=5

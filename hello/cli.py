@@ -74,21 +74,25 @@ def _host_name() -> str:
     return socket.gethostname().encode("ascii", "replace").decode()
 
 
+VISIBLE = "other users of the machine can see a flag, so use a file"
+
+
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
     """Declare the flags that name the store."""
     for add in (
         option("--redis-password-file", type=click.Path(path_type=Path), help="A file with Redis' password."),
-        option("--redis-password", help="Redis' password; other users of the machine can see a flag, so use a file."),
+        option("--redis-password", help=f"Redis' password; {VISIBLE}."),
         option(
             "--etcd-password-file", type=click.Path(path_type=Path), help="A file with the password of etcd's user."
         ),
-        option("--etcd-password", help="etcd's password; the same holds."),
+        option("--etcd-password", help=f"The password of etcd's user; {VISIBLE}."),
         option(
             "--store",
             metavar="URL",
             default=default_store,
             show_default="a SQLite file among your data",
-            help="Where the count is kept: memory:, sqlite:PATH, redis:…, rediss:…, unix:…, etcd:… or etcds:…",
+            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://…, unix://…, "
+            "etcd://… or etcds://…",
         ),
     ):
         command = add(command)
@@ -124,7 +128,7 @@ def cli() -> None:
 @option(
     "--admin-port",
     type=click.IntRange(1, 65535),
-    help="A port of their own for health, readiness and metrics.  [default: on the same port]",
+    help="A second port, for readiness and metrics; health is on both.  [default: all on one port]",
 )
 @option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
 @option("--pod", type=Name(), default=_host_name, show_default="the host's name", help="Who greets.")

@@ -33,6 +33,7 @@ class Metrics:
         self.abandoned = Counter(
             "hello_abandoned_numbers", "Numbers counted for visitors who had gone.", registry=registry
         )
+        # A batch was once called a trip: these names stay, since dashboards know them.
         self.batch_visitors = Histogram(
             "hello_trip_visitors", "Visitors in one batch.", buckets=VISITORS, registry=registry
         )

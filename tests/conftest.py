@@ -9,7 +9,7 @@ from signal import SIGINT, default_int_handler, signal
 
 import pytest
 
-from tests.linux import require
+from tests.linux import require, require_etcd
 from tests.processes import EtcdServer, Hello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
@@ -39,7 +39,7 @@ async def redis_server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 @pytest.fixture(scope="session")
 def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """An etcd that tests share: each has a prefix of its own."""
-    require("etcd", "--version")
+    require_etcd()
     server = EtcdServer(tmp_path_factory.mktemp("etcd")).launch()
     server.control("--dial-timeout=20s", "endpoint", "health").check_returncode()
     yield server

@@ -10,7 +10,13 @@ import pytest
 
 from tests.processes import until
 
-PACKAGES = {"etcd": "etcd-server", "etcdctl": "etcd-client"}
+PACKAGES = {
+    "etcd": "etcd-server",
+    "etcdctl": "etcd-client",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+    "varnishd": "varnish",
+}
 """Debian's names for what a package of another name brings."""
 
 
@@ -25,6 +31,12 @@ def require(*command: str) -> None:
     if "CI" in os.environ:
         pytest.fail(missing)
     pytest.skip(missing)
+
+
+def require_etcd() -> None:
+    """Skip the test where there is no etcd, or nothing to speak to it; where that must not happen, fail it."""
+    require("etcd", "--version")
+    require("etcdctl", "version")
 
 
 def mounted(script: str, *namespaces: str) -> tuple[str, ...]:

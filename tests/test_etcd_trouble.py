@@ -21,7 +21,7 @@ from hello.stores import DistrustedError, ForgottenError, LostError, etcd_foldin
 from hello.stores.etcd import EtcdStore
 from hello.stores.etcd_client import Client, parse
 from tests.client import figure, request, state, until_up
-from tests.linux import require
+from tests.linux import require, require_etcd
 from tests.processes import EtcdServer, Hello, until
 from tests.proxy import Proxy
 from tests.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
@@ -53,7 +53,7 @@ class Members:
 
 @pytest.fixture
 async def members(tmp_path: Path) -> AsyncIterator[Members]:
-    require("etcd", "--version")
+    require_etcd()
     members = Members(tmp_path)
     for member in members.all:
         member.launch()
@@ -72,7 +72,7 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
 
 @asynccontextmanager
 async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
-    require("etcd", "--version")
+    require_etcd()
     try:
         yield await server.start()
     finally:
@@ -420,7 +420,7 @@ async def test_a_new_password_is_read_from_its_file(
 
 
 async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], certificate: Path, tmp_path: Path) -> None:
-    require("etcd", "--version")
+    require_etcd()
     files = "--cert-file", str(certificate), "--key-file", str(certificate)
     clients = "--client-cert-auth", "--trusted-ca-file", str(certificate.with_name("own.pem"))  # no key is in it
     guarded = EtcdServer(tmp_path / "one", *files, *clients, protocol="https").launch()

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.linux import require
+from tests.linux import require_etcd
 from tests.processes import until
 
 SCRIPT = Path(__file__).parent.parent / "manifests/components/etcd/join.py"
@@ -133,7 +133,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    require("etcd", "--version")
+    require_etcd()
     return tmp_path_factory.mktemp("members")
 
 
@@ -251,7 +251,7 @@ async def test_nobody_begins_a_second_cluster_beside_one_that_lost_its_majority(
 
 
 async def test_one_that_was_added_to_a_cluster_of_one_may_start_later(tmp_path: Path) -> None:
-    require("etcd", "--version")
+    require_etcd()
     young = Cluster(tmp_path)
     first, *others = young.members
     try:
@@ -273,7 +273,7 @@ async def test_one_that_was_added_to_a_cluster_of_one_may_start_later(tmp_path: 
 
 
 async def test_a_pod_that_got_the_address_of_a_member_is_none(tmp_path: Path) -> None:
-    require("etcd", "--version")
+    require_etcd()
     ours, theirs = Cluster(tmp_path), tmp_path / "theirs"
     theirs.mkdir()
     first, second, third = ours.members

@@ -12,7 +12,7 @@ from tests.e2e.commands import ENVIRONMENT, ROOT, kubectl, make, run
 
 NAMESPACE = "hello-restricted"
 TOUR = ROOT / "manifests/tour"
-OVERLAY = ROOT / "manifests/overlays/minikube"
+OVERLAYS = "minikube", "replicated"
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_the_tour_and_the_counter_run_where_restricted_is_enforced_and_leave_the
     assert set(kubectl("get", "persistentvolume", "--output=name").split()) == volumes
 
 
-def pods(directory: Path, **kustomization: Any) -> dict[str, Any]:
+def pods(directory: Path, overlay: str = "minikube", **kustomization: Any) -> dict[str, Any]:
     """Render an overlay over ours; the specifications of its pods, by their owners' names."""
     directory = directory.resolve()
-    ours = {"resources": [os.path.relpath(OVERLAY, directory)]}
+    ours = {"resources": [os.path.relpath(ROOT / "manifests/overlays" / overlay, directory)]}
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(ours | kustomization))
     objects = yaml.safe_load_all(kubectl("kustomize", str(directory)))
     owners = [each for each in objects if each["kind"] in {"Deployment", "StatefulSet"}]
@@ -61,7 +61,8 @@ def test_a_name_prefix_reaches_the_stores_url(tmp_path: Path) -> None:
     assert {variable["name"]: variable.get("value") for variable in variables}["REDIS"] == "my-redis"
 
 
-def test_one_component_leaves_the_users_to_the_cluster(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_one_component_leaves_the_users_to_the_cluster(tmp_path: Path, overlay: str) -> None:
     component = os.path.relpath(ROOT / "manifests/components/any-user", tmp_path.resolve())
-    for pod in pods(tmp_path, components=[component]).values():
+    for pod in pods(tmp_path, overlay, components=[component]).values():
         assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}

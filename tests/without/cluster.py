@@ -33,7 +33,9 @@ def namespace(context: str | None = None, nodes: int = 1) -> Iterator[None]:
         ENVIRONMENT["KUBECONFIG"] = str(configuration)
         try:
             there = len(kubectl("get", "node", "--output=name").split())
-            assert there >= nodes, f"this needs {nodes} nodes, and there is {there}: minikube start --nodes={nodes}"
+            assert there >= nodes, (
+                f"this needs {nodes} nodes, and there is {there}: minikube delete, minikube start --nodes={nodes}"
+            )
             kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
             _remove()
             try:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the users that Redis knows, with the password's hash in place of its name, and becomes Redis.
+# Writes the users that Redis knows, with the password's hash in place of PASSWORD_SHA256, and becomes Redis.
 set -eu
 password=$(cat /run/secrets/redis/password)
 [ -n "$password" ] || { echo "the Secret redis-password holds an empty password" >&2; exit 1; }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hello.check.history import Outcome
+from hello.check.history import Outcome, read_records
 from hello.check.verdict import Kind
 from tests.chaos.cluster import all_gone, ready_endpoints, settle
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
@@ -65,13 +65,23 @@ def test_20_000_visits_while_each_node_is_lost_in_turn(url: str, tmp_path: Path)
     options = "--alone", "--requests=20000", "--rate=150", "--clients=60", "--timeout=15", "--allow-lost=2%"
     with checks.check(url, *options) as process:
         come(url)
+        losses = []
         for number in 2, 3:
             lead_on(node(number))
+            pods = {pod["metadata"]["name"] for pod in running(COUNTER) if pod["spec"]["nodeName"] == node(number)}
+            start = time.monotonic_ns()
             lose(number)
             given_up(number)
+            losses.append((start, time.monotonic_ns(), pods))
             back_empty(number)
         assert process.poll() is None
         told = report(process)
+    (log,) = checks.logs
+    for visit in read_records(log.read_text().splitlines()):
+        assert visit.outcome is Outcome.ANSWERED or any(
+            visit.answered >= start and visit.sent <= end and (visit.pod is None or visit.pod in pods)
+            for start, end, pods in losses
+        ), f"{visit} was not on a dead node's pods"
     assert told["kept"]
     assert told["visits"].get(Outcome.UNAVAILABLE, 0) == 0
     (epoch,) = told["epochs"]

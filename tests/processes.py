@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Self
@@ -37,12 +39,23 @@ STARTUP = 20
 """Seconds after which a process that is not up is taken for dead."""
 
 
+def _ports() -> Iterator[int]:
+    """Ports below those that systems give to connections, others for each worker, from a random one on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10_000 + worker % 4 * 5_000, 15_000 + worker % 4 * 5_000)
+    start = random.randrange(len(ports))
+    return cycle([*ports[start:], *ports[:start]])
+
+
+PORTS = _ports()
+
+
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Find a port that nobody listens on, and that nobody gets before it is used: no connection, no other worker."""
+    while True:
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port := next(PORTS)))
+            return port
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = STARTUP) -> None:
@@ -261,9 +274,10 @@ class Hello:
         return await self.exit()
 
     async def kill(self) -> None:
-        """Kill it, if it still runs."""
-        if self.process and self.process.poll() is None:
-            await self.stop(SIGKILL)
+        """Kill it, if it still runs; it must not have ended by itself."""
+        if self.process and self.process.stderr and not self.process.stderr.closed:
+            self.signal(SIGKILL)
+            assert await self.exit() == -SIGKILL, "\n".join(self.log)
 
     def events(self) -> list[str]:
         """What happened, by its logs."""

@@ -106,7 +106,7 @@ class Witness:
     async def judge(self, server: Hello, began: int = 0) -> None:
         """Hold all answers against the promise; `began` is the count with which the last epoch began."""
         final = await self.ask(server, "/count")
-        assert final.status == 200
+        assert final.status == 200, final
         epochs = self._judge_order()
         assert epochs[-1] == final.epoch
         acked = [answer.number for answer in self.acked if answer.epoch == final.epoch]

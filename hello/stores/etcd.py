@@ -218,11 +218,12 @@ async def _ask(client: Client, work: Callable[[], Awaitable[T]]) -> T:
             return await work()
         except LostError as error:
             lost = error
-        except UnavailableError as error:
-            if not remaining:
-                raise lost or error from error
         except StoreError as error:
-            raise lost or error from error
+            if remaining and isinstance(error, UnavailableError):
+                continue
+            if lost:
+                raise lost from error
+            raise
         except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise LostError(f"etcd: what it holds is not a counter's: {error}") from error
     raise lost or UnavailableError("etcd: it has no members")

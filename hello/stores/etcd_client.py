@@ -19,12 +19,14 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aiohttp import (
     ClientConnectorError,
     ClientError,
+    ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
+    ServerDisconnectedError,
     TCPConnector,
 )
 
@@ -185,7 +187,8 @@ class Client:
                 return await _answer(response)
         except (ClientConnectorError, ConnectionTimeoutError, ssl.SSLError) as error:
             raise UnavailableError(_words(error)) from error
-        except (ClientError, OSError, ValueError) as error:
+        except (ClientError, OSError, RuntimeError, ValueError) as error:
+            # A RuntimeError: aiohttp's for a body whose connection has closed, uvloop's for a transport that has.
             raise LostError(_words(error)) from error
 
     def _connect(self) -> ClientSession:
@@ -232,6 +235,8 @@ def _words(error: Exception) -> str:
         return "no connection in time"
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
+    if isinstance(error, (ServerDisconnectedError, ClientPayloadError)):
+        return "the connection was cut before the answer was whole"
     if isinstance(error, ClientConnectorError) and not isinstance(error, ClientSSLError) and error.os_error.errno:
         code = error.os_error.errno  # below 0 it is the resolver's
         return os.strerror(code) if code > 0 else str(error.os_error.strerror)

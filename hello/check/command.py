@@ -99,7 +99,7 @@ class Seen:
     "--watch",
     "watched",
     is_flag=True,
-    help=f"Print a line whenever something is lost or broken. Goes on until Ctrl-C, "
+    help="Print a line whenever something is lost or broken. Goes on until Ctrl-C, "
     f"unless --requests or --duration is given, and makes {RATE:g} visits a second, unless --rate is.",
 )
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")

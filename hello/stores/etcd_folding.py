@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from hello.stores import SESSION_LIFETIME
 from hello.stores.etcd_keys import Json, Keys, View, delete, is_unchanged, put, shares
@@ -35,8 +36,9 @@ class IdleSessions:
             for index in [session.record.index]
             for changed, since in [before.get(client, (0, now))]
         }
-        idle = (client for client, (_, since) in self._unchanged.items() if now - since >= IDLE_TIMEOUT)
-        return {client: self._unchanged[client][0] for client, _ in zip(idle, range(FOLDED_AT_ONCE), strict=False)}
+        known = self._unchanged.items()
+        idle = ((client, index) for client, (index, since) in known if now - since >= IDLE_TIMEOUT)
+        return dict(islice(idle, FOLDED_AT_ONCE))
 
 
 def fold(keys: Keys, view: View, indexes: Mapping[str, int]) -> tuple[list[Json], list[Json]]:

@@ -495,12 +495,12 @@ async def test_three_thousand_pods_of_a_day_are_read() -> None:
 
 async def test_several_urls_are_one_counter_and_each_has_its_share(hello: Callable[..., Hello], tmp_path: Path) -> None:
     pods = [await hello("--store", f"sqlite:{tmp_path}/db", "--pod", f"hello-{name}").start() for name in "abc"]
-    outcome = await check(*(pod.url for pod in pods), "--requests=300", "--alone", "--json")
+    # At a rate that all servers can bear, none is asked more often for being faster.
+    outcome = await check(*(pod.url for pod in pods), "--requests=300", "--rate=100", "--alone", "--json")
     assert outcome.status == 0, outcome
     assert outcome.report["urls"].keys() == {pod.url for pod in pods}
     assert sum(share["answered"] for share in outcome.report["urls"].values()) == 300
-    # 20 clients take the URLs in turn; how often each comes again, its server's speed decides.
-    assert all(share["answered"] >= 20 // 3 for share in outcome.report["urls"].values())
+    assert all(share["answered"] > 30 for share in outcome.report["urls"].values())
     assert outcome.report["connections"].keys() == {"fresh", "kept"}
     assert outcome.report["reads"]["answered"] >= 30 + 3 + 3, "one from each at the start and at the end"
     assert outcome.report["pods_read_last"] == ["hello-a", "hello-b", "hello-c"]

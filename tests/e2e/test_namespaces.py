@@ -12,7 +12,6 @@ from tests.e2e.commands import ENVIRONMENT, ROOT, kubectl, make, run
 
 NAMESPACE = "hello-restricted"
 TOUR = ROOT / "manifests/tour"
-OVERLAYS = "minikube", "replicated"
 
 
 @pytest.fixture
@@ -44,6 +43,8 @@ def test_the_tour_and_the_counter_run_where_restricted_is_enforced_and_leave_the
     }
     make("undeploy")
     assert set(kubectl("get", "persistentvolume", "--output=name").split()) == volumes
+    url = make("deploy").splitlines()[-1]
+    assert "visitor 2," in run("curl", "--silent", url)
 
 
 def pods(directory: Path, overlay: str = "minikube", **kustomization: Any) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_a_name_prefix_reaches_the_stores_url(tmp_path: Path) -> None:
     assert {variable["name"]: variable.get("value") for variable in variables}["REDIS"] == "my-redis"
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", ["minikube", "replicated"])
 def test_one_component_leaves_the_users_to_the_cluster(tmp_path: Path, overlay: str) -> None:
     component = os.path.relpath(ROOT / "manifests/components/any-user", tmp_path.resolve())
     for pod in pods(tmp_path, overlay, components=[component]).values():

@@ -20,7 +20,7 @@ COPY --from=build /opt/hello /opt/hello
 ENV PATH=/opt/hello/bin:$PATH \
     HELLO_STORE=sqlite:/data/hello.db
 # The official image has no bytecode of the standard library: what the server imports is compiled here, not at each start.
-RUN python -c "import hello.cli, hello.healthcheck, hello.server, hello.stores.redis, hello.stores.sqlite" \
+RUN python -c "import hello.cli, hello.healthcheck, hello.server, hello.stores.redis.store, hello.stores.sqlite" \
     && install -d -o 65532 -g 0 -m 775 /data
 # OpenShift, for one, runs it as a user of its own choice, in group 0.
 VOLUME /data

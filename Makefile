@@ -28,8 +28,8 @@ NEEDS_OF_replicated = three-nodes
 STORE = $(or $(STORE_OF_$(OVERLAY)),$(error there is no overlay '$(OVERLAY)': OVERLAY=minikube or OVERLAY=replicated))
 
 # What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
-SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh manifests/overlays/minikube/scripts
-QUIETLY = sh manifests/overlays/minikube/scripts/quietly.sh
+SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh manifests/scripts
+QUIETLY = sh manifests/scripts/quietly.sh
 
 .NOTPARALLEL:
 .PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart backup restore e2e chaos without bench undeploy purge clean \
@@ -52,7 +52,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .yamllint
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/overlays/minikube/scripts/*.sh .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/scripts/*.sh .ci/run)
 
 format: .venv/.dev ## bring the code into its format
 	@$(BIN)/ruff check --fix

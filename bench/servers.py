@@ -14,7 +14,7 @@ from typing import Self
 import redis
 
 from bench.processes import BUILD, Process, free_ports, get
-from tests.processes import REDIS_SERVER
+from tests.support.processes import REDIS_SERVER
 
 HERE = Path(__file__).parent
 DURABILITY = {"off": ("no", "everysec"), "everysec": ("yes", "everysec"), "always": ("yes", "always")}

@@ -61,14 +61,14 @@ def open_store(url: str, redis_password: Password, etcd_password: Password, *, n
                 _find(file)
             return SqliteStore(file)
         case "redis" | "rediss" | "unix":
-            from hello.stores.redis import RedisStore
+            from hello.stores.redis.store import RedisStore
 
             try:
                 return RedisStore(url, redis_password)
             except ValueError as error:
                 raise ValueError(f"{without_password(url)} is no Redis URL: {error}") from None
         case "etcd" | "etcds":
-            from hello.stores.etcd import EtcdStore
+            from hello.stores.etcd.store import EtcdStore
 
             try:
                 return EtcdStore(url, etcd_password)

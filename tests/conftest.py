@@ -9,8 +9,8 @@ from signal import SIGINT, default_int_handler, signal
 
 import pytest
 
-from tests.linux import require, require_etcd
-from tests.processes import EtcdServer, Hello, RedisServer
+from tests.support.linux import require, require_etcd
+from tests.support.processes import EtcdServer, Hello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
 signal(SIGINT, default_int_handler)

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from time import perf_counter
 from typing import Self
 
-from hello.counting.backoff import retry_backoff
-from hello.counting.queue import Queue, RefusedError, Visit
+from hello.counting.queue import Queue, RefusedError, Visit, retry_backoff
 from hello.counting.readings import Readings
 from hello.counting.session import Session
 from hello.counting.store_state import StoreState

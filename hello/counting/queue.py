@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, repeat
 from typing import NamedTuple
 
 DEADLINE_SHARE = 0.97
@@ -12,9 +12,17 @@ DEADLINE_SHARE = 0.97
 EXPIRY_RESOLUTION = 0.05
 """Waits that end within so many seconds end at once."""
 
+RETRY_BACKOFF = (0.02, 0.05, 0.1, 0.2)
+"""Seconds before the first, second … repetition; the last one from then on."""
+
 QUEUE_FULL = "As many visitors are waiting as may wait."
 LATE = "The store did not answer in time."
 LEAVING = "This pod is leaving."
+
+
+def retry_backoff() -> Iterator[float]:
+    """The seconds of RETRY_BACKOFF, without an end."""
+    return chain(RETRY_BACKOFF, repeat(RETRY_BACKOFF[-1]))
 
 
 class Visit(NamedTuple):

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import chain
 
-from hello.counting.backoff import retry_backoff
-from hello.counting.queue import DEADLINE_SHARE, LATE, LEAVING, RefusedError, no_place
+from hello.counting.queue import DEADLINE_SHARE, LATE, LEAVING, RefusedError, no_place, retry_backoff
 from hello.counting.session import Session
 from hello.counting.store_state import StoreState
 from hello.stores import BrokenError, Reading, Store, UnavailableError

@@ -32,7 +32,7 @@ from tests.check.servers import (
     http,
     serving,
 )
-from tests.processes import Hello, free_port, until
+from tests.support.processes import Hello, free_port, until
 
 ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
 

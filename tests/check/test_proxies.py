@@ -9,7 +9,7 @@ import pytest
 from hello.check.verdict import Kind
 from tests.check.commands import check
 from tests.check.servers import SILENCE, Counter, http, serving
-from tests.proxies import nginx, varnish
+from tests.support.proxies import nginx, varnish
 
 DISOBEDIENT = "sub vcl_backend_response { set beresp.ttl = 10s; return (deliver); }"
 """A cache that keeps what it must not (Cache-Control: no-store)."""

@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.page.window import FLAGS, Window, chromium
-from tests.processes import Hello, RedisServer
+from tests.support.processes import Hello, RedisServer
 
 EXPECTED = {"serving", "store is up", "store is lost", "leaving"}
 """What the shared servers may say. A busy machine's disk may keep Redis waiting for longer than a command may take."""

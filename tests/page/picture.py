@@ -10,7 +10,7 @@ from playwright.async_api import async_playwright
 
 from tests.page.service import Service
 from tests.page.window import FLAGS, Window, chromium
-from tests.processes import Hello, RedisServer
+from tests.support.processes import Hello, RedisServer
 
 PICTURE = Path(__file__).with_name("page.png")
 PODS = [f"hello-world-7d9c8b6f5d-{end}" for end in ("q9f4m", "tt8zb", "x2x7k")]

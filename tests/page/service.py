@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
-from tests.processes import Hello
+from tests.support.processes import Hello
 
 
 class Service:

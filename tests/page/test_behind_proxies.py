@@ -9,8 +9,8 @@ import pytest_asyncio
 
 from tests.page.stream import watch
 from tests.page.window import Window
-from tests.processes import Hello
-from tests.proxies import nginx, varnish
+from tests.support.processes import Hello
+from tests.support.proxies import nginx, varnish
 
 Windows = Callable[..., Awaitable[Window]]
 

@@ -12,10 +12,10 @@ from playwright.async_api import Route, expect
 
 from hello.counting.queue import Visit
 from hello.web.page import Greeter, greeting
-from tests.client import figure, request
 from tests.page.service import Service
 from tests.page.window import Window
-from tests.processes import Hello, RedisServer, until
+from tests.support.client import figure, request
+from tests.support.processes import Hello, RedisServer, until
 
 Make = Callable[..., Hello]
 Windows = Callable[..., Awaitable[Window]]

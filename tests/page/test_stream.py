@@ -19,9 +19,9 @@ from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
 from hello.web import events
 from hello.web.routes import public_routes
-from tests.client import Connection, figure, request
 from tests.page.stream import Stream, watch
-from tests.processes import Hello, RedisServer, until
+from tests.support.client import Connection, figure, request
+from tests.support.processes import Hello, RedisServer, until
 
 Make = Callable[..., Hello]
 Client = TestClient[web.BaseRequest, None]

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.linux import require
-from tests.processes import free_port, until
+from tests.support.linux import require
+from tests.support.processes import free_port, until
 
 # It has two addresses of one server, so that it may repeat at the second what failed at the first. /slash/ is what its
 # manual has for a prefix; /bare(/…) is what an Ingress' rewrite makes of one, without a slash as well.

@@ -21,11 +21,11 @@ import hello
 from hello.cli import serve
 from hello.counting.counter import LEAVE_TIMEOUT
 from hello.stores import Batch
-from hello.stores.redis import RedisStore
+from hello.stores.redis.store import RedisStore
 from hello.web.connections import LINGERING
-from tests.processes import REDIS_SERVER, free_port, until
+from tests.support.processes import REDIS_SERVER, free_port, until
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 COMPONENT = MANIFESTS / "components/redis"
 MINIKUBE = MANIFESTS / "overlays/minikube"

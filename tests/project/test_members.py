@@ -15,10 +15,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.linux import require_etcd
-from tests.processes import until
+from tests.support.linux import require_etcd
+from tests.support.processes import until
 
-SCRIPT = Path(__file__).parent.parent / "manifests/components/etcd/join.py"
+SCRIPT = Path(__file__).parents[2] / "manifests/components/etcd/join.py"
 FOUND_TOGETHER = 60
 """Seconds: etcd takes a new member in only if the others have been connected for 5 s."""
 DECIDE = f'exec "{sys.executable}" "$0"'

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hello.stores import SESSION_LIFETIME
-from hello.stores.etcd_keys import Json, Keys, View, delete, is_unchanged, put, shares
+from hello.stores.etcd.keys import Json, Keys, View, delete, is_unchanged, put, shares
 from hello.stores.rules import Record
 
 IDLE_TIMEOUT = 60.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.processes import until
+from tests.support.processes import until
 
 
 @dataclass(frozen=True, slots=True)

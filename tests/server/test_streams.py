@@ -8,8 +8,8 @@ from signal import SIGTERM
 
 import pytest
 
-from tests.client import Connection
-from tests.processes import Hello
+from tests.support.client import Connection
+from tests.support.processes import Hello
 
 MANY = 3000
 """Lines of which a pipe that nobody reads takes but a few."""

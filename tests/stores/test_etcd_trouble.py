@@ -17,16 +17,17 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import DistrustedError, ForgottenError, LostError, etcd_folding
-from hello.stores.etcd import EtcdStore
-from hello.stores.etcd_client import Client, parse
-from tests.client import figure, request, state, until_up
-from tests.linux import require, require_etcd
-from tests.processes import EtcdServer, Hello, until
-from tests.proxy import Proxy
-from tests.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
-from tests.test_stores import FIRST, OTHER, following
-from tests.witness import Witness
+from hello.stores import DistrustedError, ForgottenError, LostError
+from hello.stores.etcd import folding
+from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.store import EtcdStore
+from tests.stores.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
+from tests.stores.test_stores import FIRST, OTHER, following
+from tests.support.client import figure, request, state, until_up
+from tests.support.linux import require, require_etcd
+from tests.support.processes import EtcdServer, Hello, until
+from tests.support.proxy import Proxy
+from tests.support.witness import Witness
 
 DEADLINE = 1.5
 """Seconds; longer than a member takes that gives no answer."""
@@ -481,7 +482,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 
 
 async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(etcd_folding, "IDLE_TIMEOUT", 0)
+    monkeypatch.setattr(folding, "IDLE_TIMEOUT", 0)
     numbers: list[int] = []
 
     async def visit(pod: str) -> None:
@@ -503,7 +504,7 @@ async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_agai
 ) -> None:
     store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
     await store.commit(FIRST)
-    monkeypatch.setattr(etcd_folding, "IDLE_TIMEOUT", 0)
+    monkeypatch.setattr(folding, "IDLE_TIMEOUT", 0)
     await other.commit(OTHER)
     with pytest.raises(ForgottenError):
         await store.commit(FIRST)

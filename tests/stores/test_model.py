@@ -290,7 +290,7 @@ def test_a_store_without_one_of_the_rules_is_found_out(rule: str, monkeypatch: p
 
 
 def test_a_store_without_the_order_of_epochs_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.test_model.rules.begun", lambda _: 0)
+    monkeypatch.setattr("tests.stores.test_model.rules.begun", lambda _: 0)
     with pytest.raises(AssertionError, match=r"two counters|forgotten"):
         explore(Bounds(visits=3, sends=1, crashes=0, restores=1))
 
@@ -302,6 +302,6 @@ def test_a_store_without_a_roll_call_is_found_out(monkeypatch: pytest.MonkeyPatc
         whole(world)
         world.roll.clear()
 
-    monkeypatch.setattr("tests.test_model.restore", restore_and_count)
+    monkeypatch.setattr("tests.stores.test_model.restore", restore_and_count)
     with pytest.raises(AssertionError, match=r"forgotten|given twice"):
         explore(Bounds(visits=3, sends=1, crashes=0, wipes=0, restores=1))

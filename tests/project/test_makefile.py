@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TOOLS = "awk cat cut dirname echo find git grep head ln make mkdir rm sed seq sh sleep sort tail test touch tr wc"
 WORKS = "exit 0"
 UP = '{"Name":"minikube","Host":"Running","Kubelet":"Running","APIServer":"Running","Kubeconfig":"Configured"}'

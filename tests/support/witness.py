@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from time import monotonic_ns
 
-from tests.client import request
-from tests.processes import Hello, until
+from tests.support.client import request
+from tests.support.processes import Hello, until
 
 CUT, UNREACHED = 0, -1
 """For a status: the connection ended without a whole answer; there was no connection."""

@@ -25,7 +25,7 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.redis_connection import COMMAND_TIMEOUT, connection_maker, explain
+from hello.stores.redis.connection import COMMAND_TIMEOUT, connection_maker, explain
 from hello.stores.rules import ROLLED_BACK, Record, State, make_reading, word
 
 try:

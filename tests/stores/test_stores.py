@@ -32,17 +32,17 @@ from hello.stores import (
     Store,
     UnavailableError,
     WipedError,
-    redis,
 )
-from hello.stores.etcd import EtcdStore
-from hello.stores.etcd_folding import IDLE_TIMEOUT
-from hello.stores.etcd_keys import delete, put
+from hello.stores.etcd.folding import IDLE_TIMEOUT
+from hello.stores.etcd.keys import delete, put
+from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
-from hello.stores.redis import RedisStore
+from hello.stores.redis import store as redis_store
+from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
-from tests.linux import require
-from tests.processes import REDIS_SERVERS, RedisServer, until
-from tests.proxy import Proxy
+from tests.support.linux import require
+from tests.support.processes import REDIS_SERVERS, RedisServer, until
+from tests.support.proxy import Proxy
 
 FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
 OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
@@ -378,7 +378,7 @@ async def test_another_connection_sees_the_same(tmp_path: Path, redis_server: Re
 async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_any_loop(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = redis._connect  # noqa: SLF001
+    connect = redis_store._connect  # noqa: SLF001
 
     async def connect_and_be_reset(connection: Connection) -> None:
         await connect(connection)
@@ -388,7 +388,7 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
 
     async def commit() -> None:
         store = RedisStore(redis_server.url)
-        monkeypatch.setattr(redis, "_connect", connect_and_be_reset)
+        monkeypatch.setattr(redis_store, "_connect", connect_and_be_reset)
         with pytest.raises(LostError):
             await store.commit(FIRST)
         monkeypatch.undo()
@@ -425,7 +425,7 @@ async def test_the_rights_in_the_readme_are_enough_and_none_is_too_many(tmp_path
 
 
 def _rights_in_the_readme() -> list[str]:
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
     (line,) = re.findall(r"^    ACL SETUSER hello (.*)", readme, re.MULTILINE)
     return str(line).replace("PASSWORD", "mellon").split()
 
@@ -615,7 +615,7 @@ Two = tuple[RedisStore, Batch, RedisStore, Batch]
 @pytest.fixture
 async def two(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
     """Two processes that have counted, with the batch that each makes next, and no end to a wait for either."""
-    monkeypatch.setattr(redis, "ROLL_CALL_TIMEOUT", 3600)
+    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
     one, other = RedisStore(redis_server.url), RedisStore(redis_server.url)
     next_of_one = following(FIRST, await one.commit(FIRST))
     next_of_other = following(OTHER, await other.commit(OTHER))
@@ -682,7 +682,7 @@ async def test_who_is_silent_is_waited_for_no_longer_than_the_bound(
 ) -> None:
     one, next_of_one, _, _ = two
     await restart(redis_server)
-    monkeypatch.setattr(redis, "ROLL_CALL_TIMEOUT", 0)
+    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0)
     assert (await one.commit(next_of_one)).top == 9
 
 

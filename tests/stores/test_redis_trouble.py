@@ -14,12 +14,12 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.client import figure, request, state, until_up
-from tests.linux import Trace, mounted
-from tests.processes import Hello, RedisServer, free_port, until
-from tests.proxy import Proxy
-from tests.test_stores import age_records
-from tests.witness import Witness
+from tests.stores.test_stores import age_records
+from tests.support.client import figure, request, state, until_up
+from tests.support.linux import Trace, mounted
+from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.proxy import Proxy
+from tests.support.witness import Witness
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.client import Connection, Response, figure, request, state
-from tests.processes import Hello, RedisServer, free_port, until
+from tests.support.client import Connection, Response, figure, request, state
+from tests.support.processes import Hello, RedisServer, free_port, until
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"

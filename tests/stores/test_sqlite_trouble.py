@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from hello.stores.sqlite import SqliteStore
-from tests.client import request, until_up
-from tests.linux import Trace, mounted, require, seen_from_outside
-from tests.processes import Hello, until
-from tests.witness import Witness
+from tests.support.client import request, until_up
+from tests.support.linux import Trace, mounted, require, seen_from_outside
+from tests.support.processes import Hello, until
+from tests.support.witness import Witness
 
 
 async def refused(server: Hello) -> str:

@@ -15,9 +15,9 @@ import pytest
 
 from hello import __version__
 from hello.stores.sqlite import SqliteStore
-from tests.client import request
-from tests.linux import mounted
-from tests.processes import Hello, RedisServer, free_port, until
+from tests.support.client import request
+from tests.support.linux import mounted
+from tests.support.processes import Hello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":

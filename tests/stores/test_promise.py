@@ -14,20 +14,20 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from hello.counting import backoff, counter
+from hello.counting import counter, queue
 from hello.counting.counter import Counter
 from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
-from hello.stores.etcd import EtcdStore
-from hello.stores.etcd_client import Client
-from hello.stores.etcd_keys import Json, put
+from hello.stores.etcd.client import Client
+from hello.stores.etcd.keys import Json, put
+from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
-from hello.stores.redis import RedisStore
+from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
-from tests.processes import RedisServer
-from tests.test_stores import etcd_keys, let_a_minute_pass, wipe
-from tests.test_stores import redis_command as redis
+from tests.stores.test_stores import etcd_keys, let_a_minute_pass, wipe
+from tests.stores.test_stores import redis_command as redis
+from tests.support.processes import RedisServer
 
 PROCESSES = 3
 WHICH = st.integers(0, 30)
@@ -376,7 +376,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
 
 
 def test_the_promise_holds_whatever_happens(store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "RETRY_BACKOFF", (0,))
+    monkeypatch.setattr(queue, "RETRY_BACKOFF", (0,))
     monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
     examples = 400 if store is MemoryStore else 30
     run_state_machine_as_test(

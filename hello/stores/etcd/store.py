@@ -22,9 +22,9 @@ from hello.stores import (
     StoreError,
     UnavailableError,
 )
-from hello.stores.etcd_client import Client, parse
-from hello.stores.etcd_folding import IdleSessions, fold
-from hello.stores.etcd_keys import (
+from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.folding import IdleSessions, fold
+from hello.stores.etcd.keys import (
     Base,
     Json,
     Keys,

@@ -17,8 +17,8 @@ from aiohttp.web import BaseRequest, Response
 
 from hello.web import connections
 from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
-from tests.client import Connection, figure, request
-from tests.processes import Hello, free_port, until
+from tests.support.client import Connection, figure, request
+from tests.support.processes import Hello, free_port, until
 
 SOON = 10
 """Seconds in which something happens at once, on a busy machine too."""

@@ -7,9 +7,9 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 
 import pytest
 
-from tests.client import Connection, Response, figure, request
-from tests.processes import Hello, RedisServer, until
-from tests.witness import Witness
+from tests.support.client import Connection, Response, figure, request
+from tests.support.processes import Hello, RedisServer, until
+from tests.support.witness import Witness
 
 SOON = 10
 """Seconds in which a server that waits for nobody has left, on a busy machine too."""

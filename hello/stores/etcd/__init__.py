@@ -1,0 +1,1 @@
+"""The count in etcd: one transaction a batch, over all members."""

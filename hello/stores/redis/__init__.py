@@ -1,0 +1,1 @@
+"""The count in Redis: one Lua script a batch."""

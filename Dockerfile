@@ -3,7 +3,7 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/hello
 COPY requirements.txt ./
 RUN pip --python /opt/hello/bin/python install --no-cache-dir --no-compile --only-binary :all: --require-hashes --requirement requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY hello ./hello
 RUN pip --python /opt/hello/bin/python install --no-cache-dir --no-compile --no-index --no-build-isolation --no-deps . \
     && pip --python /opt/hello/bin/python uninstall --yes flit-core \

@@ -12,7 +12,7 @@ KUSTOMIZATION = manifests/overlays/$(OVERLAY)
 OURS = app.kubernetes.io/part-of=hello-world
 
 # What goes into the image decides its tag: a change is rolled out, and no change is not.
-CONTENT := $(shell find .dockerignore Dockerfile LICENSE README.md hello pyproject.toml requirements.txt -type f ! -name '*.pyc' | LC_ALL=C sort)
+CONTENT := $(shell find .dockerignore Dockerfile LICENSE hello pyproject.toml requirements.txt -type f ! -name '*.pyc' ! -name '*.md' | LC_ALL=C sort)
 TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
 
 # Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.

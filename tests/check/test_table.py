@@ -1,4 +1,4 @@
-"""The README's table: what `hello check` says of each liar and each lossy server, and how it exits."""
+"""The table of README.md: what `hello check` says of each liar and each lossy server, and how it exits."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.check.servers import (
     serving,
 )
 
-README = Path(__file__).parent.parent.parent / "README.md"
+README = Path(__file__).with_name("README.md")
 LIARS: dict[type[Counter], str] = {
     Counter: "does all as it should",
     Duplicate: "gives a number twice",

@@ -25,7 +25,7 @@ from typing import IO, Self
 from tests.e2e.commands import ENVIRONMENT, ROOT
 
 PARTS = (
-    *("Dockerfile", ".dockerignore", "LICENSE", "README.md", "hello", "manifests", "pyproject.toml"),
+    *("Dockerfile", ".dockerignore", "LICENSE", "hello", "manifests", "pyproject.toml"),
     "requirements.txt",
 )
 """What a reader's copy of the repository needs."""

@@ -53,7 +53,7 @@ class Make:
         self.path.mkdir(parents=True)
         shutil.copy(ROOT / "Makefile", directory)
         shutil.copytree(ROOT / "manifests", directory / "manifests")
-        for needed in ".dockerignore", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "requirements.txt":
+        for needed in ".dockerignore", "Dockerfile", "LICENSE", "pyproject.toml", "requirements.txt":
             (directory / needed).touch()
         (directory / "hello").mkdir()
         for tool in TOOLS.split():

@@ -411,8 +411,8 @@ async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", REDIS_SERVERS)
-async def test_the_rights_in_the_readme_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
-    rights = _rights_in_the_readme()
+async def test_the_documented_rights_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
+    rights = _documented_rights()
     async with _opened(kind, tmp_path) as (_, server):
         assert server
         url = f"redis://hello:mellon@127.0.0.1:{server.port}"
@@ -424,8 +424,8 @@ async def test_the_rights_in_the_readme_are_enough_and_none_is_too_many(tmp_path
             assert (await _does_all(url)) == (missing is None), missing
 
 
-def _rights_in_the_readme() -> list[str]:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text("utf-8")
+def _documented_rights() -> list[str]:
+    readme = Path(__file__).parents[2].joinpath("manifests/README.md").read_text("utf-8")
     (line,) = re.findall(r"^    ACL SETUSER hello (.*)", readme, re.MULTILINE)
     return str(line).replace("PASSWORD", "mellon").split()
 

@@ -230,7 +230,7 @@ async def test_what_gets_no_answer_is_not_sent_twice() -> None:
         writer.close()
 
     async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
-        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}"), None)
+        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}", None))
         await client.call("kv/txn", {})
         with pytest.raises(LostError):
             await client.call("kv/txn", {})
@@ -400,7 +400,7 @@ async def test_a_new_password_is_read_from_its_file(
     password = tmp_path / "password"
     password.write_text("mellon\n")
     store = f"etcd://hello@127.0.0.1:{guarded.port}"
-    server = await hello("--store", store, "--etcd-password-file", str(password), "--deadline", "0.5").start()
+    server = await hello("--store", store, "--store-password-file", str(password), "--deadline", "0.5").start()
     assert await refusal(server) == AWAY
     assert (await request(server.url, path="/readyz")).status == 503
 

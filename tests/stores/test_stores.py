@@ -450,7 +450,7 @@ async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     async with Proxy(redis_server.port, tls) as proxy:
-        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}")
+        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ca={certificate}")
         assert (await store.commit(FIRST)).top == 3
         await store.close()
 

@@ -46,6 +46,7 @@ from hello.stores.rules import (
     notice_rollback,
     repeat,
 )
+from hello.stores.url import Password
 
 ATTEMPTS = 10
 """How often a transaction is made anew, for what was changed since the last look, before it is given up."""
@@ -59,11 +60,11 @@ T = TypeVar("T")
 class EtcdStore:
     """A Store in etcd 3.4 or later. One connection commits, and one reads."""
 
-    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
-        address = parse(url)
+        address = parse(url, password)
         self._keys = Keys(address.prefix)
-        self._commits, self._readings = Client(address, password), Client(address, password)
+        self._commits, self._readings = Client(address), Client(address)
         self._own: dict[str, Session] = {}
         """The present client session's key, as it was last committed from here."""
         self._begun: dict[str, int] = {}

@@ -196,7 +196,8 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
-    return make_reading(state, (Record(*row[1:]) for row in rows), int(time.time()))
+    records = (Record(*row[1:]) for row in rows)
+    return make_reading(state, ((record, time.time() - record.time) for record in records))
 
 
 def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:

@@ -511,3 +511,19 @@ async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_agai
     assert (await store.read("", 0)).count == 6
     for one in store, other:
         await one.close()
+
+
+async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 60 * 10**9)
+    given = await store.commit(FIRST)
+    monkeypatch.setattr(time, "time_ns", now)
+    await other.commit(OTHER)
+    assert all(seconds < 5 for seconds in (await other.read("", 0)).silence.values())
+    await store.commit(following(FIRST, given))
+    assert (await other.read("", 0)).silence["pod-a"] < 5
+    await store.close()
+    await other.close()

@@ -23,7 +23,7 @@ from hello.stores import (
     UnavailableError,
 )
 from hello.stores.etcd.client import Client, parse
-from hello.stores.etcd.folding import IdleSessions, fold
+from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
     Base,
     Json,
@@ -163,8 +163,9 @@ class EtcdStore:
         state = view.state()
         if notice_rollback(state, epoch, seen):
             await self._distrust(self._readings, view, epoch)
-        records = chain((session.record for session in view.sessions.values()), view.shares)
-        return make_reading(state, records, int(time.time()))
+        sessions = ((session.record, self._idle.silence(client, session)) for client, session in view.sessions.items())
+        folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
+        return make_reading(state, chain(sessions, folded))
 
     async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
         """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""

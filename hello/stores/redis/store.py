@@ -144,7 +144,7 @@ def _reading(answer: Any) -> Reading:
     try:
         epoch, count, began, distrusted, now, records = answer
         state = State(epoch, int(count), int(began), distrusted=distrusted)
-        return make_reading(state, map(_record, records), int(now))
+        return make_reading(state, ((record, int(now) - record.time) for record in map(_record, records)))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 

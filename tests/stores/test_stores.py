@@ -95,7 +95,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "commits", "sessions":
+                for table in "counter", "sessions":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():

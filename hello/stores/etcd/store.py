@@ -23,7 +23,7 @@ from hello.stores import (
     UnavailableError,
 )
 from hello.stores.etcd.client import Client, parse
-from hello.stores.etcd.folding import IdleSessions, fold
+from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
     Base,
     Json,
@@ -46,6 +46,7 @@ from hello.stores.rules import (
     notice_rollback,
     repeat,
 )
+from hello.stores.url import Password
 
 ATTEMPTS = 10
 """How often a transaction is made anew, for what was changed since the last look, before it is given up."""
@@ -59,11 +60,11 @@ T = TypeVar("T")
 class EtcdStore:
     """A Store in etcd 3.4 or later. One connection commits, and one reads."""
 
-    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
-        address = parse(url)
+        address = parse(url, password)
         self._keys = Keys(address.prefix)
-        self._commits, self._readings = Client(address, password), Client(address, password)
+        self._commits, self._readings = Client(address), Client(address)
         self._own: dict[str, View] = {}
         """What the keys held when the present client session last committed from here, at the revision of its key."""
         self._begun: dict[str, int] = {}
@@ -171,8 +172,9 @@ class EtcdStore:
         state = view.state()
         if notice_rollback(state, epoch, seen):
             await self._distrust(self._readings, view, epoch)
-        records = chain((session.record for session in view.sessions.values()), view.shares)
-        return make_reading(state, records, int(time.time()))
+        sessions = ((session.record, self._idle.silence(client, session)) for client, session in view.sessions.items())
+        folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
+        return make_reading(state, chain(sessions, folded))
 
     async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
         """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""

@@ -5,6 +5,7 @@
 
 PYTHON = python3
 BIN = .venv/bin
+PYTEST = $(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/without
 PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
 KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
 OVERLAY = minikube
@@ -32,7 +33,7 @@ SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh manifests/scripts
 QUIETLY = sh manifests/scripts/quietly.sh
 
 .NOTPARALLEL:
-.PHONY: help run test lint format screenshot lock build load deploy url check status logs scale restart backup restore e2e chaos without bench undeploy purge clean \
+.PHONY: help run test long lint format screenshot lock build load deploy url check status logs scale restart backup restore e2e chaos without bench undeploy purge clean \
 	docker cluster no-tour volume password three-nodes manifest apply wait empty-redis empty-etcd
 
 help:
@@ -43,14 +44,18 @@ help:
 run: .venv/.run ## count visitors on this machine: curl localhost:8080
 	@$(BIN)/hello serve
 
-test: lint ## lint, types, and every test that needs no cluster
-	@$(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/without
+test: lint ## lint, types, and the tests that need no cluster, in about four minutes
+	@$(PYTEST) --short
+
+long: .venv/.dev ## the tests without a cluster that make test leaves out, since they take longer
+	@$(PYTEST) -m long
 
 lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/yamllint --strict manifests .yamllint
+	@$(BIN)/yamllint --strict manifests .github .yamllint
+	@$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck --pyflakes= $(wildcard .github/workflows/*.yml)
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/scripts/*.sh .ci/run)
 

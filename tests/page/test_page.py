@@ -412,7 +412,7 @@ async def test_a_stream_that_never_speaks_is_tried_less_and_less_often(pods: lis
     await here.page.clock.install()
     await here.page.route("**/events", lambda _: None)  # no answer
     await here.open(pods[0].url)
-    tries = []
+    tries: list[int] = []
     for _ in range(3):
         await here.page.clock.run_for(180_000)
         tries.append(sum(url.endswith("/events") for url in here.requested) - sum(tries))

@@ -15,7 +15,7 @@ from hello.web.page import Greeter, greeting
 from tests.page.service import Service
 from tests.page.window import Window
 from tests.support.client import figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
 
 Make = Callable[..., Hello]
 Windows = Callable[..., Awaitable[Window]]
@@ -59,7 +59,7 @@ async def test_a_visit_in_one_window_moves_the_other_within_two_seconds(pods: li
     await two.open(pods[1].url)
 
     assert await two.number() == await one.number() + 1
-    await one.counts(await two.number(), seconds=2)
+    await one.counts(await two.number())
     await two.counts(await two.number())
 
 
@@ -103,7 +103,7 @@ async def test_a_name_is_text_whatever_is_in_it(hello: Make, redis_server: Redis
     assert await here.page.text_content("#greeter") == NAMED_MARKUP
     assert await here.page.text_content(".pod") == NAMED_MARKUP
     await here.page.click("#visit")
-    await here.shows("#visited", f"100 by {NAMED_MARKUP}", 30)
+    await here.shows("#visited", f"100 by {NAMED_MARKUP}")
     assert await here.page.locator("main img").count() == 0
 
 
@@ -127,7 +127,7 @@ async def test_pods_come_and_go(hello: Make, redis_server: RedisServer, window: 
         survivor = "pod-2" if watched == "pod-1" else "pod-1"
         await here.shows("#stream", f"live from {survivor}")
         await here.shows("#pods tr:has-text('pod-3')", "new")
-        await here.shows(f"#pods tr:has-text('{watched}')", "gone", 20)
+        await here.shows(f"#pods tr:has-text('{watched}')", "gone")
         await expect(here.page.locator("#pods tr.gone")).to_have_count(1)
         await here.shows("#news", f"Pod {watched} is gone.")
         await here.shows("#news", "Pod pod-3 is new.")
@@ -181,7 +181,7 @@ async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisSe
     await late.accessible()
 
     await redis_server.start()
-    await expect(here.page.locator("#trouble")).to_be_hidden(timeout=10_000)
+    await expect(here.page.locator("#trouble")).to_be_hidden(timeout=1000 * PATIENCE)
     await here.shows("#news", "The store is back.")
     await late.counts(1)
     await late.page.click("text=Try again")
@@ -214,7 +214,7 @@ async def test_a_number_that_comes_again_after_a_reset_did_not_come_twice(
     await here.counts(4)
     await redis_server.call("FLUSHALL")
     await here.page.click("#visit")
-    await here.shows("#visited", "100 visits got the numbers 1 to 100:", 30)
+    await here.shows("#visited", "100 visits got the numbers 1 to 100:")
     await here.shows("#visited", "None came twice.")
 
 
@@ -246,7 +246,7 @@ async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: 
         connections = service.accepted
         await here.page.keyboard.press("Enter")
         await expect(here.page.locator("#visit")).to_be_disabled()
-        await here.shows("#visited", f"100 visits got the numbers {before + 1} to {before + 100}:", 30)
+        await here.shows("#visited", f"100 visits got the numbers {before + 1} to {before + 100}:")
         await here.shows("#visited", "None came twice.")
         assert service.accepted - connections >= 94, "all but those on a connection that was there"
         spread = {pod: int(n) for n, pod in re.findall(r"(\d+) by (pod-\w)", await here.page.inner_text("#visited"))}
@@ -265,7 +265,7 @@ async def test_pods_that_count_each_for_itself_are_found_out(hello: Make, window
         await here.open(service.url)
         await here.shows("#alone", "Each pod counts for itself: this count is in the memory of pod pod-")
         await here.page.click("#visit")
-        await here.shows("#visited", re.compile(r"Number \d+ came twice: from pod-\d and from pod-\d\."), 30)
+        await here.shows("#visited", re.compile(r"Number \d+ came twice: from pod-\d and from pod-\d\."))
         await expect(here.page.locator("#anew")).to_be_hidden()
         await here.accessible()
 
@@ -280,7 +280,7 @@ async def test_visits_without_a_number_are_shown(pods: list[Hello], window: Wind
 
     await here.page.route(pods[0].url + "/", fail, times=7)
     await here.page.click("#visit")
-    await here.shows("#visited", "7 got no number.", 30)
+    await here.shows("#visited", "7 got no number.")
     await expect(here.page.locator("#squares .lost")).to_have_count(7)
 
 

@@ -110,39 +110,39 @@ class Events:
             self._outage.on = True
             return message | {"state": "lost" if state == "up" else state, "reason": str(error)}
         self._late = 0
-        self._outage.end(reading.time)
+        self._outage.end(self._loop.time())
         return message | total(reading, self._outage)
 
 
 @dataclass(slots=True)
 class Outage:
-    """The last time in which the store was away, by its own clock: no pod could show itself then."""
+    """The last time in which the store was away, by this process's clock: no pod could make a batch then."""
 
     on: bool = False
-    began: int = 0
-    ended: int = 0
-    heard: int = 0
+    began: float = 0
+    ended: float = 0
+    heard: float = 0
 
-    def end(self, time: int) -> None:
-        """Note that the store was heard at a time."""
+    def end(self, now: float) -> None:
+        """Note that the store answered."""
         if self.on:
-            self.on, self.began, self.ended = False, self.heard, time
-        self.heard = time
+            self.on, self.began, self.ended = False, self.heard, now
+        self.heard = now
 
-    def silence(self, seen: int) -> int:
-        """For how long a pod has not shown itself though it could."""
-        return self.heard - seen - (self.ended - self.began if seen <= self.began else 0)
+    def silence(self, seconds: float) -> float:
+        """For how many of so many seconds the store was there."""
+        last = self.heard - seconds
+        return seconds - (self.ended - self.began if last <= self.began else 0)
 
 
 def total(reading: Reading, outage: Outage) -> dict[str, Any]:
-    """The count and the pods' shares: a line for each of those that were seen last, and the rest in one figure."""
-    silence = {pod: outage.silence(seen) for pod, seen in reading.seen.items()}
+    """The count and the pods' shares: a line for each pod seen lately, and one figure for the rest."""
+    silence = {pod: outage.silence(seconds) for pod, seconds in reading.silence.items()}
     first = sorted(silence, key=lambda pod: silence[pod])[:POD_LIMIT]
     lines = [pod for pod in first if silence[pod] < GONE_POD_LIFETIME]
     return {
         "epoch": reading.epoch,
         "count": reading.count,
-        "began": reading.began,
         "pods": [{"pod": pod, "count": reading.pods[pod], "gone": silence[pod] > POD_TIMEOUT} for pod in lines],
         "earlier": sum(reading.pods.values()) - sum(reading.pods[pod] for pod in lines),
     }

@@ -16,19 +16,20 @@ function learn({ pod, version }) {
   if (version) versions.set(pod, version);
 }
 
-function showPods({ pods, count, began, earlier }) {
+function showPods({ pods, earlier }) {
   const first = !rows.size;
-  const lines = pods.toSorted((a, b) => a.gone - b.gone || (a.pod < b.pod ? -1 : 1));
+  const lines = [...pods].sort((a, b) => a.gone - b.gone || (a.pod < b.pod ? -1 : 1));
   if (earlier) lines.push({ pod: "earlier pods", count: earlier, gone: true });
   for (const [pod, row] of rows)
     if (!lines.some((line) => line.pod === pod)) {
       row.line.remove();
       rows.delete(pod);
     }
+  const all = lines.reduce((sum, { count }) => sum + count, 0);
   lines.forEach((line, place) => {
     const row = rows.get(line.pod) ?? makeRow(line, first);
     if (find("pods").children[place] !== row.line) find("pods").insertBefore(row.line, find("pods").children[place]);
-    fillRow(row, line, count > began ? line.count / (count - began) : 0);
+    fillRow(row, line, all ? line.count / all : 0);
   });
 }
 

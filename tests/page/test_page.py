@@ -364,6 +364,7 @@ async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, win
             await expect(here.page.locator(f"#pods tr:has-text('{pod}') .tag:visible")).to_have_text(tags)
 
 
+@pytest.mark.long
 async def test_seven_windows_of_one_browser_share_one_stream(hello: Make, redis: RedisServer, window: Windows) -> None:
     server = await hello("--store", redis.url, "--pod", "pod-1").start()
     windows = [await window()]

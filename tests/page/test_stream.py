@@ -143,6 +143,7 @@ async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
     assert server.events()[-1] == "leaving"
 
 
+@pytest.mark.long
 async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: RedisServer) -> None:
     names = [str(i) * 40 for i in range(10, 50)]
     now = (await redis.lines("TIME"))[0]

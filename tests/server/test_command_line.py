@@ -429,6 +429,7 @@ def test_reset_of_a_memory_store_is_refused() -> None:
     assert ran.returncode == 2
 
 
+@pytest.mark.long
 async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
     redis_server.signal(SIGSTOP)
     ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")

@@ -289,6 +289,7 @@ async def test_many_requests_sent_at_once_are_taken_in_one_by_one(hello: Callabl
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+@pytest.mark.long
 async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
     hello: Callable[..., Hello], number: Signals
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from signal import SIGKILL, SIGSTOP, SIGTERM
 from typing import Literal
 
@@ -11,9 +12,11 @@ import pytest
 from playwright.async_api import Route, expect
 
 from hello.counting.queue import Visit
+from hello.stores.redis.store import RedisStore
 from hello.web.page import Greeter, greeting
 from tests.page.service import Service
 from tests.page.window import Window
+from tests.stores.test_stores import FIRST
 from tests.support.client import figure, request
 from tests.support.processes import Hello, RedisServer, until
 
@@ -169,7 +172,7 @@ async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisSe
     await here.open(server.url)
     await here.counts(1)
     redis_server.kill()
-    await here.shows("#trouble", "The store is away: Redis does not answer.")
+    await here.shows("#trouble", "The store is not answering: Redis.")
     await here.accessible()
     await here.screenshot("redis-away")
     assert await here.total() == 1
@@ -177,7 +180,7 @@ async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisSe
     late.broken = True
     assert (await late.open(server.url)).status == 503
     await late.shows("#you", "You were not counted")
-    await late.shows("#trouble", "The store is away")
+    await late.shows("#trouble", "The store is not answering")
     await late.accessible()
 
     await redis_server.start()
@@ -198,7 +201,7 @@ async def test_a_wipe_is_said_loudly(hello: Make, redis_server: RedisServer, win
     await here.counts(4)
     await redis_server.call("FLUSHALL")
     assert await server.visit() == 1
-    await here.shows("#anew", "The count began anew")
+    await here.shows("#anew", "The count restarted")
     await here.counts(1)
     await here.accessible()
 
@@ -215,11 +218,11 @@ async def test_a_number_that_comes_again_after_a_reset_did_not_come_twice(
     await redis_server.call("FLUSHALL")
     await here.page.click("#visit")
     await here.shows("#visited", "100 visits got the numbers 1 to 100:", 30)
-    await here.shows("#visited", "None came twice.")
+    await here.shows("#visited", "No number came twice.")
 
 
 async def test_an_epoch_is_text_whatever_is_in_it() -> None:
-    page = greeting(Visit(1, "x\"><b>&'"), Greeter("pod-a"))
+    page = greeting(Visit(1, "x\"><b>&'"), Greeter("pod-a", "redis"))
     assert 'data-epoch="x&quot;&gt;&lt;b&gt;&amp;&#x27;"' in page
 
 
@@ -232,7 +235,7 @@ async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(
     await here.open(server.url)
     await here.counts(2)
     await redis_server.call("HSET", "{hello}", "count", 1)
-    await here.shows("#trouble", "Nobody is counted: the store was rolled back")
+    await here.shows("#trouble", "Counting has stopped: the store was rolled back")
     assert await here.total() == 2
 
 
@@ -247,7 +250,7 @@ async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: 
         await here.page.keyboard.press("Enter")
         await expect(here.page.locator("#visit")).to_be_disabled()
         await here.shows("#visited", f"100 visits got the numbers {before + 1} to {before + 100}:", 30)
-        await here.shows("#visited", "None came twice.")
+        await here.shows("#visited", "No number came twice.")
         assert service.accepted - connections >= 94, "all but those on a connection that was there"
         spread = {pod: int(n) for n, pod in re.findall(r"(\d+) by (pod-\w)", await here.page.inner_text("#visited"))}
         assert spread.keys() == {"pod-a", "pod-b"}
@@ -295,7 +298,7 @@ async def test_who_keeps_visiting_comes_ten_times_a_second_until_stopped(pods: l
         await until(lambda: here.figure_is_above("#answered", 30), "thirty answers")
         await here.accessible()
         await here.page.get_by_role("button", name="Stop visiting").click()
-        await here.shows("#visited", "None came twice.")
+        await here.shows("#visited", "No number came twice.")
         took = await here.page.evaluate("performance.now()") - began
         made = int(await here.figure("#made"))
         assert made <= took / 100 + 5
@@ -332,7 +335,7 @@ async def test_a_slow_visit_and_a_lost_one_are_drawn_as_what_they_are(pods: list
         await route.continue_()
     await until(lambda: here.figure_is_above("#answered", 10), "answers")
     await here.page.click("#keep")
-    await here.shows("#visited", "1 got no number. None came twice.")
+    await here.shows("#visited", "1 got no number. No number came twice.")
     await expect(here.page.locator("#squares .slow.lost")).to_have_text(re.compile(r"^\W \d+\.\d s$"))
     await expect(here.page.locator("#squares .slow:not(.lost)")).to_have_text([re.compile(r"A \d+\.\d s")] * 3)
     assert await here.figure("#lost") == 1
@@ -399,9 +402,38 @@ async def test_a_message_that_comes_late_is_no_outage(pods: list[Hello], window:
         here.broken = True
         await here.page.route("**/events", lambda route: route.abort(), times=1)
         await here.open(service.url)
-        await here.shows("#stream", "connecting again")
+        await here.shows("#stream", "reconnecting")
         await here.shows("#stream", "live from pod-a")
         assert await here.page.locator("#news li").count() == 1, "nothing was there that could break"
+
+
+async def test_a_stream_that_never_speaks_is_tried_less_and_less_often(pods: list[Hello], window: Windows) -> None:
+    here = await window()
+    await here.page.clock.install()
+    await here.page.route("**/events", lambda _: None)  # no answer
+    await here.open(pods[0].url)
+    tries: list[int] = []
+    for _ in range(3):
+        await here.page.clock.run_for(180_000)
+        tries.append(sum(url.endswith("/events") for url in here.requested) - sum(tries))
+    assert 3 <= tries[0] <= 8
+    assert 1 <= tries[2] <= 5
+    await here.counts(await pods[1].visit())
+
+
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 720}])
+async def test_the_buttons_are_in_sight_however_many_pods_there_were(
+    hello: Make, redis_server: RedisServer, window: Windows, viewport: object
+) -> None:
+    store = RedisStore(redis_server.url)
+    for number in range(30):
+        await store.commit(replace(FIRST, client=f"{number:032}", pod=f"hello-world-7d9c8b6f5d-{number:05}"))
+    await store.close()
+    server = await hello("--store", redis_server.url).start()
+    here = await window(viewport=viewport)
+    await here.open(server.url)
+    await expect(here.page.locator("#pods tr")).to_have_count(31)
+    await expect(here.page.locator("#keep")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize(("name", "viewport"), [("phone", PHONE), ("desktop", DESKTOP)])
@@ -413,7 +445,7 @@ async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, 
         await here.page.click("#keep")
         await until(lambda: here.figure_is_above("#answered", 40), "answers")
         await here.page.click("#keep")
-        await here.shows("#visited", "None came twice.")
+        await here.shows("#visited", "No number came twice.")
         for scheme in SCHEMES:
             await here.page.emulate_media(color_scheme=scheme)
             await here.accessible()

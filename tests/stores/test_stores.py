@@ -95,7 +95,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "commits", "sessions":
+                for table in "counter", "sessions":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
@@ -820,25 +820,5 @@ async def test_what_the_version_before_counted_in_redis_is_gone_on_with(redis_se
     await redis_server.call("HSET", "{hello}:pods", "pod-y", "5 1732580001", "pod-z", "2 1732580002")
     await redis_server.call("SET", "{hello}:" + "d" * 32, f"{OLDER} 4 7 1732580002", "EX", 86400)
     store = RedisStore(redis_server.url)
-    await is_gone_on_with(store)
-    await store.close()
-
-
-async def test_what_the_version_before_counted_in_a_file_is_gone_on_with(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "hello.db") as file:
-        file.executescript(f"""
-            PRAGMA journal_mode = WAL;
-            CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,
-                count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL);
-            CREATE TABLE pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
-            CREATE TABLE processes (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
-                top INTEGER NOT NULL, time INTEGER NOT NULL);
-            PRAGMA application_id = {0x48656C6F};
-            INSERT INTO counter VALUES (1, '{OLDER}', 7, 0, '');
-            INSERT INTO pods VALUES ('pod-y', 5, 1732580001), ('pod-z', 2, 1732580002);
-            INSERT INTO processes VALUES ('{"d" * 32}', '{OLDER}', 4, 7, 1732580002);
-        """)
-    file.close()
-    store = SqliteStore(tmp_path / "hello.db")
     await is_gone_on_with(store)
     await store.close()

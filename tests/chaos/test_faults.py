@@ -354,7 +354,10 @@ def cut_trips(server: str) -> None:
 WAY_TO_REDIS = "OUTPUT -p tcp --dport 6379 -j DROP"
 
 
-@pytest.mark.parametrize("how", ["a few trips", "a few trips and a pod is late", "a few trips twice and a pod is late", "many"])
+LATE = "a few trips and a pod is late", "a few trips twice and a pod is late"
+
+
+@pytest.mark.parametrize("how", ["a few trips", *LATE, "many"])
 def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     fire.announced = True
     server, old = node(REDIS_NODE), f"{DATA}-rolled-back"

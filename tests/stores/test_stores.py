@@ -123,10 +123,11 @@ async def test_an_empty_store_has_no_epoch(store: Store) -> None:
 
 
 async def test_the_first_trip_begins_the_epoch_that_it_brings(store: Store) -> None:
+    before = time.time()
     given = await store.commit(FIRST)
     assert (given.epoch[17:], given.top) == ("e1", 3)
     assert given.index > 0
-    assert abs(int(given.epoch[:16]) / 1e6 - time.time()) < 5
+    assert before - 0.01 < int(given.epoch[:16]) / 1e6 < time.time() + 0.01
 
 
 async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(store: Store) -> None:
@@ -567,10 +568,11 @@ async def test_pods_seen_within_a_day_keep_their_entry(aged: tuple[Store, RedisS
 
 
 async def test_a_reading_tells_how_long_ago_each_pod_made_its_last_batch(store: Store) -> None:
+    began = time.monotonic()
     await store.commit(FIRST)
     reading = await store.read("", 0)
     assert reading.silence.keys() == {"pod-a"}
-    assert 0 <= reading.silence["pod-a"] < 5
+    assert 0 <= reading.silence["pod-a"] <= time.monotonic() - began + 1  # of whole seconds
 
 
 async def test_a_trip_for_nobody_shows_that_its_pod_is_there(

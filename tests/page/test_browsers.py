@@ -61,7 +61,7 @@ async def without_complaint(here: Window, pods: list[Hello]) -> None:
     await here.shows("#store", "Redis: counting")
     await here.counts(await pods[1].visit())
     await here.page.click("#visit")
-    await here.shows("#visited", "100 visits got the numbers", 30)
+    await here.shows("#visited", "100 visits got the numbers")
     await here.shows("#visited", "No number came twice.")
 
 

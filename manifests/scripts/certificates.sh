@@ -11,7 +11,7 @@ trap 'rm -r "$directory"' EXIT
 cd "$directory"
 key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7"
 # shellcheck disable=SC2086 # several words
-openssl req -x509 $key -subj "/CN=hello" -keyout ca.key -out ca.crt 2>/dev/null
+openssl req -x509 $key -subj "/CN=hello" -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.crt 2>/dev/null
 # shellcheck disable=SC2086
 openssl req -x509 $key -subj "/CN=$1" -addext "subjectAltName=$names" -addext basicConstraints=critical,CA:FALSE \
 	-CA ca.crt -CAkey ca.key -keyout tls.key -out tls.crt 2>/dev/null

@@ -14,7 +14,7 @@ from hello.web import events
 from tests.page.stream import watch
 from tests.page.test_stream import served
 from tests.page.window import Window
-from tests.support.processes import Hello, until
+from tests.support.processes import PATIENCE, Hello, until
 from tests.support.proxies import lighttpd, nginx, varnish
 
 Windows = Callable[..., Awaitable[Window]]
@@ -43,7 +43,7 @@ async def test_the_page_lives_under_a_prefix(proxied: str, pods: list[Hello], wi
     await here.open(proxied + path)
     await here.counts(number := await here.number())
     assert await here.page.evaluate("getComputedStyle(document.body).margin") == "0px", "it has its style"
-    await here.counts(await pods[1].visit(), seconds=2)
+    await here.counts(await pods[1].visit())
     made = await here.visit()
     await here.shows("#visited", f"{made} visits got the numbers {number + 2} to {number + 1 + made}")
     asked = {address.removeprefix(proxied) for address in here.requested if address.startswith("http")}
@@ -69,7 +69,7 @@ async def test_who_was_not_counted_tries_again_under_the_prefix(
 async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: Proxy, path: str) -> None:
     async with proxy(pods[0].url, tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
         number = await pods[0].visit()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             for each in stream, other:
                 while (await each.next())["count"] < number:
                     pass

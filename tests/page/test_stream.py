@@ -24,7 +24,7 @@ from hello.web.routes import public_routes
 from tests.page.stream import Stream, watch
 from tests.stores.test_stores import FIRST
 from tests.support.client import Connection, figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
 
 Make = Callable[..., Hello]
 Client = TestClient[web.BaseRequest, None]
@@ -83,7 +83,7 @@ async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redi
 async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis_server: RedisServer) -> None:
     server = await hello("--store", redis_server.url).start()
     number = await server.visit()
-    async with watch(server.url) as stream, asyncio.timeout(30):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         redis_server.kill()
         while (told := await stream.next())["state"] != "lost":
@@ -124,12 +124,12 @@ async def test_only_so_many_pods_have_a_line() -> None:
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
-    server = await hello("--store", "memory:", "--drain", "60").start()
+    server = await hello("--store", "memory:", "--drain", "600").start()
     connection = await Connection.open(server.url)
     connection.send(path="/events")
     await connection.reader.readuntil(b"data:")
     server.signal(SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
     connection.close()
     assert await server.visit() == 1
@@ -139,7 +139,7 @@ async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
 
 async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
     server = await hello("--store", "memory:").start()
-    async with watch(server.url) as stream, asyncio.timeout(8):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         assert await server.stop() == 0
     assert server.events()[-1] == "leaving"

@@ -7,7 +7,6 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -21,12 +20,12 @@ from hello.stores import DistrustedError, ForgottenError, LostError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.store import EtcdStore
-from tests.stores.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
-from tests.stores.test_stores import FIRST, OTHER, following
 from tests.support.client import figure, request, state, until_up
 from tests.support.linux import require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, OTHER, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -69,15 +68,6 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
     """An etcd of the test's own, of one member."""
     async with running(EtcdServer(tmp_path / "one")) as server:
         yield server
-
-
-@asynccontextmanager
-async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
-    require_etcd()
-    try:
-        yield await server.start()
-    finally:
-        server.kill()
 
 
 async def test_a_leader_that_is_killed_costs_nobody_anything(hello: Callable[..., Hello], members: Members) -> None:
@@ -292,17 +282,6 @@ async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(
         await recovered(server)
         await logs(server)
         assert_in_order(server, "database space exceeded")
-
-
-async def restore(server: EtcdServer, snapshot: Path) -> None:
-    """Begin a cluster with an older copy of its data, as etcd's documentation has it."""
-    server.kill()
-    data = server.directory / "data"
-    shutil.rmtree(data)
-    member = "--name", server.directory.name, "--initial-advertise-peer-urls", server.peer
-    cluster = "--initial-cluster", server.cluster
-    await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
-    await server.start()
 
 
 @pytest.mark.parametrize("forgotten", [1, 20])

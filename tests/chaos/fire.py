@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic_ns
 from typing import Any, Self
 
@@ -170,10 +171,10 @@ class Fire:
         self._visitors.come(100)
 
     def come_to(self, pods: list[dict[str, Any]]) -> None:
-        """Wait until each of the pods counts visitors again, as it must soon."""
+        """Wait until each of the pods counts visitors again."""
         names = {pod["metadata"]["name"] for pod in pods}
         began = monotonic_ns()
-        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
+        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts")
 
     def served_as_before(self) -> None:
         """No promise was broken, and visits failed only when they might, and no more of them."""
@@ -201,6 +202,11 @@ class Fire:
             and after < record.sent
             and record.answered < before
         ]
+
+    def silence(self, after: int) -> int:
+        """The longest time, in nanoseconds, in which no request that was sent after a moment was answered."""
+        times = sorted(record.answered for record in self.answered(after, monotonic_ns()))
+        return max(end - begin for begin, end in pairwise([after, *times]))
 
     def last_greeters(self) -> list[dict[str, Any]]:
         """The pod that gave the highest number so far."""

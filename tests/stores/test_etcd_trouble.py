@@ -113,9 +113,8 @@ async def test_two_of_three_gone_are_503_and_then_it_goes_on(hello: Callable[...
         for member in gone:
             member.kill()
         await lost(server)
-        began, given = time.monotonic(), len(witness.acked)
+        given = len(witness.acked)
         assert await refusal(server) == AWAY
-        assert time.monotonic() - began < DEADLINE + 1
         assert (await request(server.url, path="/readyz")).status == 200
         assert len(witness.acked) == given
         for member in gone:

@@ -31,6 +31,8 @@ from tests.chaos.nodes import APP, filter_packets, forget, kill, lose, node, on_
 from tests.e2e.commands import COUNTER, come, kubectl, make, report, run, total, until
 from tests.e2e.commands import Visitors as CheckVisitors
 
+TABLE = "## Over etcd"
+"""Where the README has its table."""
 DISK = "--namespace=hello-etcd-disk"
 
 

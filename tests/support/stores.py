@@ -82,12 +82,12 @@ async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
         server.kill()
 
 
-async def restore(server: EtcdServer, snapshot: Path) -> None:
+async def restore(server: EtcdServer, snapshot: Path, *, token: str = "etcd-cluster") -> None:
     """Begin a cluster with an older copy of its data, as etcd's documentation has it."""
     server.kill()
     data = server.directory / "data"
-    shutil.rmtree(data)
+    shutil.rmtree(data, ignore_errors=True)
     member = "--name", server.directory.name, "--initial-advertise-peer-urls", server.peer
-    cluster = "--initial-cluster", server.cluster
+    cluster = "--initial-cluster", server.cluster, "--initial-cluster-token", token
     await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
     await server.start()

@@ -43,6 +43,7 @@ UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
 """A token is from before the rights were changed."""
+COMPACTED = "mvcc: required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,10 @@ def cluster_of(answer: Mapping[str, Any]) -> str:
     return str((answer.get("header") or {}).get("cluster_id", ""))
 
 
+class CompactedError(UnavailableError):
+    """etcd no longer knows what was there at a revision."""
+
+
 class _TokenError(UnavailableError):
     """The token is none any more: nothing was done."""
 
@@ -176,6 +181,8 @@ async def _answer(response: ClientResponse) -> dict[str, Any]:
     message = message.removeprefix("etcdserver: ")
     if code == UNAUTHENTICATED or STALE in message:
         raise _TokenError(message)
+    if message == COMPACTED:
+        raise CompactedError(message)
     if "user name is empty" in message:
         raise UnavailableError("it wants a user and a password, and was given none")
     raise (LostError if code in UNKNOWN_OUTCOME else UnavailableError)(message)

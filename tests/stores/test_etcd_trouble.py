@@ -7,7 +7,6 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -23,12 +22,12 @@ from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.stores.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
-from tests.stores.test_stores import FIRST, OTHER, following
 from tests.support.client import figure, request, state, until_up
 from tests.support.linux import require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, OTHER, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -71,15 +70,6 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
     """An etcd of the test's own, of one member."""
     async with running(EtcdServer(tmp_path / "one")) as server:
         yield server
-
-
-@asynccontextmanager
-async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
-    require_etcd()
-    try:
-        yield await server.start()
-    finally:
-        server.kill()
 
 
 async def test_a_leader_that_is_killed_costs_nobody_anything(hello: Callable[..., Hello], members: Members) -> None:
@@ -304,17 +294,6 @@ async def empty(server: EtcdServer) -> None:
     """Replace it by a new one, which holds nothing."""
     server.kill()
     shutil.rmtree(server.directory / "data")
-    await server.start()
-
-
-async def restore(server: EtcdServer, snapshot: Path, *, token: str = "etcd-cluster") -> None:
-    """Begin a cluster with an older copy of its data, as etcd's documentation has it."""
-    server.kill()
-    data = server.directory / "data"
-    shutil.rmtree(data, ignore_errors=True)
-    member = "--name", server.directory.name, "--initial-advertise-peer-urls", server.peer
-    cluster = "--initial-cluster", server.cluster, "--initial-cluster-token", token
-    await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
     await server.start()
 
 

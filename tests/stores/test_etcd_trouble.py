@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
 from tests.support.client import figure, request, state, until_up
-from tests.support.linux import require, require_etcd
+from tests.support.linux import mounted, require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
 from tests.support.stores import FIRST, OTHER, following, restore, running
@@ -205,6 +206,14 @@ async def test_what_answers_otherwise_than_etcd_is_one_reason(status: int, body:
         finally:
             await store.close()
         assert "\n" not in str(error.value)
+
+
+async def test_an_etcd_without_a_json_gateway_is_told_apart(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    async with running(EtcdServer(tmp_path / "one", "--enable-grpc-gateway=false")) as etcd:
+        server = await hello("--store", etcd.url, "--deadline", "0.3").start()
+        assert await refusal(server) == AWAY
+        await logs(server)
+        assert_in_order(server, "enable-grpc-gateway")
 
 
 async def test_what_gets_no_answer_is_not_sent_twice() -> None:
@@ -515,6 +524,18 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
             assert re.search(reason, "".join(stranger.log)), "|".join(stranger.log[1:3])
     finally:
         guarded.kill()
+
+
+async def test_no_certificate_of_etcd_has_the_final_dot_of_a_full_name(
+    hello: Callable[..., Hello], etcd_server: EtcdServer, etcd_url: str, certificate: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Proxy(etcd_server.port, tls) as proxy:
+        store = f"etcds://localhost.:{proxy.port}/{etcd_url.rpartition('/')[2]}?ca={certificate}"
+        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
+        assert await (await server.start()).visit() == 1
 
 
 @pytest.mark.parametrize(

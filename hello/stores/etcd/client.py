@@ -29,6 +29,7 @@ from aiohttp import (
 )
 
 from hello.stores import LostError, UnavailableError
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.url import Host, Password, ServerUrl
 
 COMMAND_TIMEOUT = 1.0
@@ -74,9 +75,10 @@ def _authority(host: Host) -> str:
 class Client:
     """Calls one member, the same one as long as it answers; one connection is kept."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, cluster: Cluster) -> None:
         """Connect with the first call, and read the password for each login."""
         self._address = address
+        self._cluster = cluster
         # Processes begin with different members, so that not all lean on one.
         self._member = random.randrange(len(address.members))  # noqa: S311
         self._session: ClientSession | None = None
@@ -94,11 +96,13 @@ class Client:
         """
         member = self._address.members[self._member]
         try:
-            return await self._call_as_user(f"{member}/v3/{method}", body)
+            answer = await self._call_as_user(f"{member}/v3/{method}", body)
+            self._cluster.check(member, cluster_of(answer))
         except UnavailableError as error:
             self._member = (self._member + 1) % self.members
             await self.close()
             raise type(error)(f"etcd at {member.partition('//')[2]}: {error}") from error
+        return answer
 
     async def close(self) -> None:
         """Close the connection."""
@@ -147,6 +151,11 @@ class Client:
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
         connector = TCPConnector(ssl=self._address.url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
+
+
+def cluster_of(answer: Mapping[str, Any]) -> str:
+    """The id of the cluster that an answer is from."""
+    return str((answer.get("header") or {}).get("cluster_id", ""))
 
 
 class _TokenError(UnavailableError):

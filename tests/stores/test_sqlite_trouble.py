@@ -120,8 +120,9 @@ async def test_a_symbolic_link_leads_to_the_file_and_its_log(hello: Callable[...
 
 def fuse(directory: Path) -> str:
     """Mount a directory over itself by a file system that cannot share memory, as 9p and some network shares cannot."""
-    require("bindfs", "--version")
-    return f"bindfs -o direct_io {directory} {directory}"
+    mount = f"bindfs -o direct_io {directory} {directory}"
+    require(*mounted(mount), "true")
+    return mount
 
 
 def no_locks(file: Path) -> str:

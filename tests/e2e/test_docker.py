@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.commands import is_up, make, run, until
+from tests.support.commands import is_up, make, run, until
 
 LIMIT = 45_000_000
 """Bytes that the image may add to its base."""

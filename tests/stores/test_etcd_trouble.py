@@ -5,9 +5,9 @@ import json
 import os
 import re
 import shutil
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -18,17 +18,17 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import DistrustedError, ForgottenError, LostError
+from hello.stores import DistrustedError, ForgottenError, LostError, OutdatedError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.stores.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
-from tests.stores.test_stores import FIRST, OTHER, following
 from tests.support.client import figure, request, state, until_up
-from tests.support.linux import require, require_etcd
+from tests.support.linux import mounted, require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, OTHER, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -71,15 +71,6 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
     """An etcd of the test's own, of one member."""
     async with running(EtcdServer(tmp_path / "one")) as server:
         yield server
-
-
-@asynccontextmanager
-async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
-    require_etcd()
-    try:
-        yield await server.start()
-    finally:
-        server.kill()
 
 
 async def test_a_leader_that_is_killed_costs_nobody_anything(hello: Callable[..., Hello], members: Members) -> None:
@@ -217,6 +208,14 @@ async def test_what_answers_otherwise_than_etcd_is_one_reason(status: int, body:
         assert "\n" not in str(error.value)
 
 
+async def test_an_etcd_without_a_json_gateway_is_told_apart(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    async with running(EtcdServer(tmp_path / "one", "--enable-grpc-gateway=false")) as etcd:
+        server = await hello("--store", etcd.url, "--deadline", "0.3").start()
+        assert await refusal(server) == AWAY
+        await logs(server)
+        assert_in_order(server, "enable-grpc-gateway")
+
+
 async def test_what_gets_no_answer_is_not_sent_twice() -> None:
     """A kept connection that ends is where an HTTP client would do so by itself."""
     arrived = 0
@@ -239,11 +238,11 @@ async def test_what_gets_no_answer_is_not_sent_twice() -> None:
     assert arrived == 2
 
 
-async def test_a_batch_whose_revision_is_compacted_is_503(hello: Callable[..., Hello], one: EtcdServer) -> None:
+async def test_a_batch_whose_revision_is_compacted_is_503_at_once(hello: Callable[..., Hello], one: EtcdServer) -> None:
     other = EtcdStore(one.url)
     async with Proxy(one.port) as proxy:
         url = f"etcd://127.0.0.1:{proxy.port}"
-        (server,) = await started(hello, url, "--deadline", str(DEADLINE), pods="a")
+        (server,) = await started(hello, url, "--deadline", "3600", pods="a")
         assert await server.visit() == 1
         proxy.lose_every = 1
         visitor = asyncio.create_task(request(server.url))
@@ -261,11 +260,11 @@ async def test_a_batch_whose_revision_is_compacted_is_503(hello: Callable[..., H
     assert_in_order(server, "compacted")
 
 
-async def test_a_compacted_revision_is_an_unknown_outcome(one: EtcdServer) -> None:
+async def test_a_compacted_revision_is_final(one: EtcdServer) -> None:
     store = EtcdStore(one.url)
     await store.commit(FIRST)
     await compact(one)
-    with pytest.raises(LostError, match="compacted"):
+    with pytest.raises(OutdatedError, match="compacted"):
         await store.commit(FIRST)
     await store.close()
 
@@ -304,17 +303,6 @@ async def empty(server: EtcdServer) -> None:
     """Replace it by a new one, which holds nothing."""
     server.kill()
     shutil.rmtree(server.directory / "data")
-    await server.start()
-
-
-async def restore(server: EtcdServer, snapshot: Path, *, token: str = "etcd-cluster") -> None:
-    """Begin a cluster with an older copy of its data, as etcd's documentation has it."""
-    server.kill()
-    data = server.directory / "data"
-    shutil.rmtree(data, ignore_errors=True)
-    member = "--name", server.directory.name, "--initial-advertise-peer-urls", server.peer
-    cluster = "--initial-cluster", server.cluster, "--initial-cluster-token", token
-    await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
     await server.start()
 
 
@@ -536,6 +524,18 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
             assert re.search(reason, "".join(stranger.log)), "|".join(stranger.log[1:3])
     finally:
         guarded.kill()
+
+
+async def test_no_certificate_of_etcd_has_the_final_dot_of_a_full_name(
+    hello: Callable[..., Hello], etcd_server: EtcdServer, etcd_url: str, certificate: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Proxy(etcd_server.port, tls) as proxy:
+        store = f"etcds://localhost.:{proxy.port}/{etcd_url.rpartition('/')[2]}?ca={certificate}"
+        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
+        assert await (await server.start()).visit() == 1
 
 
 @pytest.mark.parametrize(

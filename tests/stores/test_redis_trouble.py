@@ -1,12 +1,9 @@
 """Redis in trouble, under three servers: what their visitors get, and that it passes."""
 
 import asyncio
-import json
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,11 +12,12 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.stores.test_stores import age_records
 from tests.support.client import figure, request, state, until_up
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, RedisServer, free_port, until
 from tests.support.proxy import Proxy
+from tests.support.stores import age_records
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 
@@ -32,46 +30,6 @@ def witness() -> Witness:
 async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
     """Three servers over one Redis."""
     return await started(hello, redis_server.url)
-
-
-async def started(hello: Callable[..., Hello], store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
-    servers = [hello("--store", store, "--pod", pod, *arguments) for pod in pods]
-    await asyncio.gather(*(server.start() for server in servers))
-    await asyncio.gather(*(server.ready() for server in servers))
-    return servers
-
-
-AWAY = "The store did not answer in time.\n"
-"""What a visitor is told: more belongs in the log."""
-
-
-async def refusal(server: Hello) -> str:
-    """The reason for which a visitor is refused, as the contract has it."""
-    response = await request(server.url)
-    assert response.status == 503
-    assert response.headers["retry-after"].isdecimal()
-    assert "hello-count" not in response.headers
-    assert (await request(server.url, path="/healthz")).status == 200
-    return response.body
-
-
-async def logs(server: Hello) -> list[str]:
-    """The events in the logs of a server that leaves now."""
-    assert await server.stop() == 0
-    assert "Traceback" not in "".join(server.log)
-    return server.events()
-
-
-def assert_in_order(server: Hello, *words: str) -> None:
-    """The log of a server that has left tells of these troubles."""
-    troubles = [json.loads(line).get("error", "") for line in server.log]
-    where = [next(i for i, trouble in enumerate(troubles) if word in trouble) for word in words]
-    assert where == sorted(where), troubles
-
-
-def reset(store: str, to: int) -> None:
-    command = [sys.executable, "-m", "hello", "reset", "--store", store, "--to", str(to), "--yes"]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 async def test_an_absent_redis_is_waited_for(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
@@ -446,13 +404,6 @@ async def test_a_redis_that_is_killed_and_comes_back_costs_nobody_anything(
         assert events.count("store is up") == 3
 
 
-async def lost(pod: Hello) -> None:
-    async def is_lost() -> bool:
-        return await state(pod.url) == "lost"
-
-    await until(is_lost, "the store is lost")
-
-
 async def test_a_redis_away_for_longer_than_the_deadline_is_503_and_then_goes_on(
     hello: Callable[..., Hello], redis_server: RedisServer, witness: Witness
 ) -> None:
@@ -615,13 +566,6 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
     await asyncio.to_thread(reset, redis_server.url, 2000)
     for pod in pods:
         await recovered(pod)
-
-
-async def recovered(pod: Hello) -> None:
-    async def is_served() -> bool:
-        return (await request(pod.url)).status == 200
-
-    await until(is_served, "a visitor has a number again")
 
 
 async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(

@@ -89,7 +89,7 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in 12 minutes; SHORT=1 takes one
+bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in twelve minutes; SHORT=1 takes one
 	@sh bench/prepare.sh $(if $(SHORT),short)
 	@$(BIN)/python -m bench $(if $(SHORT),short,full)
 

@@ -280,7 +280,7 @@ async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(
 ) -> None:
     async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as full:
         (server,) = await started(hello, full.url, "--deadline", "0.5", pods="a")
-        assert await server.visit() == 1
+        await recovered(server)
         await fill(full)
         assert await refusal(server) == AWAY
         assert (await request(server.url, path="/count")).body == "1\n"
@@ -374,7 +374,7 @@ async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back
         assert await refusal(server) == AWAY
         await empty(etcd)
         await recovered(server)
-        assert await server.visit() >= 1
+        assert await recovered(server) >= 1
 
 
 @pytest.fixture
@@ -489,15 +489,15 @@ async def test_a_new_password_is_read_from_its_file(
 
     password.write_text("friend\n")
     await server.ready()
-    assert await server.visit() == 1
+    await recovered(server)
     retries = await figure(server.url, "hello_trip_retries_total")
     for command in "user delete hello", "user add hello:friend", "user grant-role hello counter":
         await guarded.call("--user", "root:secret", *command.split())  # its token is valid no more
-    assert await server.visit() == 2
+    await recovered(server)
     assert await figure(server.url, "hello_trip_retries_total") == retries
     guarded.kill()
     await guarded.start()
-    assert await server.visit() >= 3
+    assert await recovered(server) >= 3
     await logs(server)
     assert_in_order(server, "invalid user ID or password")
     assert "mellon" not in "".join(server.log)
@@ -516,7 +516,7 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
     try:
         server = await hello("--store", f"{url}?ca={certificate}&cert={certificate}&key={certificate}").start()
         await server.ready()
-        assert await server.visit() == 1
+        await recovered(server)
         for store, reason in stores.items():
             stranger = await hello("--store", store, "--deadline", "0.5").start()
             await refusal(stranger)
@@ -551,7 +551,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 ) -> None:
     """It is not distrusted: nothing was lost."""
     (server,) = await started(hello, etcd_url, "--deadline", "0.3", pods="a")
-    assert await server.visit() == 1
+    await recovered(server)
     prefix = "/" + etcd_url.rpartition("/")[2]
     before = (await etcd_server.call("get", "--print-value-only", f"{prefix}/{key}")).removesuffix("\n")
 
@@ -569,7 +569,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
     last = 1
     for one in server, newcomer:
         await until_up(one.url)
-        number = await one.visit()
+        number = await recovered(one)
         assert number > last  # who was refused may have been counted
         last = number
         assert (await logs(one)).count("store is lost") == 1

@@ -261,6 +261,15 @@ def test_without_docker_every_node_builds_the_image(make: Make) -> None:
     ]
 
 
+def test_a_text_changes_no_tag(make: Make) -> None:
+    tag = make.take()
+    for text in "README.md", "hello/README.md":
+        (make.directory / text).write_text("a typo")
+    assert make.take() == tag
+    (make.directory / "hello/code.py").touch()
+    assert make.take() != tag
+
+
 def test_purge_deletes_nothing_without_a_yes(make: Make) -> None:
     touching = "case $* in *delete*|*apply*) echo deleted >&2 ;; *current-context) echo minikube ;; esac"
     done = make("purge", **CLUSTER | {"kubectl": touching})

@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.cluster import DISKS, Release, deploy, disk_url, prepare, undeploy
 from tests.chaos.fire import Fire, Visitors
-from tests.e2e.commands import ROOT
+from tests.support.commands import ROOT
 from tests.support.tables import update_table
 
 SEED = int(os.environ.get("SEED", random.randrange(1_000_000)))

@@ -14,8 +14,8 @@ from hello.check.judge import judge
 from hello.check.load import FRESH, KEPT, Load, Plan
 from hello.check.site import Site
 from hello.check.verdict import Kind, Verdict
-from tests.chaos.nodes import running
-from tests.e2e.commands import COUNTER, until
+from tests.support.commands import COUNTER, until
+from tests.support.nodes import running
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
 PLANS = (

@@ -29,8 +29,8 @@ from tests.chaos.cluster import (
     settle,
 )
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
-from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
-from tests.e2e.commands import COUNTER, kubectl, make, run, until
+from tests.support.commands import COUNTER, kubectl, make, run, until
+from tests.support.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
 
 TABLE = "## Over Redis"
 """Where the README has its table."""

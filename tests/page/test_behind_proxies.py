@@ -11,9 +11,8 @@ import pytest_asyncio
 
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from tests.page.stream import watch
-from tests.page.test_stream import served
-from tests.page.window import Window
+from tests.page.stream import served, watch
+from tests.support.browser import Window
 from tests.support.processes import PATIENCE, Hello, until
 from tests.support.proxies import lighttpd, nginx, varnish
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.page.window import Window
+from tests.support.browser import Window
 from tests.support.processes import Hello
 
 Windows = Callable[..., Awaitable[Window]]

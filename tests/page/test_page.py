@@ -15,10 +15,10 @@ from hello.counting.queue import Visit
 from hello.stores.redis.store import RedisStore
 from hello.web.page import Greeter, greeting
 from tests.page.service import Service
-from tests.page.window import Window
-from tests.stores.test_stores import FIRST
+from tests.support.browser import Window
 from tests.support.client import figure, request
 from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.stores import FIRST
 
 Make = Callable[..., Hello]
 Windows = Callable[..., Awaitable[Window]]

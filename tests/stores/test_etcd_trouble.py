@@ -23,12 +23,12 @@ from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.support.client import figure, request, state, until_up
+from tests.support.client import figure, request, until_up
 from tests.support.linux import mounted, require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
-from tests.support.stores import FIRST, OTHER, following, restore, running
-from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
+from tests.support.stores import FIRST, OTHER, empty, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -121,21 +121,6 @@ async def test_two_of_three_gone_are_503_and_then_it_goes_on(hello: Callable[...
 async def proxy(etcd_server: EtcdServer) -> AsyncIterator[Proxy]:
     async with Proxy(etcd_server.port) as proxy:
         yield proxy
-
-
-async def test_an_answer_lost_on_its_way_costs_no_number(
-    hello: Callable[..., Hello], proxy: Proxy, etcd_url: str
-) -> None:
-    prefix = etcd_url.rpartition("/")[2]
-    witness, pods = Witness(), await started(hello, f"etcd://127.0.0.1:{proxy.port}/{prefix}")
-    proxy.lose_every = 7
-    async with witness.crowd(*pods):
-        await witness.more(300)
-
-    proxy.lose_every = 0
-    assert proxy.lost >= 10
-    await witness.judge(pods[0])
-    assert set(witness.statuses()) == {200}
 
 
 async def test_a_batch_that_may_be_counted_is_not_counted_in_the_epoch_after_it(
@@ -299,38 +284,6 @@ async def fill(server: EtcdServer) -> None:
         pass
 
 
-async def empty(server: EtcdServer) -> None:
-    """Replace it by a new one, which holds nothing."""
-    server.kill()
-    shutil.rmtree(server.directory / "data")
-    await server.start()
-
-
-@pytest.mark.parametrize("forgotten", [1, 20])
-async def test_an_older_snapshot_is_refused_until_it_is_reset(
-    hello: Callable[..., Hello], one: EtcdServer, forgotten: int
-) -> None:
-    witness, pods = Witness(), await started(hello, one.url)
-    for pod in pods:
-        await witness.ask(pod)
-    snapshot = one.directory / "snapshot"
-    await one.call("snapshot", "save", snapshot)
-    for _ in range(forgotten):
-        await witness.ask(pods[0])
-    await restore(one, snapshot)
-
-    assert (await witness.ask(pods[0])).status == 503
-    for pod in pods:
-        assert "rolled back" in await refusal(pod)
-        assert (await request(pod.url, path="/readyz")).status == 200
-        assert await state(pod.url) == "distrusted"
-    await asyncio.to_thread(reset, one.url, 3 + forgotten)
-    for pod in pods:
-        await witness.recovered(pod)
-    assert min(answer.number for answer in witness.acked[3 + forgotten :]) == 4 + forgotten
-    await witness.judge(pods[0], began=3 + forgotten)
-
-
 async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(one: EtcdServer) -> None:
     knowing, other = EtcdStore(one.url), EtcdStore(one.url)
     given = await knowing.commit(FIRST)
@@ -347,22 +300,6 @@ async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(one
     assert (await other.read(given.epoch, 6)).distrusted
     for store in knowing, other:
         await store.close()
-
-
-async def test_a_wiped_etcd_begins_a_new_epoch_loudly(hello: Callable[..., Hello], one: EtcdServer) -> None:
-    witness, pods = Witness(), await started(hello, one.url)
-    async with witness.crowd(*pods):
-        await witness.more()
-        before = witness.acked[-1].epoch
-        await empty(one)
-        await witness.more()
-
-    await witness.judge(pods[0])
-    assert len({answer.epoch for answer in witness.acked}) == 2
-    assert min(answer.number for answer in witness.acked if answer.epoch != before) == 1
-    events = [event for pod in pods for event in await logs(pod)]
-    assert any("wiped" in event for event in events)
-    assert "store is distrusted" not in events
 
 
 async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back(
@@ -617,8 +554,8 @@ async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
     given = await store.commit(FIRST)
     monkeypatch.setattr(time, "time_ns", now)
     await other.commit(OTHER)
-    assert all(seconds < 5 for seconds in (await other.read("", 0)).silence.values())
+    assert all(seconds < 60 for seconds in (await other.read("", 0)).silence.values())
     await store.commit(following(FIRST, given))
-    assert (await other.read("", 0)).silence["pod-a"] < 5
+    assert (await other.read("", 0)).silence["pod-a"] < 60
     await store.close()
     await other.close()

@@ -309,20 +309,6 @@ async def test_a_disk_that_fills_up_is_waited_for(hello: Callable[..., Hello], t
     assert server.events().count("store is up") == 2
 
 
-async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: Callable[..., Hello], tmp_path: Path) -> None:
-    witness = Witness()
-    server = hello("--store", f"sqlite:{tmp_path / 'hello.db'}")
-    for _ in range(3):
-        await server.start()
-        async with witness.crowd(server):
-            await witness.more()
-            await server.kill()
-
-    await server.start()
-    await witness.ask(server)
-    await witness.judge(server)
-
-
 async def test_two_servers_count_in_one_file(hello: Callable[..., Hello], tmp_path: Path) -> None:
     witness, store = Witness(), f"sqlite:{tmp_path / 'hello.db'}"
     servers = [hello("--store", store, "--pod", pod) for pod in ("a", "b")]

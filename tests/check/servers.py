@@ -27,6 +27,8 @@ class Counter:
         self.count = 0
         self.visits = 0
         self.reads = 0
+        self.share = 0
+        """What the pod has taken of the count."""
 
     def visit(self) -> bytes:
         """Be visited."""
@@ -40,12 +42,14 @@ class Counter:
         return self.reading(self.count)
 
     def greeting(self, number: int, **headers: str) -> bytes:
+        self.share += 1
         body = {"count": number, "pod": self.pod, "epoch": self.epoch}
         told = {"Hello_Count": str(number), "Hello_Pod": self.pod, "Hello_Epoch": self.epoch}
         return http(200, json.dumps(body).encode(), **{"Cache_Control": "no-store", **told, **headers})
 
     def reading(self, number: int) -> bytes:
-        return http(200, json.dumps({"count": number, "epoch": self.epoch}).encode(), Cache_Control="no-store")
+        body = {"count": number, "epoch": self.epoch, "pods": {self.pod: self.share}}
+        return http(200, json.dumps(body).encode(), Cache_Control="no-store", Hello_Pod=self.pod)
 
 
 class Duplicate(Counter):
@@ -130,9 +134,9 @@ class Careless(Counter):
             case 2:
                 return self.greeting(self.count, Cache_Control="max-age=60")
             case 3:
-                return http(200, b"Hello, world!", Cache_Control="no-store")
+                return http(200, b"Hello, world!", Cache_Control="no-store", Hello_Pod=self.pod)
             case 4:
-                return http(503, b"busy")
+                return http(503, b"busy", Hello_Pod=self.pod)
         return answer
 
 

@@ -1,12 +1,13 @@
 """With a real nginx or Varnish on the way, honest counters are not accused, and what a proxy does is found."""
 
 import os
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from hello.check.verdict import Kind
+from hello.check.history import Kind
 from tests.check.commands import check
 from tests.check.servers import SILENCE, Counter, http, serving
 from tests.support.proxies import nginx, varnish
@@ -74,13 +75,15 @@ class DiesOnce(Counter):
         return SILENCE if self.visits == self.lie else answer
 
 
-async def test_a_proxy_that_repeats_a_get_is_offered_as_an_explanation(tmp_path: Path) -> None:
+async def test_a_request_that_a_proxy_repeats_is_told_with_the_pod_that_counted_it_and_when(tmp_path: Path) -> None:
     async with serving(DiesOnce(100)) as url, nginx(url, tmp_path) as proxy:
         log = str(tmp_path / "log")
         result = await check(proxy, "--requests=500", "--alone", "--log", log)
         assert result.status == 1
-        assert "Lost?    Nothing: each of 500 visits got a number." in result.output
-        assert "A proxy that repeats a GET" in result.output
-        again = await check("--judge", log)
+        assert "Lost?      Nothing: each of 500 visits got a number." in result.output
+        assert re.search(r"Repeated\?  1 number counted and answered to nobody, .* 1 on hello-a \(1\) from", result.output)
+        assert result.output.splitlines()[-1] == "Requests repeated: 1; the numbers that came were right."
+    again = await check("--judge", log)
     assert again.status == 0, "without --alone, nothing is proved"
     assert "not accounted for" in again.output
+    assert (await check("--judge", log, "--alone", "--allow-repeated=1")).status == 0

@@ -96,19 +96,18 @@ def tried(*command: str, errors: int = subprocess.DEVNULL) -> subprocess.Complet
 class Visitors:
     """`hello check` in the cluster, as manifests/check has it, on the node that carries the control plane."""
 
-    def __init__(self, clients: int = 20) -> None:
+    def __init__(self) -> None:
         self.kept = False
         """Whether the promise was kept and nothing lost."""
         self.said = ""
         """The last line of the report."""
-        self._clients = clients
 
     def __enter__(self) -> Self:
         job: dict[str, Any] = yaml.safe_load((ROOT / "manifests/check/job.yaml").read_text())
         pod = job["spec"]["template"]["spec"]
         pod["nodeSelector"] = {"minikube.k8s.io/primary": "true"}
         pod["containers"][0] |= {"image": _image(), "imagePullPolicy": "Never"}
-        pod["containers"][0]["args"] += ["--alone", "--duration=600", f"--rate={RATE}", f"--clients={self._clients}"]
+        pod["containers"][0]["args"] += ["--alone", "--duration=600", f"--rate={RATE}"]
         self._job = run("kubectl", "create", "--filename=-", "--output=name", answer=json.dumps(job))
         try:
             before = count()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hello
-from tests.chaos.nodes import node, on_node, running
-from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.nodes import node, on_node, running
 
 HERE = Path(__file__).parent
 OF_REDIS = "--selector=app.kubernetes.io/name=redis"

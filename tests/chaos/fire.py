@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic_ns
 from typing import Any, Self
 
@@ -13,9 +13,9 @@ from hello.check.history import Kind, Outcome, Record
 from hello.check.judging.verdict import Verdict
 from hello.check.visiting.load import FRESH, KEPT, Load, Plan
 from hello.check.visiting.site import Site
-from tests.chaos.nodes import running
 from tests.check.records import judged
-from tests.e2e.commands import COUNTER, until
+from tests.support.commands import COUNTER, until
+from tests.support.nodes import running
 
 PLANS = Plan(rate=80, room=30, connections=FRESH), Plan(rate=260, room=30, connections=KEPT)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
@@ -101,23 +101,10 @@ class Visitors:
             self.records.append(record)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: what was injected how often, and what became of the visitors."""
-
-    fault: str
-    injected: int
-    answers: int
-    refused: int
-    failed: int
-    allowed: int
-    broken: int
-
-
 class Fire:
     """One fault: a control without it; what visitors got while it was injected, again and again; the judgement."""
 
-    def __init__(self, fault: str, visitors: Visitors, short: bool) -> None:
+    def __init__(self, name: str, visitors: Visitors, short: bool) -> None:
         self.short = short
         self.expected: set[Kind] = set()
         """What the fault may bring about: no broken promise."""
@@ -125,7 +112,7 @@ class Fire:
         """Whether a new epoch is."""
         self.allowed = 0
         """How many visits the injections so far may have cost."""
-        self._fault = fault
+        self.name = name
         self._visitors = visitors
         self._injected = 0
         self._began = monotonic_ns()
@@ -170,10 +157,10 @@ class Fire:
         self._visitors.come(100)
 
     def come_to(self, pods: list[dict[str, Any]]) -> None:
-        """Wait until each of the pods counts visitors again, as it must soon."""
+        """Wait until each of the pods counts visitors again."""
         names = {pod["metadata"]["name"] for pod in pods}
         began = monotonic_ns()
-        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
+        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts")
 
     def served_as_before(self) -> None:
         """No promise was broken, and visits failed only when they might, and no more of them."""
@@ -202,6 +189,11 @@ class Fire:
             and record.answered < before
         ]
 
+    def silence(self, after: int) -> int:
+        """The longest time, in nanoseconds, in which no request that was sent after a moment was answered."""
+        times = sorted(record.answered for record in self.answered(after, monotonic_ns()))
+        return max(end - begin for begin, end in pairwise([after, *times]))
+
     def last_greeters(self) -> list[dict[str, Any]]:
         """The pod that gave the highest number so far."""
         last = max(self.answered(self._began, monotonic_ns()), key=lambda record: record.answered)
@@ -211,20 +203,20 @@ class Fire:
         """End the row; what is under way belongs to it all the same."""
         self._ended = monotonic_ns()
 
-    def row(self) -> Row:
-        """Its line of the table."""
+    def figures(self) -> list[str]:
+        """The cells of its row in the table: times, answers, refused, failed, may be lost, broken promises."""
         outcomes = Counter(record.outcome for record in self.records if not record.read)
         refused = outcomes[Outcome.UNAVAILABLE]
-        good = sum(outcomes[outcome] for outcome in GOOD)
-        return Row(
-            self._fault,
+        failed = outcomes.total() - sum(outcomes[outcome] for outcome in GOOD) - refused
+        figures = (
             self._injected,
-            answers=outcomes[Outcome.ANSWERED],
-            refused=refused,
-            failed=outcomes.total() - good - refused,
-            allowed=self.allowed,
-            broken=len(self.found() - self.expected),
+            outcomes[Outcome.ANSWERED],
+            refused,
+            failed,
+            self.allowed,
+            len(self.found() - self.expected),
         )
+        return [f"{figure:,}" for figure in figures]
 
     def found(self) -> set[Kind]:
         """What the judge finds."""

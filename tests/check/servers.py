@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 LIE = 5_000  # the visit at which a liar lies
@@ -40,6 +39,10 @@ class Counter:
         """Be read."""
         self.reads += 1
         return self.reading(self.count)
+
+    def delay(self) -> float:
+        """Seconds until a visit is counted and answered."""
+        return 0.0
 
     def greeting(self, number: int, **headers: str) -> bytes:
         self.share += 1
@@ -178,12 +181,35 @@ class Failing(Counter):
 
 
 class Frozen(Counter):
-    """Freezes for 3 s once, with all that is under way."""
+    """Freezes once, with all that is under way and all that comes meanwhile."""
+
+    frozen = 3.0
+    until: float | None = None
+
+    def delay(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if self.until is None and self.visits == self.lie:
+            self.until = now + self.frozen
+        return max((self.until or now) - now, 0)
+
+
+class FrozenForLong(Frozen):
+    frozen = 12.0
+
+
+class Late(Counter):
+    """Answers each visit after 12 s."""
+
+    def delay(self) -> float:
+        return 12.0
+
+
+class DiesOnce(Counter):
+    """Counts everybody, and dies under one of them, as a pod that is killed."""
 
     def visit(self) -> bytes:
-        if self.visits == self.lie:
-            time.sleep(3)
-        return super().visit()
+        answer = super().visit()
+        return SILENCE if self.visits == self.lie else answer
 
 
 class Mortal(Counter):
@@ -216,7 +242,14 @@ class _Protocol(asyncio.Protocol):
         self.transports.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        answer = self.counter.read() if data.startswith(b"GET /count") else self.counter.visit()
+        reads = data.startswith(b"GET /count")
+        if delay := 0.0 if reads else self.counter.delay():
+            asyncio.get_running_loop().call_later(delay, self.answer, data, self.counter.visit)
+        else:
+            self.answer(data, self.counter.read if reads else self.counter.visit)
+
+    def answer(self, data: bytes, what: Callable[[], bytes]) -> None:
+        answer = what()
         self.transport.write(answer)
         if b"Connection: close" in data or answer == SILENCE:
             self.transport.close()

@@ -17,7 +17,7 @@ from hello import __version__
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
 from tests.support.linux import mounted
-from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -26,7 +26,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Com
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         env={"HELLO_STORE": "memory:"} | os.environ | environment,  # never what this user has counted
     )
 
@@ -429,6 +429,7 @@ def test_reset_of_a_memory_store_is_refused() -> None:
     assert ran.returncode == 2
 
 
+@pytest.mark.long
 async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
     redis_server.signal(SIGSTOP)
     ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")

@@ -17,12 +17,14 @@ from hello.stores import (
     DistrustedError,
     ForgottenError,
     LostError,
+    OutdatedError,
     Range,
     Reading,
     StoreError,
     UnavailableError,
 )
-from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.client import Client, CompactedError, parse
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
     Base,
@@ -54,6 +56,8 @@ ATTEMPTS = 10
 NEAR_LIMIT = LIMIT - 2**40
 """Above it a batch is counted only if nothing was counted since the last look: etcd cannot compare a sum."""
 
+GONE = "The store has compacted the revision at which you were counted."
+
 T = TypeVar("T")
 
 
@@ -64,14 +68,15 @@ class EtcdStore:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
         address = parse(url, password)
         self._keys = Keys(address.prefix)
-        self._commits, self._readings = Client(address), Client(address)
-        self._own: dict[str, Session] = {}
-        """The present client session's key, as it was last committed from here."""
+        self._cluster = Cluster(len(set(address.members)))
+        self._commits, self._readings = Client(address, self._cluster), Client(address, self._cluster)
+        self._own: dict[str, View] = {}
+        """What the keys held when the present client session last committed from here, at the revision of its key."""
         self._begun: dict[str, int] = {}
         """The revision of the base when a client session was first heard of. A process has few of them."""
         self._idle = IdleSessions()
-        self._latest = "", 0
-        """The latest epoch that etcd was seen in, and its highest revision then."""
+        self._latest = "", 0, ""
+        """The latest epoch that etcd was seen in, its highest revision then, and its cluster."""
 
     async def commit(self, batch: Batch) -> Range:
         """Count a batch; see Store."""
@@ -84,7 +89,7 @@ class EtcdStore:
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         for _ in range(ATTEMPTS):
-            view = await self._look(self._readings)
+            view = await _ask(self._readings, lambda: self._look(self._readings))
             before = view.latest if is_earlier(view.epoch, view.latest) else view.epoch
             epoch = make_epoch(time.time_ns(), before, new_epoch)
             begins = put(self._keys.epoch, epoch), put(self._keys.base, Base(to, to).text())
@@ -105,8 +110,8 @@ class EtcdStore:
     async def _commit(self, batch: Batch) -> Range:
         """Count a batch in one transaction, if nothing has happened since this session's last one."""
         own = self._own.pop(batch.client, None)  # what is sent again is looked up: to write it again may take as long
-        if own and (own.record.epoch, own.record.index) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
-            is_counted, view = await self._try(batch, View(epoch=batch.epoch, sessions={batch.client: own}))
+        if own and (own.epoch, own.revision) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
+            is_counted, view = await self._try(batch, own, changed_after=own.revision)
         else:
             is_counted, view = False, await self._look(self._commits)
         for _ in range(ATTEMPTS):
@@ -135,13 +140,22 @@ class EtcdStore:
             raise ForgottenError("the store may have forgotten this session")
         return repeated
 
-    async def _try(self, batch: Batch, view: View) -> tuple[bool, View]:
-        """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now."""
+    async def _try(self, batch: Batch, view: View, changed_after: int = 0) -> tuple[bool, View]:
+        """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now.
+
+        A view at the revision of this session's key needs only what was changed after it: if that key is still of this
+        revision, etcd has the same past. In any other case all is read.
+        """
         latest, (compare, puts) = self._latest, _count(self._keys, batch, view)
-        get = {"request_range": self._keys.counted()}
-        answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
+        success = *puts, {"request_range": self._keys.counted(changed_after)}
+        failure = {"request_range": self._keys.counted()}
+        answer = await self._commits.call("kv/txn", {"compare": compare, "success": success, "failure": [failure]})
         revision, found = int(answer["header"]["revision"]), answer["responses"][-1]["response_range"]
-        is_counted, now = bool(answer.get("succeeded", False)), self._keys.view(found, revision)
+        is_counted, now = bool(answer.get("succeeded", False)), view if changed_after else View()
+        if not is_counted:
+            now = self._keys.view(found, revision)
+        elif not self._keys.update(now, found, revision):
+            now = await self._look_back(revision)
         await self._compare(self._commits, now, latest, is_counted)
         return is_counted, now
 
@@ -155,7 +169,7 @@ class EtcdStore:
             await self._distrust(self._commits, view, view.epoch)
         if view.distrusted:
             raise DistrustedError(view.distrusted)
-        self._own = {batch.client: session}
+        self._own = {batch.client: view}
         return Range(view.epoch, top, session.record.index)
 
     async def _read(self, epoch: str, seen: int) -> Reading:
@@ -167,12 +181,13 @@ class EtcdStore:
         folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
         return make_reading(state, chain(sessions, folded))
 
-    async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
-        """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""
-        epoch, revision = latest
-        if view.epoch == epoch and view.revision - wrote < revision and not view.distrusted:
+    async def _compare(self, client: Client, view: View, latest: tuple[str, int, str], wrote: bool = False) -> None:
+        """Distrust etcd if it was restored: at an earlier revision than was seen before it was asked, or in a copy."""
+        epoch, revision, cluster = latest
+        is_restored = view.revision - wrote < revision or self._cluster.id != cluster
+        if view.epoch and view.epoch == epoch and is_restored and not view.distrusted:
             await self._distrust(client, view, epoch)
-        self._latest = max(self._latest, (view.epoch, view.revision))
+        self._latest = max(self._latest, (view.epoch, view.revision, self._cluster.id))
 
     async def _distrust(self, client: Client, view: View, epoch: str) -> None:
         """Let nobody count any more in a view's epoch; the one that follows is to be later than what was seen."""
@@ -190,21 +205,22 @@ class EtcdStore:
                 compare, writes = fold(self._keys, await self._look(self._commits), idle)
                 await self._write(self._commits, compare, *writes)
 
-    async def _look(self, client: Client, revision: int = 0) -> View:
-        """See what the keys hold, at a revision or now."""
-        latest = self._latest
-        answer = await client.call("kv/range", self._keys.all(revision))
-        view = self._keys.view(answer, revision or int(answer["header"]["revision"]))
-        if not revision:
-            await self._compare(client, view, latest)
+    async def _look(self, client: Client) -> View:
+        """See what the keys hold now."""
+        latest, answer = self._latest, await client.call("kv/range", self._keys.all())
+        view = self._keys.view(answer, int(answer["header"]["revision"]))
+        await self._compare(client, view, latest)
         return view
 
     async def _look_back(self, revision: int) -> View:
-        """See what the keys held at a revision; etcd keeps the past until it is compacted."""
+        """See what the count was made of at a revision; etcd keeps the past until it is compacted."""
         try:
-            return await self._look(self._commits, revision)
+            answer = await self._commits.call("kv/range", {**self._keys.counted(), "revision": str(revision)})
+        except CompactedError as error:
+            raise OutdatedError(GONE) from error
         except UnavailableError as error:
             raise LostError(str(error)) from error  # the batch was counted
+        return self._keys.view(answer, revision)
 
     async def _write(self, client: Client, compare: list[Json], *writes: Json) -> bool:
         """Write what must be written together, if all that is compared is so; whether it was."""

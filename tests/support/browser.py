@@ -7,6 +7,8 @@ from pathlib import Path
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Page, Response, expect
 
+from tests.support.processes import PATIENCE, until
+
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -58,6 +60,14 @@ class Window:
         """Whether a figure is shown that is above a bound."""
         return await self.page.inner_text(selector) != "" and await self.figure(selector) > bound
 
+    async def visit(self, answers: int = 5) -> int:
+        """Keep visiting until so many visits are answered; how many were made."""
+        await self.page.click("#keep")
+        await until(lambda: self.figure_is_above("#answered", answers - 1), f"{answers} answers")
+        await self.page.click("#keep")
+        await expect(self.page.locator("#visit")).to_be_enabled()
+        return int(await self.figure("#made"))
+
     async def letters(self) -> dict[str, str]:
         """The letter of each pod."""
         rows = self.page.locator("#pods tr")
@@ -68,13 +78,13 @@ class Window:
         """The class of a pod's colour."""
         return (await self.page.locator(f"#pods tr:has-text('{pod}')").get_attribute("class") or "").split()[0]
 
-    async def shows(self, selector: str, text: str | re.Pattern[str], seconds: float = 10) -> None:
+    async def shows(self, selector: str, text: str | re.Pattern[str]) -> None:
         """Wait until an element shows a text; fail the test if it never does."""
-        await expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * seconds, use_inner_text=True)
+        await expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * PATIENCE, use_inner_text=True)
 
-    async def counts(self, total: int, seconds: float = 10) -> None:
+    async def counts(self, total: int) -> None:
         """Wait until that count is shown."""
-        await expect(self.page.locator("#total")).to_have_text(f"{total:,}", timeout=1000 * seconds)
+        await expect(self.page.locator("#total")).to_have_text(f"{total:,}", timeout=1000 * PATIENCE)
 
     async def accessible(self) -> None:
         """Fail the test if axe finds fault with what is shown."""

@@ -30,13 +30,11 @@ class Counter:
         """What the pod has taken of the count."""
 
     def visit(self) -> bytes:
-        """Be visited."""
         self.visits += 1
         self.count += 1
         return self.greeting(self.count)
 
     def read(self) -> bytes:
-        """Be read."""
         self.reads += 1
         return self.reading(self.count)
 

@@ -130,7 +130,13 @@ def keeper(records: list[Record]) -> UnderWay:
 
 
 def load(site: Site, how: Plan, records: list[Record]) -> Load:
-    return Load([site], how, lambda record, *_: records.append(record))
+    """A load whose requests are recorded; that a slow machine stood still is none."""
+
+    def keep(record: Record, *_: int) -> None:
+        if record.outcome is not Outcome.STOOD_STILL:
+            records.append(record)
+
+    return Load([site], how, keep)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from hello.stores import (
-    SESSION_LIFETIME,
+    SESSION_TIMEOUT,
     Batch,
     BrokenError,
     DistrustedError,
@@ -22,7 +23,7 @@ from hello.stores import (
     Reading,
     UnavailableError,
 )
-from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores.rules import Record, State, count, fold, make_epoch, make_reading, notice_rollback, repeat
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ SCHEMA = (
     " distrusted TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS shares (pod TEXT PRIMARY KEY, total INTEGER NOT NULL, time INTEGER NOT NULL)",
 )
 OURS = 0x48656C6F
 """The application id in the file's header, by which it is known as a counter's."""
@@ -169,24 +171,29 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
 
 def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: Record | None) -> Range:
     record = count(batch, state, before, time.time_ns())
-    if batch.sequence == 1:
-        _fold(connection, state, record.time - SESSION_LIFETIME)
-    _write(connection, state)
     connection.execute(
         "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
     )
+    if batch.ends:
+        _fold(connection, state, "client = ?", batch.client)
+    elif batch.sequence == 1:  # this keeps the table small
+        _fold(connection, state, "time <= ?", record.time - SESSION_TIMEOUT)
+    _write(connection, state)
     return Range(record.epoch, record.top, record.index)
 
 
-def _fold(connection: sqlite3.Connection, state: State, before: int) -> None:
-    """Forget who was last seen before then; new sessions come with a first batch, so this keeps the table small.
+def _fold(connection: sqlite3.Connection, state: State, which: str, value: str | int) -> None:
+    gone = connection.execute(f"SELECT * FROM sessions WHERE {which}", (value,)).fetchall()  # noqa: S608
+    connection.execute(f"DELETE FROM sessions WHERE {which}", (value,))  # noqa: S608
+    shares = fold(state, _shares(connection, state), (Record(*row[1:]) for row in gone), time.time())
+    connection.execute("DELETE FROM shares")
+    rows = ((share.pod, share.total, share.time) for share in shares)
+    connection.executemany("INSERT INTO shares VALUES (?, ?, ?)", rows)
 
-    Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
-    """
-    query = "SELECT max(number) FROM sessions WHERE time <= ? AND epoch = ?"
-    (last,) = connection.execute(query, (before, state.epoch)).fetchone()
-    state.forgotten = max(state.forgotten, last or 0)
-    connection.execute("DELETE FROM sessions WHERE time <= ?", (before,))
+
+def _shares(connection: sqlite3.Connection, state: State) -> Iterator[Record]:
+    for pod, total, last in connection.execute("SELECT * FROM shares").fetchall():
+        yield Record(state.epoch, time=last, total=total, pod=pod)
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
@@ -195,7 +202,7 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
-    records = (Record(*row[1:]) for row in rows)
+        records = chain((Record(*row[1:]) for row in rows), list(_shares(connection, state)))
     return make_reading(state, ((record, time.time() - record.time) for record in records))
 
 
@@ -203,6 +210,7 @@ def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
     with _transaction(connection):
         epoch = make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
         _write(connection, State(epoch, to, to))
+        connection.execute("DELETE FROM shares")
 
 
 def _state(connection: sqlite3.Connection) -> State:

@@ -185,8 +185,11 @@ class Counter:
             case ExhaustedError():
                 self.state.up()
                 self._queue.refuse_batch("exhausted", str(error))
+            case OutdatedError():
+                self.state.tell("a batch was given up", str(error))
+                self._give_up(True, str(error))
             case _:
-                self._give_up(lost or isinstance(error, OutdatedError), str(error))
+                self._give_up(lost, str(error))
 
     def _give_up(self, lost: bool, why: str) -> None:
         """End a batch: those who wait are in the next one, unless they may have been counted."""

@@ -17,7 +17,6 @@ class MemoryStore:
         self._shares: list[Record] = []
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         record = self._records.get(batch.client)
         repeated = repeat(batch, self._state, record)
         if repeated:
@@ -35,13 +34,11 @@ class MemoryStore:
         self._shares = fold(self._state, self._shares, gone, time.time())
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         notice_rollback(self._state, epoch, seen)
         records = chain(self._records.values(), self._shares)
         return make_reading(self._state, ((record, time.time() - record.time) for record in records))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def wait_for_loss(self) -> None:

@@ -43,6 +43,7 @@ UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
 """A token is from before the rights were changed."""
+COMPACTED = "mvcc: required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,27 +159,37 @@ def cluster_of(answer: Mapping[str, Any]) -> str:
     return str((answer.get("header") or {}).get("cluster_id", ""))
 
 
+class CompactedError(UnavailableError):
+    """etcd no longer knows what was there at a revision."""
+
+
 class _TokenError(UnavailableError):
     """The token is none any more: nothing was done."""
 
 
 async def _answer(response: ClientResponse) -> dict[str, Any]:
     text = await response.text()
-    told: Any = None
+    answer: Any = None
     with suppress(ValueError):
-        told = json.loads(text)
-    answer: dict[str, Any] = told if isinstance(told, dict) else {}
-    if response.status == 200 and isinstance(told, dict):
-        return answer
-    message, code = answer.get("message") or answer.get("error"), answer.get("code")
-    if not isinstance(message, str) or not isinstance(code, int):
-        raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
-    message = message.removeprefix("etcdserver: ")
+        answer = json.loads(text)
+    match answer:
+        case dict() if response.status == 200:
+            return answer
+        case {"message": str(message), "code": int(code)}:
+            raise _error(message.removeprefix("etcdserver: "), code)
+    if response.status == 404:
+        raise LostError("it has no JSON gateway: start it with --enable-grpc-gateway")
+    raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
+
+
+def _error(message: str, code: int) -> UnavailableError:
     if code == UNAUTHENTICATED or STALE in message:
-        raise _TokenError(message)
+        return _TokenError(message)
+    if message == COMPACTED:
+        return CompactedError(message)
     if "user name is empty" in message:
-        raise UnavailableError("it wants a user and a password, and was given none")
-    raise (LostError if code in UNKNOWN_OUTCOME else UnavailableError)(message)
+        return UnavailableError("it wants a user and a password, and was given none")
+    return LostError(message) if code in UNKNOWN_OUTCOME else UnavailableError(message)
 
 
 def _words(error: Exception) -> str:

@@ -17,12 +17,13 @@ from hello.stores import (
     DistrustedError,
     ForgottenError,
     LostError,
+    OutdatedError,
     Range,
     Reading,
     StoreError,
     UnavailableError,
 )
-from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.client import Client, CompactedError, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
@@ -55,6 +56,8 @@ ATTEMPTS = 10
 NEAR_LIMIT = LIMIT - 2**40
 """Above it a batch is counted only if nothing was counted since the last look: etcd cannot compare a sum."""
 
+GONE = "The store has compacted the revision at which you were counted."
+
 T = TypeVar("T")
 
 
@@ -76,15 +79,12 @@ class EtcdStore:
         """The latest epoch that etcd was seen in, its highest revision then, and its cluster."""
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         return await _ask(self._commits, lambda: self._commit(batch))
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         return await _ask(self._readings, lambda: self._read(epoch, seen))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         for _ in range(ATTEMPTS):
             view = await _ask(self._readings, lambda: self._look(self._readings))
             before = view.latest if is_earlier(view.epoch, view.latest) else view.epoch
@@ -213,6 +213,8 @@ class EtcdStore:
         """See what the count was made of at a revision; etcd keeps the past until it is compacted."""
         try:
             answer = await self._commits.call("kv/range", {**self._keys.counted(), "revision": str(revision)})
+        except CompactedError as error:
+            raise OutdatedError(GONE) from error
         except UnavailableError as error:
             raise LostError(str(error)) from error  # the batch was counted
         return self._keys.view(answer, revision)

@@ -106,5 +106,5 @@ async def _write_sessions(url: str, number: int) -> None:
 
 def _commits(server: Server) -> int:
     """How many commits its processes have made."""
-    pattern = re.compile(r"^hello_trip_duration_seconds_count (\S+)", re.MULTILINE)
+    pattern = re.compile(r"^hello_commit_duration_seconds_count (\S+)", re.MULTILINE)
     return sum(int(float(number)) for port in server.ports for number in pattern.findall(get(port, "/metrics")[1]))

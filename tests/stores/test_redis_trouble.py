@@ -329,7 +329,7 @@ async def test_a_redis_with_no_place_for_a_third_connection_is_not_lost(
     await redis_server.call("CONFIG", "SET", "maxclients", "2")
     server = await hello("--store", redis_server.url).start()
     await asyncio.sleep(2.5)  # with nobody there, who would ask anything
-    trips = await figure(server.url, "hello_trip_duration_seconds_count")
+    trips = await figure(server.url, "hello_commit_duration_seconds_count")
     assert await server.stop() == 0
     assert 1 <= trips <= 4
     assert server.events().count("store is up") == 1

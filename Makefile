@@ -1,40 +1,36 @@
 # `make` alone prints what there is to make, from the comments beside the targets.
-# Variables: OVERLAY (minikube or replicated; for all that is on minikube), N (pods, for scale), LINE (for without),
-# FILE (for backup and restore), SHORT (for chaos, without and bench), CONTEXT (kubectl's, if not the current one),
-# URL (a tunnel's address, for url and check), OPTIONS (of hello check) and INSIDE (the cluster; for check), PYTHON.
+# Variables: OVERLAY (minikube or replicated; for deploy), N (pods, for scale), LINE (for without), FILE (for backup and
+# restore), SHORT (for chaos, without and bench), URL (a tunnel's address, for url and check), OPTIONS (of hello check)
+# and INSIDE (the cluster; for check), PYTHON.
 
 PYTHON = python3
 BIN = .venv/bin
 PYTEST = $(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/without
 PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
-KUBECTL = kubectl $(if $(CONTEXT),--context=$(CONTEXT))
-OVERLAY = minikube
-KUSTOMIZATION = manifests/overlays/$(OVERLAY)
 OURS = app.kubernetes.io/part-of=hello-world
 
 # What goes into the image decides its tag: a change is rolled out, and no change is not.
 CONTENT := $(shell find .dockerignore Dockerfile LICENSE hello pyproject.toml requirements.txt -type f ! -name '*.pyc' ! -name '*.md' | LC_ALL=C sort)
 TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
 
+# kubectl's context bears the name of minikube's profile. The namespace is the context's. (Each is asked for once.)
+PROFILE = $(eval PROFILE := $$(shell minikube profile 2>/dev/null | tr -d '* '))$(PROFILE)
+KUBECTL = kubectl --context=$(PROFILE)
+NAMESPACE = $(eval NAMESPACE := $$(or $$(shell $$(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}' 2>/dev/null),default))$(NAMESPACE)
+
 # Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.
-NAMESPACE = $(or $(shell $(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}'),default)
 VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
-MANIFEST = $(KUBECTL) kustomize $(KUSTOMIZATION) | sed 's/image: hello-counter$$/&:$(TAG)/; s/version: latest$$/version: "$(TAG)"/; s/hello-world-redis$$/$(VOLUME)/; s/namespace: default$$/namespace: $(NAMESPACE)/'
 
-# What each overlay counts in, and what must be there before it.
-STORE_OF_minikube = redis
-STORE_OF_replicated = etcd
-NEEDS_OF_minikube = volume password
-NEEDS_OF_replicated = three-nodes
-STORE = $(or $(STORE_OF_$(OVERLAY)),$(error there is no overlay '$(OVERLAY)': OVERLAY=minikube or OVERLAY=replicated))
+# What a recipe of a few lines does on minikube is a script.
+SCRIPT = KUBECTL='$(KUBECTL)' PROFILE='$(PROFILE)' NAMESPACE='$(NAMESPACE)' VOLUME='$(VOLUME)' OURS='$(OURS)' URL='$(URL)' sh manifests/scripts
+KUSTOMIZATION = $(SCRIPT)/kustomization.sh manifests/overlays/$(or $(OVERLAY),minikube) $(NAMESPACE) hello-counter:$(TAG)
 
-# What a recipe of a few lines does on minikube is a script; what it says is shown if it fails.
-SCRIPT = KUBECTL='$(KUBECTL)' URL='$(URL)' sh manifests/scripts
-QUIETLY = sh manifests/scripts/quietly.sh
+# The same again for other targets, without asking the cluster again how it is.
+AGAIN = $(MAKE) --no-print-directory --assume-old=cluster
 
 .NOTPARALLEL:
 .PHONY: help run test long lint format screenshot lock build load deploy url check status logs scale restart backup restore e2e chaos without bench undeploy purge clean \
-	docker cluster no-tour volume password three-nodes manifest apply wait empty-redis empty-etcd
+	docker cluster deploy-minikube deploy-replicated deployed in-the-way no-tour volume password three-nodes manifest apply wait
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -106,7 +102,7 @@ clean: ## delete what was made here, except what was counted
 
 build: docker ## build the image, under a tag made from its content
 	@echo "building hello-counter:$(TAG)"
-	@$(QUIETLY) docker build --tag hello-counter:$(TAG) --tag hello-counter:latest .
+	@docker build --tag hello-counter:$(TAG) --tag hello-counter:latest .
 
 docker:
 	@command -v docker >/dev/null || { echo "there is no docker: install Docker" >&2; exit 1; }
@@ -121,39 +117,50 @@ cluster:
 load: cluster $(if $(shell command -v docker 2>/dev/null),build) ## put the image on the cluster's nodes, for the tour too
 	@$(SCRIPT)/load.sh $(TAG)
 
-deploy: $(if $(STORE),$(NEEDS_OF_$(OVERLAY))) load no-tour apply wait ## count visitors on minikube: three pods over one Redis, or with OVERLAY=replicated over three etcd
+deploy: cluster ## count visitors on minikube: three pods over one Redis, or with OVERLAY=replicated over three etcd
+	@overlay=$$($(SCRIPT)/overlay.sh $(OVERLAY)) && $(AGAIN) deploy-$$overlay OVERLAY=$$overlay
 	@$(SCRIPT)/url.sh || true # it counts, even where only a tunnel leads to it
 
-# An apply over the tour's objects would keep `paused`, or fail on the selector.
+deploy-minikube: no-tour in-the-way volume password deployed
+
+deploy-replicated: three-nodes no-tour in-the-way deployed
+
+deployed: load apply wait
+
+# An apply over the walk's objects would keep `paused`, or fail on the selector.
 no-tour: cluster
-	@$(QUIETLY) $(KUBECTL) delete deployment,service --selector=app=myapp --field-selector=metadata.name=hello-world
+	@$(KUBECTL) delete deployment,service --selector=app.kubernetes.io/part-of=hello-tour --field-selector=metadata.name=hello-world
+
+in-the-way: cluster
+	@$(SCRIPT)/in-the-way.sh "$$($(KUSTOMIZATION) </dev/null)"
 
 volume: cluster
-	@$(KUBECTL) get persistentvolume $(VOLUME) >/dev/null 2>&1 \
-		|| { echo "making the volume's directory" && $(SCRIPT)/volume.sh make-volume $(VOLUME); }
+	@$(SCRIPT)/volume.sh make
 
 password: cluster
-	@$(KUBECTL) get secret redis-password >/dev/null 2>&1 || { echo "making Redis' password" \
-		&& LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
-		| $(QUIETLY) $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin; }
+	@$(KUBECTL) get secret redis-password >/dev/null 2>&1 || { LC_ALL=C tr -dc a-zA-Z0-9 </dev/urandom | head -c 40 \
+		| $(KUBECTL) create secret generic redis-password --from-file=password=/dev/stdin \
+		&& $(KUBECTL) label secret redis-password $(OURS) >/dev/null; }
 
 three-nodes: cluster
 	@$(SCRIPT)/three-nodes.sh
 
-manifest:
-	@$(MANIFEST)
+manifest: ## print the directory of the kustomization that make deploy applies, for kubectl apply -k
+	@$(KUSTOMIZATION) </dev/null
 
 # The store first: a Redis that starts again beside new pods may be away for longer than visitors wait, and an etcd that
-# has one member yet can still be lost with one disk.
+# has one member yet can still be lost with one disk. What `make scale` said remains.
 apply: cluster
-	@echo "applying manifests/overlays/$(OVERLAY)"
-	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=- --selector=app.kubernetes.io/name=$(STORE)
-	@echo "waiting for $(STORE)"
-	@$(SCRIPT)/rollout.sh statefulset/$(STORE) 5m
-	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) apply --filename=-
+	@pods=$$($(KUBECTL) get deployment hello-world --ignore-not-found --output='jsonpath={.spec.replicas}'); \
+	pods=$${pods#0}; \
+	echo "applying manifests/overlays/$(OVERLAY)$${pods:+, with $$pods pods as before}"; \
+	directory=$$(echo "$${pods:+replicas: [{name: hello-world, count: $$pods\}]}" | $(KUSTOMIZATION)) || exit 1; \
+	$(KUBECTL) apply --kustomize="$$directory" --selector=app.kubernetes.io/name!=hello-world || exit 1; \
+	for store in $$($(KUBECTL) get statefulset --selector=$(OURS) --output=name); do \
+		$(SCRIPT)/rollout.sh $$store 5m || exit 1; done; \
+	$(KUBECTL) apply --kustomize="$$directory"
 
 wait: cluster
-	@echo "waiting for the pods"
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 	@echo "waiting for the count"
 	@$(SCRIPT)/count.sh 20 >/dev/null
@@ -161,25 +168,25 @@ wait: cluster
 url: cluster ## print the URL of the counter on minikube
 	@$(SCRIPT)/url.sh
 
-check: .venv/.run cluster ## prove the counter on minikube, or find what is wrong with it
+check: $(if $(INSIDE),,.venv/.run) cluster ## prove the counter on minikube, or find what is wrong with it
 	@INSIDE=$(INSIDE) $(SCRIPT)/check.sh $(OPTIONS)
 
 status: cluster ## show what runs on minikube, and the count
 	@$(KUBECTL) get deployment,statefulset,pod,service,persistentvolumeclaim --selector=$(OURS) --output=wide
-	@$(SCRIPT)/count.sh 1
+	@$(KUBECTL) get node --no-headers | awk '$$2 !~ /^Ready/ { print "The node " $$1 " is not ready: " $$2 "." }'
+	@echo "asking for the count"
+	@count=$$($(SCRIPT)/count.sh 1) && echo "$$count visitors have been counted."
 
 logs: cluster ## follow the logs of the pods and of the store
 	@$(KUBECTL) logs --selector=$(OURS) --prefix --follow --tail=20 --max-log-requests=100
 
 scale: cluster ## change the number of pods: make scale N=5
 	@case "$(N)" in ''|*[!0-9]*) echo "say how many pods: make scale N=5" >&2; exit 1 ;; esac
-	@echo "scaling to $(N)"
-	@$(QUIETLY) $(KUBECTL) scale deployment/hello-world --replicas=$(N)
+	@$(KUBECTL) scale deployment --selector=$(OURS),app.kubernetes.io/name=hello-world --replicas=$(N)
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
 restart: cluster ## replace the pods, one after the other
-	@echo "replacing the pods"
-	@$(QUIETLY) $(KUBECTL) rollout restart deployment/hello-world
+	@$(KUBECTL) rollout restart deployment --selector=$(OURS),app.kubernetes.io/name=hello-world
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
 backup: cluster ## save what etcd holds: make backup FILE=count.db
@@ -198,25 +205,20 @@ without: .venv/.dev ## show what a line of the manifests buys: make without LINE
 ifeq ($(LINE),all)
 	@$(BIN)/pytest tests/without $(if $(SHORT),--short)
 else
-	@$(BIN)/python -m tests.without $(if $(CONTEXT),--context=$(CONTEXT)) $(LINE)
+	@$(BIN)/python -m tests.without $(LINE)
 endif
 
+# By label: what is not ours stays, and what an earlier version deployed goes, too. etcd's claims hold the count.
 undeploy: cluster ## take everything off minikube; the count stays on its disk
-	@echo "deleting what was deployed"
-	@$(MANIFEST) | $(QUIETLY) $(KUBECTL) delete --filename=- --ignore-not-found
-	@$(QUIETLY) $(KUBECTL) delete configmap --selector=$(OURS)
-	@$(QUIETLY) $(KUBECTL) delete secret redis-password --ignore-not-found
-	@$(QUIETLY) $(KUBECTL) wait pod --selector='$(OURS),app.kubernetes.io/name in (hello-world, $(STORE), $(STORE)-repair)' --for=delete --timeout=2m
+	@$(KUBECTL) delete deployment,statefulset,service,poddisruptionbudget,networkpolicy,rolebinding,role,serviceaccount,configmap,secret --selector=$(OURS)
+	@echo "waiting for the pods to leave"
+	@$(KUBECTL) delete persistentvolumeclaim --selector=$(OURS),app.kubernetes.io/name=redis
+	@$(KUBECTL) delete persistentvolume --selector=$(OURS) --field-selector=metadata.name=$(VOLUME)
+	@$(KUBECTL) wait pod --selector='$(OURS),app.kubernetes.io/name in (hello-world, redis, etcd, etcd-repair)' --for=delete --timeout=2m
 
 purge: cluster ## undeploy, and delete the count
-	@printf 'This deletes the count for good. Type yes to go on: '; read -r answer; test "$$answer" = yes
-	@$(MAKE) --no-print-directory undeploy
-	@$(MAKE) --no-print-directory empty-$(STORE)
-
-empty-redis: cluster
-	@echo "emptying the volume's directory"
-	@$(SCRIPT)/volume.sh empty-volume $(VOLUME)
-
-empty-etcd: cluster
-	@echo "deleting the volumes"
-	@$(QUIETLY) $(KUBECTL) delete persistentvolumeclaim --selector=app.kubernetes.io/name=etcd
+	@printf 'This deletes the count in the namespace $(NAMESPACE) for good. Type yes to go on: '; read -r answer; \
+		test "$$answer" = yes || { echo "nothing deleted" >&2; exit 1; }
+	@$(AGAIN) undeploy
+	@$(KUBECTL) delete persistentvolumeclaim --selector=$(OURS),app.kubernetes.io/name=etcd
+	@$(SCRIPT)/volume.sh empty

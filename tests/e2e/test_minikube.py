@@ -31,7 +31,7 @@ def url() -> str:
 def test_deploy_clears_the_tour_away_and_prints_the_url() -> None:
     kubectl("create", "-f", str(TOUR / "deployment.yaml"), "-f", str(TOUR / "service.yaml"))
     *steps, url = make("deploy").splitlines()
-    assert "waiting for the pods" in steps
+    assert "deployment.apps/hello-world created" in steps
     assert url == make("url")
 
 

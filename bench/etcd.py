@@ -1,5 +1,6 @@
-"""etcd beside Redis: one process over each, and commits of more and more processes."""
+"""etcd beside Redis: one process over each, commits of more and more processes, and beside more and more sessions."""
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -10,9 +11,19 @@ from statistics import median
 from bench.load import wrk
 from bench.processes import BUILD, Process, free_ports, get
 from bench.servers import Pythons, Redis, Server
+from hello.stores.etcd.keys import Session, delete, put
+from hello.stores.etcd.store import EtcdStore
+from hello.stores.rules import Record
 
 CONNECTIONS = (64, 256)
 PROCESSES = (1, 3, 8)
+SESSIONS = (1, 50, 500)
+FEW_CONNECTIONS = 8
+"""How many visit a process beside other sessions: as few as leave the commits most of its time."""
+
+AT_ONCE = 100
+"""How many sessions are written in a transaction."""
+
 WARM_UP = 1
 """Seconds of load before the first run of a server."""
 
@@ -42,6 +53,7 @@ def compare(rounds: int, seconds: int, redis: Redis, pythons: Pythons) -> Iterat
     """Measure each store in turn, round by round; the lines of a table of medians."""
     throughput: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     commits: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
+    beside: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
     with ExitStack() as stack:
         stores = {
             "Redis": f"redis://127.0.0.1:{redis.port}",
@@ -64,13 +76,32 @@ def compare(rounds: int, seconds: int, redis: Redis, pythons: Pythons) -> Iterat
                         throughput[name, connections].append(seen.requests / seen.seconds)
                     if connections == CONNECTIONS[-1]:
                         commits[name, processes].append((_commits(server) - before) / seen.seconds)
-    titles = [f"visitors/s, {number} connections" for number in CONNECTIONS]
-    titles += [f"commits/s, processes: {number}" for number in PROCESSES]
-    yield f"| store | {' | '.join(titles)} |"
-    yield "| --- |" + " ---: |" * len(titles)
+                if processes == 1 and stores[name].startswith("etcd:"):
+                    for sessions in SESSIONS:
+                        asyncio.run(_write_sessions(stores[name], sessions - 1))
+                        before = _commits(server)
+                        seen = wrk(server.ports, server.path, FEW_CONNECTIONS, seconds)
+                        beside[name, sessions].append((_commits(server) - before) / seen.seconds)
+    columns = {f"visitors/s, {number} connections": (throughput, number) for number in CONNECTIONS}
+    columns |= {f"commits/s, processes: {number}": (commits, number) for number in PROCESSES}
+    columns |= {f"commits/s, sessions: {number}": (beside, number) for number in SESSIONS}
+    yield f"| store | {' | '.join(columns)} |"
+    yield "| --- |" + " ---: |" * len(columns)
     for name in stores:
-        figures = [throughput[name, number] for number in CONNECTIONS] + [commits[name, number] for number in PROCESSES]
-        yield f"| {name} | " + " | ".join(f"{median(figure):,.0f}" for figure in figures) + " |"
+        figures = [samples[name, number] for samples, number in columns.values()]
+        yield f"| {name} | " + " | ".join(f"{median(figure):,.0f}" if figure else "" for figure in figures) + " |"
+
+
+async def _write_sessions(url: str, number: int) -> None:
+    """Let so many other sessions be in etcd, and no others that were added before."""
+    store = EtcdStore(url)
+    epoch = (await store.read("", 0)).epoch
+    text = Session(Record(epoch=epoch, pod="other"), 0).text()
+    keys = [store._keys.session(f"{session:032}") for session in range(max(SESSIONS))]  # noqa: SLF001
+    writes = [*(put(key, text) for key in keys[:number]), *(delete(key) for key in keys[number:])]
+    for first in range(0, len(writes), AT_ONCE):
+        await store._write(store._readings, [], *writes[first : first + AT_ONCE])  # noqa: SLF001
+    await store.close()
 
 
 def _commits(server: Server) -> int:

@@ -16,8 +16,9 @@ import click
 
 from hello import __version__
 from hello.output import tell
-from hello.settings import Password, Settings, default_store, open_store, read_password, without_password
+from hello.settings import Settings, default_store, read_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
+from hello.stores.url import Password, open_store, without_password
 
 READINGS = 4
 """How often `hello reset` asks a store that does not answer, before it says so."""
@@ -74,18 +75,14 @@ def _host_name() -> str:
     return socket.gethostname().encode("ascii", "replace").decode()
 
 
-VISIBLE = "other users of the machine can see a flag, so use a file"
-
-
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
     """Declare the flags that name the store."""
     for add in (
-        option("--redis-password-file", type=click.Path(path_type=Path), help="A file with Redis' password."),
-        option("--redis-password", help=f"Redis' password; {VISIBLE}."),
+        option("--store-password-file", type=click.Path(path_type=Path), help="A file with the store's password."),
         option(
-            "--etcd-password-file", type=click.Path(path_type=Path), help="A file with the password of etcd's user."
+            "--store-password",
+            help="The store's password; other users of the machine can see a flag, so use a file.",
         ),
-        option("--etcd-password", help=f"The password of etcd's user; {VISIBLE}."),
         option(
             "--store",
             metavar="URL",
@@ -156,11 +153,11 @@ def serve(**options: Any) -> None:
 
     GET / counts a visitor; GET /count tells the total.
     """
-    passwords = _passwords(options)
+    password = _password(options)
     settings = Settings(**options)
     if settings.admin_port == settings.port:
         raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
-    _run(settings, _open(settings.store, passwords))
+    _run(settings, _open(settings.store, password))
 
 
 def _run(settings: Settings, store: Store) -> None:
@@ -197,7 +194,7 @@ def reset(store: str, to: int, yes: bool, **options: Any) -> None:
         raise click.UsageError("the memory store begins anew when its process does: restart it")
     if not yes and sys.stdin is None:
         raise click.UsageError("there is nobody to ask: say --yes")
-    opened = _open(store, _passwords(options), new=False)
+    opened = _open(store, _password(options), new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
     except StoreError as error:
@@ -224,35 +221,27 @@ async def _read(store: Store) -> Reading:
     return await store.read("", 0)
 
 
-def _open(url: str, passwords: tuple[Password, Password], *, new: bool = True) -> Store:
+def _open(url: str, password: Password | None, *, new: bool = True) -> Store:
     """Make the store that the options name."""
     try:
-        return open_store(url, *passwords, new=new)
+        return open_store(url, password, new=new)
     except ValueError as error:
         raise click.UsageError(f"--store (HELLO_STORE): {error}") from None
 
 
-def _passwords(options: dict[str, Any]) -> tuple[Password, Password]:
-    """Take what tells Redis' password and etcd's out of the options."""
-    redis, etcd = (
-        _password(name, options.pop(f"{name}_password"), options.pop(f"{name}_password_file"))
-        for name in ("redis", "etcd")
-    )
-    return redis, etcd
-
-
-def _password(name: str, password: str | None, file: Path | None) -> Password:
-    """What tells a password, at each connection anew."""
+def _password(options: dict[str, Any]) -> Password | None:
+    """Take the password, or the file that holds it, out of the options."""
+    password: str | None = options.pop("store_password")
+    file: Path | None = options.pop("store_password_file")
     if file is None:
         given = (password or "").rstrip("\r\n")
         return (lambda: given) if given else None
     if password is not None:
-        raise click.UsageError(f"--{name}-password and --{name}-password-file: one of them, not both")
+        raise click.UsageError("--store-password and --store-password-file: give one of them, not both")
     try:
         read_password(file)
     except ValueError as error:
-        variable = f"HELLO_{name.upper()}_PASSWORD_FILE"
-        raise click.UsageError(f"--{name}-password-file ({variable}): {error}") from None
+        raise click.UsageError(f"--store-password-file (HELLO_STORE_PASSWORD_FILE): {error}") from None
     return partial(read_password, file)
 
 

@@ -16,8 +16,9 @@ from hello import logs
 from hello.counting.counter import Counter
 from hello.limits import connection_limit, raise_file_limit
 from hello.metrics import Metrics
-from hello.settings import Settings, without_password
+from hello.settings import Settings
 from hello.stores import Store, UnavailableError
+from hello.stores.url import without_password
 from hello.web.connections import LINGERING, Connections
 from hello.web.listening import BACKLOG, listen
 from hello.web.routes import Routes, add_admin_routes, public_routes

@@ -67,9 +67,9 @@ async def hello() -> AsyncIterator[Callable[..., Hello]]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1's own, with its key."""
+    """A certificate of this machine's own, with its key."""
     path = tmp_path / "certificate.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
     require("openssl", "version")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     subprocess.run(

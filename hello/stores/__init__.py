@@ -60,10 +60,8 @@ class Reading:
     """Why the store may no longer count, or empty."""
     pods: Mapping[str, int] = field(default_factory=dict)
     """Each pod's share of the count since the epoch began."""
-    seen: Mapping[str, int] = field(default_factory=dict)
-    """When each of these pods last made a batch."""
-    time: int = field(default=0, compare=False)
-    """When this was read. Both are the store's clock, in Unix seconds."""
+    silence: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """Seconds since each of these pods last made a batch, by one clock: the store's, or this process's."""
 
 
 class StoreError(Exception):

@@ -26,7 +26,7 @@ class MemoryStore:
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
         notice_rollback(self._state, epoch, seen)
-        return make_reading(self._state, self._records.values(), int(time.time()))
+        return make_reading(self._state, ((record, time.time() - record.time) for record in self._records.values()))
 
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""

@@ -1,5 +1,6 @@
 """The rules by which a store in Python counts a batch; commit.lua has the same ones for Redis."""
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -161,15 +162,18 @@ def count(batch: Batch, state: State, record: Record | None, nanoseconds: int) -
     return Record(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
 
 
-def make_reading(state: State, records: Iterable[Record], time: int) -> Reading:
-    """Make a reading of a store; what no pod has a share of was taken by earlier ones."""
+def make_reading(state: State, records: Iterable[tuple[Record, float]]) -> Reading:
+    """Make a reading of a store from the sessions' records and how many seconds ago each was written.
+
+    Numbers that no pod has a share of belong to earlier pods.
+    """
     pods: defaultdict[str, int] = defaultdict(int)
-    seen: defaultdict[str, int] = defaultdict(int)
-    for record in records:
+    silence: defaultdict[str, float] = defaultdict(lambda: math.inf)
+    for record, seconds in records:
         if record.epoch == state.epoch:
             pods[record.pod] += record.total
-            seen[record.pod] = max(seen[record.pod], record.time)
+            silence[record.pod] = min(silence[record.pod], seconds)
     earlier = state.count - state.began - sum(pods.values())
     if earlier > 0:
-        pods[EARLIER_PODS], seen[EARLIER_PODS] = earlier, 0
-    return Reading(state.epoch, state.count, state.began, state.distrusted, dict(pods), dict(seen), time)
+        pods[EARLIER_PODS], silence[EARLIER_PODS] = earlier, math.inf
+    return Reading(state.epoch, state.count, state.began, state.distrusted, dict(pods), dict(silence))

@@ -28,9 +28,8 @@ T = TypeVar("T")
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
-    " count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS commits (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL,"
-    " forgotten INTEGER NOT NULL)",
+    " count INTEGER NOT NULL, began INTEGER NOT NULL, number INTEGER NOT NULL, forgotten INTEGER NOT NULL,"
+    " distrusted TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
 )
@@ -196,7 +195,8 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
-    return make_reading(state, (Record(*row[1:]) for row in rows), int(time.time()))
+    records = (Record(*row[1:]) for row in rows)
+    return make_reading(state, ((record, time.time() - record.time) for record in records))
 
 
 def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
@@ -206,16 +206,9 @@ def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
 
 
 def _state(connection: sqlite3.Connection) -> State:
-    row = connection.execute(
-        "SELECT epoch, count, began, coalesce(number, 0), coalesce(forgotten, 0), distrusted"
-        " FROM counter LEFT JOIN commits USING (id)"
-    ).fetchone()
-    return State(*row) if row else State()
+    row = connection.execute("SELECT * FROM counter").fetchone()
+    return State(*row[1:]) if row else State()
 
 
 def _write(connection: sqlite3.Connection, state: State) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?)",
-        (state.epoch, state.count, state.began, state.distrusted),
-    )
-    connection.execute("INSERT OR REPLACE INTO commits VALUES (1, ?, ?)", (state.index, state.forgotten))
+    connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?, ?, ?)", astuple(state))

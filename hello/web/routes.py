@@ -52,12 +52,12 @@ def public_routes(
     counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
 ) -> Routes:
     """What visitors reach. `store` is the kind of store, for the live page."""
-    greeter = Greeter(counter.pod, version, node)
+    greeter = Greeter(counter.pod, store, version, node)
     visits = Visits(counter, greeter)
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)
-    routes.add("/events", GET=Events(counter, greeter, store, leaving).watch)
+    routes.add("/events", GET=Events(counter, greeter, leaving).watch)
     return routes
 
 

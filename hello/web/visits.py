@@ -59,7 +59,7 @@ class Visits:
         self._counter.metrics.refused.labels(error.reason).inc()
         response = _refusal(error)
         if page_wanted:
-            response.text, response.content_type = page.refusal(error), HTML
+            response.text, response.content_type = page.refusal(error, self._greeter), HTML
             response.headers.update(page.HEADERS)
         return response
 

@@ -170,10 +170,10 @@ class Fire:
         self._visitors.come(100)
 
     def come_to(self, pods: list[dict[str, Any]]) -> None:
-        """Wait until each of the pods counts visitors again, as it must soon."""
+        """Wait until each of the pods counts visitors again."""
         names = {pod["metadata"]["name"] for pod in pods}
         began = monotonic_ns()
-        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts", BACK)
+        until(lambda: {record.pod for record in self.answered(began, monotonic_ns())} >= names, "each counts")
 
     def served_as_before(self) -> None:
         """No promise was broken, and visits failed only when they might, and no more of them."""

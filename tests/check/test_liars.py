@@ -39,6 +39,7 @@ async def test_a_server_that_does_not_lie_is_not_accused() -> None:
         (TwoCounters, Kind.EPOCHS_IN_TURN),
     ],
 )
+@pytest.mark.long
 async def test_one_lie_in_ten_thousand_answers_is_found(liar: type[Counter], kind: Kind) -> None:
     async with serving(liar()) as url:
         result = await check(url, *RARELY)

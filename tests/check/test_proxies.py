@@ -51,6 +51,7 @@ async def test_a_proxy_that_passes_on_is_not_accused(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.long
 async def test_whatever_fails_behind_a_proxy_only_losses_are_told(name: str, tmp_path: Path) -> None:
     async with serving(Unlucky(0.03)) as url, PROXIES[name](url, tmp_path) as proxy:
         result = await check(proxy, f"--requests={VISITS}", "--json")

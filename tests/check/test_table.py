@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.check.commands import check
 from tests.check.servers import (
     Cached,
@@ -50,6 +52,7 @@ async def row(server: type[Counter], clients: int, name: str) -> str:
     return f"| {name} | {result.output.splitlines()[-1]} | {result.status} |"
 
 
+@pytest.mark.long
 async def test_the_readme_has_the_table_of_what_is_said_of_each() -> None:
     rows = [await row(server, 1, name) for server, name in LIARS.items()]
     rows += [await row(server, 20, name) for server, name in LOSSY.items()]

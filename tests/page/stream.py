@@ -17,6 +17,8 @@ class Stream:
     async def next(self) -> Any:
         """The next message; nothing if the stream is over."""
         async for line in self.content:
+            if line == b"event: end\r\n":
+                return None
             if line.startswith(b"data:"):
                 return json.loads(line.removeprefix(b"data:"))
         return None

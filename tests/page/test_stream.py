@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import math
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from signal import SIGTERM
 from typing import Any
 
@@ -20,8 +22,9 @@ from hello.stores.memory import MemoryStore
 from hello.web import events
 from hello.web.routes import public_routes
 from tests.page.stream import Stream, watch
+from tests.stores.test_stores import FIRST
 from tests.support.client import Connection, figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
 
 Make = Callable[..., Hello]
 Client = TestClient[web.BaseRequest, None]
@@ -52,7 +55,7 @@ async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
     assert {key: told[key] for key in ("count", "epoch")} == {key: total[key] for key in ("count", "epoch")}
     assert (told["version"], told["node"]) == (None, None)
     assert {line["pod"]: line["count"] for line in told["pods"]} == total["pods"]
-    assert (told["state"], told["store"], told["pod"], told["began"], told["earlier"]) == ("up", "redis", "pod-a", 0, 0)
+    assert (told["state"], told["store"], told["pod"], told["earlier"]) == ("up", "redis", "pod-a", 0)
 
 
 async def test_many_watchers_cost_the_store_one_reading_a_second(pods: list[Hello], redis: RedisServer) -> None:
@@ -80,7 +83,7 @@ async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redi
 async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis_server: RedisServer) -> None:
     server = await hello("--store", redis_server.url).start()
     number = await server.visit()
-    async with watch(server.url) as stream, asyncio.timeout(30):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         redis_server.kill()
         while (told := await stream.next())["state"] != "lost":
@@ -97,38 +100,36 @@ async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
     outage.end(1000)
     outage.on = True
     outage.end(1600)
-    assert [outage.silence(seen) for seen in (900, 998, 1600)] == [100, 2, 0]
+    assert [outage.silence(seconds) for seconds in (700, 602, 0)] == [100, 2, 0]
     outage.end(1620)
-    assert [outage.silence(seen) for seen in (998, 1600)] == [22, 20]
+    assert [outage.silence(seconds) for seconds in (622, 20)] == [22, 20]
 
 
-def _told(seen: dict[str, int]) -> Any:
-    """What is told at the time 10,000 of pods that counted one each."""
-    outage = events.Outage()
-    outage.end(10_000)
-    shares = dict.fromkeys(seen, 1)
-    return events.total(Reading("epoch", len(seen), pods=shares, seen=seen, time=10_000), outage)
+def _told(silence: Mapping[str, float]) -> Any:
+    """The message about pods that counted one each."""
+    shares = dict.fromkeys(silence, 1)
+    return events.total(Reading("epoch", len(silence), pods=shares, silence=silence), events.Outage())
 
 
 async def test_pods_of_long_ago_share_one_figure() -> None:
-    told = _told({"pod-a": 9_999, "pod-b": 9_990, "pod-c": 9_000, EARLIER_PODS: 0})
+    told = _told({"pod-a": 1, "pod-b": 10, "pod-c": 1000, EARLIER_PODS: math.inf})
     assert [(line["pod"], line["gone"]) for line in told["pods"]] == [("pod-a", False), ("pod-b", True)]
     assert told["earlier"] == 2
 
 
 async def test_only_so_many_pods_have_a_line() -> None:
-    told = _told({"pod-a": 9_998} | {f"pod-{i}": 9_990 for i in range(events.POD_LIMIT)} | {"pod-b": 9_999})
+    told = _told({"pod-a": 2} | {f"pod-{i}": 10 for i in range(events.POD_LIMIT)} | {"pod-b": 1})
     lines = [line["pod"] for line in told["pods"]]
     assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
-    server = await hello("--store", "memory:", "--drain", "60").start()
+    server = await hello("--store", "memory:", "--drain", "600").start()
     connection = await Connection.open(server.url)
     connection.send(path="/events")
     await connection.reader.readuntil(b"data:")
     server.signal(SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
     connection.close()
     assert await server.visit() == 1
@@ -138,23 +139,10 @@ async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
 
 async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
     server = await hello("--store", "memory:").start()
-    async with watch(server.url) as stream, asyncio.timeout(8):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         assert await server.stop() == 0
     assert server.events()[-1] == "leaving"
-
-
-async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: RedisServer) -> None:
-    names = [str(i) * 40 for i in range(10, 50)]
-    now = (await redis.lines("TIME"))[0]
-    await redis.call("HSET", "{hello}:pods", *(word for name in names for word in (name, f"0 {now}")))
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        stalled.connect(("127.0.0.1", pods[0].port))
-        stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
-        await have_watchers(pods[0], 1)
-        await have_watchers(pods[0], 0)
-    await redis.call("HDEL", "{hello}:pods", *names)
 
 
 @asynccontextmanager
@@ -215,18 +203,50 @@ async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(mon
             async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
                 assert stream.status == 200
         second.close()
-
-        async def has_room() -> bool:
-            async with client.get("/events") as again:
-                return again.status == 200
-
-        await until(has_room, "there is room again")
+        await until(lambda: has_room(client), "there is room again")
 
 
 def from_elsewhere(client: Client) -> aiohttp.ClientSession:
     """A client of another address of this machine's."""
     assert client.host == "127.0.0.1"
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
+
+
+async def test_a_watcher_who_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.02)
+    monkeypatch.setattr(events, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
+    store = MemoryStore()
+    await store.commit(replace(FIRST, pod="x" * 500_000))
+    async with served(store) as client:
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            stalled.connect((client.host, client.port))
+            stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
+            assert await asyncio.to_thread(stalled.recv, 100)
+            assert not await has_room(client)
+            await until(lambda: has_room(client), "it is dropped")
+
+
+async def has_room(client: Client) -> bool:
+    """Whether this address may watch."""
+    async with client.get("/events") as stream:
+        return stream.status == 200
+
+
+async def test_a_stream_ends_after_a_while_and_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
+    monkeypatch.setattr(events, "STREAM_LIFETIME", 0.2)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
+    async with served(MemoryStore()) as client, client.get("/events") as first:
+        assert (await client.get("/events")).status == 503
+        stream, messages = Stream(first.content), 0
+        while await stream.next():
+            messages += 1
+        assert messages >= 3
+        assert await first.content.read() == b"data: \r\n\r\n"
+        async with client.get("/events") as second:
+            assert second.status == 200
 
 
 async def test_watching_counts_nobody(hello: Make) -> None:

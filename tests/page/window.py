@@ -7,6 +7,8 @@ from pathlib import Path
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Page, Response, expect
 
+from tests.support.processes import PATIENCE
+
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -68,13 +70,13 @@ class Window:
         """The class of a pod's colour."""
         return (await self.page.locator(f"#pods tr:has-text('{pod}')").get_attribute("class") or "").split()[0]
 
-    async def shows(self, selector: str, text: str | re.Pattern[str], seconds: float = 10) -> None:
+    async def shows(self, selector: str, text: str | re.Pattern[str]) -> None:
         """Wait until an element shows a text; fail the test if it never does."""
-        await expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * seconds, use_inner_text=True)
+        await expect(self.page.locator(selector)).to_contain_text(text, timeout=1000 * PATIENCE, use_inner_text=True)
 
-    async def counts(self, total: int, seconds: float = 10) -> None:
+    async def counts(self, total: int) -> None:
         """Wait until that count is shown."""
-        await expect(self.page.locator("#total")).to_have_text(f"{total:,}", timeout=1000 * seconds)
+        await expect(self.page.locator("#total")).to_have_text(f"{total:,}", timeout=1000 * PATIENCE)
 
     async def accessible(self) -> None:
         """Fail the test if axe finds fault with what is shown."""

@@ -18,6 +18,7 @@ import pytest
 from tests.support.linux import require_etcd
 from tests.support.processes import until
 
+pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).parents[2] / "manifests/components/etcd/join.py"
 FOUND_TOGETHER = 60
 """Seconds: etcd takes a new member in only if the others have been connected for 5 s."""

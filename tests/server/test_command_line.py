@@ -17,7 +17,7 @@ from hello import __version__
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
 from tests.support.linux import mounted
-from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -26,7 +26,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Com
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         env={"HELLO_STORE": "memory:"} | os.environ | environment,  # never what this user has counted
     )
 
@@ -59,24 +59,26 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "redis://localhost?decode_responses=false"),
         ("--store", "redis://localhost?credential_provider=x"),
         ("--store", "redis://localhost?host=elsewhere"),
-        ("--store", "redis://localhost?db=first"),
-        ("--store", "redis://localhost?db=-1"),
-        ("--store", "redis://localhost?db="),
-        ("--store", "redis://localhost?db=1&db=2"),
-        ("--store", "redis://localhost/1?db=2"),
+        ("--store", "redis://localhost?db=1"),
+        ("--store", "unix:///run/redis.sock?db=first"),
+        ("--store", "unix:///run/redis.sock?db=-1"),
+        ("--store", "unix:///run/redis.sock?db="),
+        ("--store", "unix:///run/redis.sock?db=1&db=2"),
         ("--store", "redis://localhost:0"),
         ("--store", "redis://localhost/0#fragment"),
         ("--store", "redis:localhost"),
-        ("--store", "redis://localhost?ssl_ca_certs=/dev/null"),
-        ("--store", "rediss://hello@localhost?ssl_ca_certs=/no/such/file"),
-        ("--store", "rediss://localhost?ssl_ca_path=/no/such/directory"),
-        ("--store", "rediss://localhost?ssl_ca_certs=/dev/null"),
-        ("--store", "rediss://localhost?ssl_keyfile=/dev/null"),
-        ("--store", "rediss://localhost?ssl_cert_reqs=klingon"),
-        ("--store", "rediss://localhost?ssl_check_hostname=klingon"),
+        ("--store", "redis://"),
+        ("--store", "redis://one,two"),
+        ("--store", "redis://localhost?ca=/dev/null"),
+        ("--store", "rediss://hello@localhost?ca=/no/such/file"),
+        ("--store", "rediss://localhost?ca=/no/such/directory/"),
+        ("--store", "rediss://localhost?ca=/dev/null"),
+        ("--store", "rediss://localhost?ca="),
+        ("--store", "rediss://localhost?key=/dev/null"),
+        ("--store", "rediss://localhost?ssl_cert_reqs=none"),
         ("--store", "unix://"),
         ("--store", "unix://run/redis.sock"),
-        ("--store", "unix:///run/redis.sock?ssl_ca_certs=/dev/null"),
+        ("--store", "unix:///run/redis.sock?ca=/dev/null"),
         ("--store", "etcd:localhost"),
         ("--store", "etcd://"),
         ("--store", "etcd://localhost,"),
@@ -108,9 +110,8 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--drain", "-1"),
         ("--drain", "nan"),
         ("--log", "loud"),
-        ("--redis-password-file", "/no/such/file"),
-        ("--redis-password-file", "/"),
-        ("--etcd-password-file", "/no/such/file"),
+        ("--store-password-file", "/no/such/file"),
+        ("--store-password-file", "/"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) -> None:
@@ -150,13 +151,13 @@ async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) 
         ["serve", "--no-such-option"],
         ["serve", "one", "too-many"],
         ["serve", "--port", "8081", "--admin-port", "8081"],
-        ["serve", "--redis-password", "a", "--redis-password-file", "/dev/null"],
-        ["serve", "--redis-password", "a", "--store", "redis://:b@localhost"],
-        ["serve", "--redis-password-file", "/dev/null"],
-        ["serve", "--etcd-password", "a", "--etcd-password-file", "/dev/null"],
-        ["serve", "--etcd-password", "a", "--store", "etcd://localhost"],
-        ["serve", "--etcd-password", "a", "--store", "etcd://hello:b@localhost"],
-        ["serve", "--etcd-password-file", "/dev/null"],
+        ["serve", "--store-password", "a", "--store-password-file", "/dev/null"],
+        ["serve", "--store-password", "a", "--store", "redis://:b@localhost"],
+        ["serve", "--store-password", "a", "--store", "etcd://localhost"],
+        ["serve", "--store-password", "a", "--store", "etcd://hello:b@localhost"],
+        ["serve", "--store-password", "a", "--store", "memory:"],
+        ["serve", "--store-password", "a", "--store", "sqlite:hello.db"],
+        ["serve", "--store-password-file", "/dev/null"],
         ["reset", "--to", "-1"],
         ["reset", "--to", str(2**53)],
     ],
@@ -170,9 +171,9 @@ def test_a_bad_command_is_one_line(arguments: list[str]) -> None:
 
 def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "password").write_bytes(b"\xff\xfe")
-    ran = run("serve", "--redis-password-file", str(tmp_path / "password"))
+    ran = run("serve", "--store-password-file", str(tmp_path / "password"))
 
-    assert "--redis-password-file" in complaint(ran)
+    assert "--store-password-file" in complaint(ran)
     assert ran.returncode == 2
 
 
@@ -187,7 +188,6 @@ def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         "redis://hello:a@secret@localhost/x",
         "redis://hello:12?secret@localhost",
         "redis://hello:12#secret@localhost",
-        "redis://hello:[secret]@localhost",
         "redis://localhost?password=secret&retry=5",
         "etcd://hello:secret@localhost:99999",
         "etcd://hello:a/secret@localhost",
@@ -277,7 +277,7 @@ def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
 def test_reset_of_a_file_that_is_not_there_makes_none(tmp_path: Path) -> None:
     ran = run("reset", "--yes", "--store", f"sqlite:{tmp_path}/typo/hello.db")
 
-    assert "there is no" in complaint(ran)
+    assert "No such file" in complaint(ran)
     assert ran.returncode == 2
     assert not list(tmp_path.iterdir())
 
@@ -311,7 +311,7 @@ def test_the_help_tells_every_command_and_option() -> None:
         "host",
         "port",
         "admin-port",
-        "redis-password-file",
+        "store-password-file",
         "pod",
         "version",
         "node",
@@ -429,6 +429,7 @@ def test_reset_of_a_memory_store_is_refused() -> None:
     assert ran.returncode == 2
 
 
+@pytest.mark.long
 async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
     redis_server.signal(SIGSTOP)
     ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")

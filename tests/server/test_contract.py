@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGSTOP
 import pytest
 
 from tests.support.client import Connection, Response, figure, request, state
-from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -226,7 +226,7 @@ async def test_a_body_that_never_comes_delays_nobody(server: Hello, method: str,
 
     assert (await connection.receive()).status == status
     assert await total(server) == before + (status == 200)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await connection.closed()
     connection.close()
 

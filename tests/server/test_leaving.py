@@ -8,16 +8,13 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 import pytest
 
 from tests.support.client import Connection, Response, figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
 from tests.support.witness import Witness
 
-SOON = 10
-"""Seconds in which a server that waits for nobody has left, on a busy machine too."""
 
-
-async def left_soon(server: Hello) -> list[str]:
+async def left_well(server: Hello) -> list[str]:
     """Wait until a server has left well, with nothing but its logs on standard error; what it logged."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
     assert all(json.loads(line)["level"] in ("info", "warning") for line in server.log)
     return server.events()
@@ -54,7 +51,7 @@ async def test_an_idle_server_leaves_at_once(hello: Callable[..., Hello], number
     await kept.receive()
     server.signal(number)
 
-    assert await left_soon(server) == [*server.events()[:-1], "leaving"]
+    assert await left_well(server) == [*server.events()[:-1], "leaving"]
     assert await kept.closed()
     kept.close()
 
@@ -75,7 +72,7 @@ async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello:
     kept.close()
     assert (await request(server.url, path="/readyz")).status == 200
     assert await server.visit() == 3
-    await left_soon(server)
+    await left_well(server)
     with pytest.raises(ConnectionRefusedError):
         await request(server.url)
 
@@ -107,7 +104,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: Callable[..., Hello], redis_
         await until(all_are_there, "all have come")
         old.signal(SIGTERM)
 
-    await left_soon(old)
+    await left_well(old)
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
@@ -122,7 +119,7 @@ async def test_who_waits_for_the_store_is_served_before_the_server_leaves(
 
     responses = await asyncio.gather(*visitors)
     assert sorted(int(response.headers["hello-count"]) for response in responses) == [1, 2, 3, 4, 5]
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
 
 
@@ -141,14 +138,14 @@ async def refuses_connections(server: Hello) -> None:
 async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_once(
     hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
 ) -> None:
-    server = await (await hello("--store", redis_server.url, "--drain", "60", "--deadline", "60").start()).ready()
+    server = await (await hello("--store", redis_server.url, "--drain", "600", "--deadline", "600").start()).ready()
     visitors = await waiting_visitors(server, redis_server)
     for number in numbers[:-1]:
         server.signal(number)
         await hears_that_it_leaves(server)
     server.signal(numbers[-1])
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         responses = await asyncio.gather(*visitors)
         assert await server.exit() == 0
     assert {response.status for response in responses} == {503}
@@ -161,7 +158,7 @@ async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_onc
 async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
     hello: Callable[..., Hello], redis_server: RedisServer, path: str, numbers: list[Signals]
 ) -> None:
-    server = await (await hello("--store", redis_server.url, "--deadline", "60").start()).ready()
+    server = await (await hello("--store", redis_server.url, "--deadline", "600").start()).ready()
     visitors = await waiting_visitors(server, redis_server, 1)
     connection = await Connection.open(server.url)
     connection.send(path=path)
@@ -170,7 +167,7 @@ async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
         await refuses_connections(server)
     server.signal(numbers[-1])
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         response = await connection.receive()
         assert await server.exit() == 0
     assert (response.status, response.body) == (503, "This pod is leaving.\n")
@@ -179,12 +176,12 @@ async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
 
 
 async def test_a_second_sigterm_ends_a_drain(hello: Callable[..., Hello]) -> None:
-    server = await hello("--store", "memory:", "--drain", "60").start()
+    server = await hello("--store", "memory:", "--drain", "600").start()
     server.signal(SIGTERM)
     await hears_that_it_leaves(server)
     server.signal(SIGTERM)
 
-    await left_soon(server)
+    await left_well(server)
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
@@ -198,7 +195,7 @@ async def test_requests_that_never_end_keep_nobody(hello: Callable[..., Hello], 
     await connections[1].receive()
     server.signal(number)
 
-    await left_soon(server)
+    await left_well(server)
     for connection in connections:
         connection.close()
 
@@ -211,7 +208,7 @@ async def test_a_server_can_be_stopped_while_it_waits_for_redis(
     server = await hello("--store", redis_server.url).start()
     server.signal(number)
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
     assert "Traceback" not in "".join(server.log)
 

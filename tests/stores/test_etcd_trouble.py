@@ -111,9 +111,8 @@ async def test_two_of_three_gone_are_503_and_then_it_goes_on(hello: Callable[...
         for member in gone:
             member.kill()
         await lost(server)
-        began, given = time.monotonic(), len(witness.acked)
+        given = len(witness.acked)
         assert await refusal(server) == AWAY
-        assert time.monotonic() - began < DEADLINE + 1
         assert (await request(server.url, path="/readyz")).status == 200
         assert len(witness.acked) == given
         for member in gone:
@@ -230,7 +229,7 @@ async def test_what_gets_no_answer_is_not_sent_twice() -> None:
         writer.close()
 
     async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
-        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}"), None)
+        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}", None))
         await client.call("kv/txn", {})
         with pytest.raises(LostError):
             await client.call("kv/txn", {})
@@ -400,7 +399,7 @@ async def test_a_new_password_is_read_from_its_file(
     password = tmp_path / "password"
     password.write_text("mellon\n")
     store = f"etcd://hello@127.0.0.1:{guarded.port}"
-    server = await hello("--store", store, "--etcd-password-file", str(password), "--deadline", "0.5").start()
+    server = await hello("--store", store, "--store-password-file", str(password), "--deadline", "0.5").start()
     assert await refusal(server) == AWAY
     assert (await request(server.url, path="/readyz")).status == 503
 
@@ -511,3 +510,19 @@ async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_agai
     assert (await store.read("", 0)).count == 6
     for one in store, other:
         await one.close()
+
+
+async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 60 * 10**9)
+    given = await store.commit(FIRST)
+    monkeypatch.setattr(time, "time_ns", now)
+    await other.commit(OTHER)
+    assert all(seconds < 5 for seconds in (await other.read("", 0)).silence.values())
+    await store.commit(following(FIRST, given))
+    assert (await other.read("", 0)).silence["pod-a"] < 5
+    await store.close()
+    await other.close()

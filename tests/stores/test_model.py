@@ -253,13 +253,13 @@ def _readable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 BOUNDS = [
-    Bounds(),
+    pytest.param(Bounds(), marks=pytest.mark.long),
     Bounds(crashes=0),
     Bounds(wipes=0),
     Bounds(processes=1, visits=3, crashes=0, wipes=0),
     Bounds(processes=3, visits=3, sends=1, crashes=0, wipes=0),
-    Bounds(visits=3, sends=1, crashes=0, wipes=1, restores=1),
-    Bounds(visits=3, sends=1, crashes=1, wipes=0, restores=1),
+    pytest.param(Bounds(visits=3, sends=1, crashes=0, wipes=1, restores=1), marks=pytest.mark.long),
+    pytest.param(Bounds(visits=3, sends=1, crashes=1, wipes=0, restores=1), marks=pytest.mark.long),
 ]
 
 

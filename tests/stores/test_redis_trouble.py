@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -93,7 +94,7 @@ async def test_a_wrong_password_is_put_right(
     (tmp_path / "password").write_text("mellon\n")
     await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">friend", "~*", "+@all")
     store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    options = "--store", store, "--redis-password-file", str(tmp_path / "password"), "--deadline", "0.3"
+    options = "--store", store, "--store-password-file", str(tmp_path / "password"), "--deadline", "0.3"
     server = await hello(*options).start()
 
     assert await refusal(server) == AWAY
@@ -115,7 +116,7 @@ async def test_a_new_password_is_read_from_its_file(
     redis_server.arguments = ("--user", *["gandalf", "on", ">friend", "~*", "&*", "+@all"])
     await redis_server.start()
     store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    server = await hello("--store", store, "--redis-password-file", str(password), "--deadline", "0.5").start()
+    server = await hello("--store", store, "--store-password-file", str(password), "--deadline", "0.5").start()
     await server.ready()
     assert await server.visit() == 1
 
@@ -143,8 +144,20 @@ async def test_the_line_end_after_a_password_is_none_of_it(
 ) -> None:
     await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">mellon", "~*", "+@all")
     store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    server = await hello("--store", store, HELLO_REDIS_PASSWORD="mellon\r\n").start()
+    server = await hello("--store", store, HELLO_STORE_PASSWORD="mellon\r\n").start()
     assert await server.visit() == 1
+
+
+async def test_no_certificate_has_the_final_dot_of_a_full_name(
+    hello: Callable[..., Hello], redis_server: RedisServer, certificate: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Proxy(redis_server.port, tls) as proxy:
+        store = f"rediss://localhost.:{proxy.port}?ca={certificate}"
+        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
+        assert await (await server.start()).visit() == 1
 
 
 async def test_a_redis_that_wants_a_password_says_so(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
@@ -196,6 +209,7 @@ class Names:
         self.file.write_text("".join(f"{address} {name}\n" for address in addresses))
 
 
+@pytest.mark.long
 async def test_a_redis_that_was_demoted_is_left_for_the_one_that_its_name_leads_to(
     hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -455,6 +469,7 @@ async def test_a_redis_away_for_longer_than_the_deadline_is_503_and_then_goes_on
     assert set(witness.statuses()) == {200, 503}
 
 
+@pytest.mark.long
 async def test_a_redis_that_stands_still_delays_those_who_can_wait(
     hello: Callable[..., Hello], redis_server: RedisServer, witness: Witness
 ) -> None:
@@ -582,6 +597,7 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_wen
     assert "not all who counted before the restart of Redis have said what they saw" in events
 
 
+@pytest.mark.long
 async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
     pods: list[Hello], redis_server: RedisServer
 ) -> None:

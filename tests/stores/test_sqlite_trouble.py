@@ -14,13 +14,13 @@ import pytest
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request, until_up
 from tests.support.linux import Trace, mounted, require, seen_from_outside
-from tests.support.processes import Hello, until
+from tests.support.processes import PATIENCE, Hello, until
 from tests.support.witness import Witness
 
 
 async def refused(server: Hello) -> str:
     """The one line that a server leaves with."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await server.launch().exit() == 1
     (line,) = [line for line in server.log if not line.startswith("{")]
     assert line.startswith("hello: ")

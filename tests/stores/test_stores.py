@@ -95,7 +95,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "commits", "sessions":
+                for table in "counter", "sessions":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
@@ -123,10 +123,11 @@ async def test_an_empty_store_has_no_epoch(store: Store) -> None:
 
 
 async def test_the_first_trip_begins_the_epoch_that_it_brings(store: Store) -> None:
+    before = time.time()
     given = await store.commit(FIRST)
     assert (given.epoch[17:], given.top) == ("e1", 3)
     assert given.index > 0
-    assert abs(int(given.epoch[:16]) / 1e6 - time.time()) < 5
+    assert before - 0.01 < int(given.epoch[:16]) / 1e6 < time.time() + 0.01
 
 
 async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(store: Store) -> None:
@@ -450,7 +451,7 @@ async def test_redis_is_reached_over_tls(redis_server: RedisServer, certificate:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
     async with Proxy(redis_server.port, tls) as proxy:
-        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ssl_ca_certs={certificate}")
+        store = RedisStore(f"rediss://127.0.0.1:{proxy.port}?ca={certificate}")
         assert (await store.commit(FIRST)).top == 3
         await store.close()
 
@@ -566,11 +567,12 @@ async def test_pods_seen_within_a_day_keep_their_entry(aged: tuple[Store, RedisS
     assert (await store.read("", 0)).pods == {"pod-a": 3, "pod-b": 3}
 
 
-async def test_a_reading_tells_when_each_pod_made_its_last_trip(store: Store) -> None:
+async def test_a_reading_tells_how_long_ago_each_pod_made_its_last_batch(store: Store) -> None:
+    began = time.monotonic()
     await store.commit(FIRST)
     reading = await store.read("", 0)
-    assert reading.seen.keys() == {"pod-a"}
-    assert time.time() - 5 < reading.seen["pod-a"] <= reading.time <= time.time()
+    assert reading.silence.keys() == {"pod-a"}
+    assert 0 <= reading.silence["pod-a"] <= time.monotonic() - began + 1  # of whole seconds
 
 
 async def test_a_trip_for_nobody_shows_that_its_pod_is_there(
@@ -583,8 +585,8 @@ async def test_a_trip_for_nobody_shows_that_its_pod_is_there(
     await store.commit(following(FIRST, given, n=0))
     reading = await store.read("", 0)
     assert reading.pods == {"pod-a": 3, "pod-b": 3}
-    assert reading.seen["pod-a"] > reading.time - 5
-    assert reading.seen["pod-b"] < reading.time - 50
+    assert reading.silence["pod-a"] < 5
+    assert reading.silence["pod-b"] > 50
 
 
 async def test_a_process_idle_for_a_day_is_forgotten_and_the_store_trusted(
@@ -755,25 +757,5 @@ async def test_what_the_version_before_counted_in_redis_is_gone_on_with(redis_se
     await redis_server.call("HSET", "{hello}:pods", "pod-y", "5 1732580001", "pod-z", "2 1732580002")
     await redis_server.call("SET", "{hello}:" + "d" * 32, f"{OLDER} 4 7 1732580002", "EX", 86400)
     store = RedisStore(redis_server.url)
-    await is_gone_on_with(store)
-    await store.close()
-
-
-async def test_what_the_version_before_counted_in_a_file_is_gone_on_with(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "hello.db") as file:
-        file.executescript(f"""
-            PRAGMA journal_mode = WAL;
-            CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,
-                count INTEGER NOT NULL, began INTEGER NOT NULL, distrusted TEXT NOT NULL);
-            CREATE TABLE pods (pod TEXT PRIMARY KEY, count INTEGER NOT NULL, seen INTEGER NOT NULL);
-            CREATE TABLE processes (process TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,
-                top INTEGER NOT NULL, time INTEGER NOT NULL);
-            PRAGMA application_id = {0x48656C6F};
-            INSERT INTO counter VALUES (1, '{OLDER}', 7, 0, '');
-            INSERT INTO pods VALUES ('pod-y', 5, 1732580001), ('pod-z', 2, 1732580002);
-            INSERT INTO processes VALUES ('{"d" * 32}', '{OLDER}', 4, 7, 1732580002);
-        """)
-    file.close()
-    store = SqliteStore(tmp_path / "hello.db")
     await is_gone_on_with(store)
     await store.close()

@@ -35,8 +35,8 @@ REDIS_SERVER = _REDIS or _ON_PATH or _VALKEY or "redis-server"
 REDIS_SERVERS = {"redis": REDIS_SERVER, "redis-server": _ON_PATH, "valkey-server": _VALKEY}
 """The servers over which the contract of a store must hold, and where they are, if they are there."""
 
-STARTUP = 20
-"""Seconds after which a process that is not up is taken for dead."""
+PATIENCE = 60
+"""Seconds after which a test gives up waiting. It catches what hangs, and says nothing of how fast anything is."""
 
 
 def _ports() -> Iterator[int]:
@@ -58,7 +58,7 @@ def free_port() -> int:
             return port
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = STARTUP) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = PATIENCE) -> None:
     """Wait until a condition holds; fail the test if it never does."""
     try:
         async with asyncio.timeout(seconds):
@@ -187,7 +187,7 @@ class EtcdServer:
         """Run etcdctl."""
         words = ["etcdctl", "--endpoints", self.endpoint, *map(str, command)]
         environment = os.environ | {"ETCDCTL_API": "3"}
-        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=STARTUP)
+        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE)
 
     def signal(self, number: Signals) -> None:
         """Send it a signal."""

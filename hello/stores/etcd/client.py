@@ -1,4 +1,4 @@
-"""A client of etcd's JSON gateway: where a URL leads, who says what password, and what went wrong in right words.
+"""A client of etcd's JSON gateway, and what went wrong with it in plain words.
 
 https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
 """
@@ -9,12 +9,10 @@ import os
 import random
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import (
     ClientConnectorError,
@@ -31,21 +29,13 @@ from aiohttp import (
 )
 
 from hello.stores import LostError, UnavailableError
+from hello.stores.url import Host, Password, ServerUrl
 
 COMMAND_TIMEOUT = 1.0
 """Seconds to wait for a connection, and again for an answer, before the next member is asked."""
 
 PORT = 2379
 PREFIX = "/hello"
-
-URL = re.compile(
-    r"(?P<scheme>etcds?)://(?:(?P<login>[^@/?#]*)@)?(?P<members>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>.*))?"
-)
-
-HOST = r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d*)?"
-
-TLS = ("ca", "cert", "key")
-"""What the query of an etcds:// URL may tell: the authorities, and the client's own certificate with its key."""
 
 # https://grpc.io/docs/guides/status-codes/: all others say that a transaction was not carried out.
 UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
@@ -56,81 +46,41 @@ STALE = "revision of auth store is old"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL tells: the members' own URLs, the user, the files of TLS, and where the counter's keys are."""
+    """What a URL tells: the members' own URLs, and where the counter's keys are."""
 
+    url: ServerUrl
     members: tuple[str, ...]
-    user: str
-    password: str
-    files: Mapping[str, Path]
     prefix: str
 
 
-def parse(url: str) -> Address:
-    """Read the URL of a counter in etcd; raises ValueError, without showing what may be part of a password."""
-    if "@" in url.partition("@")[2] or re.search(r"[/?#].*@", url.partition("://")[2]):
-        raise ValueError("its user and password must be percent-encoded")
-    if "#" in url:
-        raise ValueError("there is a # in it")
-    parts = URL.fullmatch(url)
-    if not parts:
-        raise ValueError("there is no // in it")
-    user, _, password = (parts["login"] or "").partition(":")
-    if password and not user:
-        raise ValueError("it has a password, but no user")
-    prefix = unquote(parts["path"]).rstrip("/") or PREFIX
+def parse(url: str, password: Password | None) -> Address:
+    """Read the URL of a counter in etcd; raises ValueError."""
+    parts = ServerUrl.parse(url, password, PORT)
+    if parts.password and not parts.user:
+        raise ValueError("a password needs a user (etcd://USER@…)")
+    if not parts.hosts:
+        raise ValueError("it names no member")
+    prefix = parts.path.rstrip("/") or PREFIX
     if not re.fullmatch("[!-~]+", prefix):
         raise ValueError(f"{prefix!r} is not a word of visible ASCII")
-    protocol = "https" if parts["scheme"] == "etcds" else "http"
-    members = tuple(f"{protocol}://{_member(member)}" for member in parts["members"].split(","))
-    return Address(members, unquote(user), unquote(password), _files(parts["scheme"], parts["query"] or ""), prefix)
+    protocol = "https" if parts.scheme == "etcds" else "http"
+    return Address(parts, tuple(f"{protocol}://{_authority(host)}" for host in parts.hosts), prefix)
 
 
-def _member(text: str) -> str:
-    member = urlsplit(f"//{text}")
-    if not member.hostname or member.port == 0 or not re.fullmatch(HOST, text):
-        raise ValueError(f"{text!r} is not the host and port of a member")
-    host = member.hostname.encode("idna").decode()
-    return f"{f'[{host}]' if ':' in host else host}:{member.port or PORT}"
-
-
-def _files(scheme: str, query: str) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in TLS:
-            raise ValueError(f"there is no option {name!r}")
-        if scheme != "etcds":
-            raise ValueError(f"{name} is for etcds://")
-        if name in files:
-            raise ValueError(f"{name} is there twice")
-        files[name] = Path(value)
-        try:
-            files[name].open("rb").close()
-        except OSError as error:
-            raise ValueError(f"{name}: {error}") from None
-    if ("cert" in files) != ("key" in files):
-        raise ValueError("cert and key are for each other")
-    return files
+def _authority(host: Host) -> str:
+    return f"{f'[{host.name}]' if ':' in host.name else host.name}:{host.port}"
 
 
 class Client:
     """Calls one member, the same one as long as it answers; one connection is kept."""
 
-    def __init__(self, address: Address, password: Callable[[], str] | None) -> None:
-        """Connect with the first call, and ask for the password at each login; ValueError if the files do not serve."""
-        if password and not address.user:
-            raise ValueError("there is a password, but no user in it")
-        if password and address.password:
-            raise ValueError("it has a password, and there is another one besides")
+    def __init__(self, address: Address) -> None:
+        """Connect with the first call, and read the password for each login."""
         self._address = address
-        self._password = password or (lambda: address.password)
         # Processes begin with different members, so that not all lean on one.
         self._member = random.randrange(len(address.members))  # noqa: S311
         self._session: ClientSession | None = None
         self._token = ""
-        try:
-            self._tls()
-        except (ssl.SSLError, OSError) as error:
-            raise ValueError(f"its files of TLS do not serve: {error}") from error
 
     @property
     def members(self) -> int:
@@ -158,20 +108,21 @@ class Client:
 
     async def _call_as_user(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Log in first, if there is a user; and anew if the token has expired, with which nothing was done."""
-        if self._address.user and not self._token:
+        if self._address.url.user and not self._token:
             await self._log_in(url)
         try:
             return await self._post(url, body)
         except _TokenError:
             self._token = ""
-            if not self._address.user:
+            if not self._address.url.user:
                 raise
             await self._log_in(url)
             return await self._post(url, body)
 
     async def _log_in(self, url: str) -> None:
+        user, password = self._address.url.user, self._address.url.password
         try:
-            login = {"name": self._address.user, "password": self._password()}
+            login = {"name": user, "password": password() if password else ""}
         except ValueError as error:
             raise UnavailableError(str(error)) from error
         answer = await self._post(f"{url.partition('/v3/')[0]}/v3/auth/authenticate", login)
@@ -194,17 +145,8 @@ class Client:
     def _connect(self) -> ClientSession:
         """Make the session of one connection, which reads the files of TLS anew: certificates are renewed."""
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
-        connector = TCPConnector(ssl=self._tls() or True, limit=1, ttl_dns_cache=1)
+        connector = TCPConnector(ssl=self._address.url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
-
-    def _tls(self) -> ssl.SSLContext | None:
-        files = self._address.files
-        if not self._address.members[0].startswith("https:"):
-            return None
-        context = ssl.create_default_context(cafile=files.get("ca"))
-        if "cert" in files:
-            context.load_cert_chain(files["cert"], files["key"], password="")  # else OpenSSL asks for one
-        return context
 
 
 class _TokenError(UnavailableError):

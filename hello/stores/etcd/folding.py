@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hello.stores import SESSION_LIFETIME
-from hello.stores.etcd.keys import Json, Keys, View, delete, is_unchanged, put, shares
+from hello.stores.etcd.keys import Json, Keys, Session, View, delete, is_unchanged, put, shares
 from hello.stores.rules import Record
 
 IDLE_TIMEOUT = 60.0
@@ -39,6 +39,12 @@ class IdleSessions:
         known = self._unchanged.items()
         idle = ((client, index) for client, (index, since) in known if now - since >= IDLE_TIMEOUT)
         return dict(islice(idle, FOLDED_AT_ONCE))
+
+    def silence(self, client: str, session: Session) -> float:
+        """Seconds for which a session's key has not changed, as far as this process knows."""
+        now = time.monotonic()
+        index, since = self._unchanged.get(client, (0, now))
+        return now - since if index == session.record.index else 0
 
 
 def fold(keys: Keys, view: View, indexes: Mapping[str, int]) -> tuple[list[Json], list[Json]]:

@@ -66,6 +66,7 @@ class View:
     """What the keys hold at one revision; without an epoch the store is empty.
 
     latest: the latest epoch known to who distrusted. shares: the folded sessions' numbers by pod, as records.
+    names: all keys of which the count is made, those that are nobody's included.
     """
 
     revision: int = 0
@@ -76,6 +77,7 @@ class View:
     distrusted: str = ""
     sessions: dict[str, Session] = field(default_factory=dict)
     shares: list[Record] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
@@ -100,37 +102,53 @@ class Keys:
         self.epoch = f"{prefix}/epoch"
         self.sessions = f"{prefix}/sessions/"
         self.shares = f"{prefix}/shares"
+        self._end = f"{self.sessions[:-1]}0"
 
     def session(self, client: str) -> str:
         """The key of a client session."""
         return self.sessions + client
 
-    def all(self, revision: int = 0) -> Json:
-        """Get all keys, at a revision or as they are."""
-        return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0"), "revision": str(revision)}
+    def all(self) -> Json:
+        """Get all keys."""
+        return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0")}
 
-    def counted(self, revision: int = 0) -> Json:
-        """Get all keys of which the count is made."""
-        return {"key": _code(self.base), "range_end": _code(f"{self.sessions[:-1]}0"), "revision": str(revision)}
+    def counted(self, changed_after: int = 0) -> Json:
+        """Get the keys of which the count is made, of which all are counted but only those changed since are shown."""
+        keys = {"key": _code(self.base), "range_end": _code(self._end)}
+        return {**keys, "min_mod_revision": str(changed_after + 1)} if changed_after else keys
 
-    def view(self, answer: Mapping[str, Any], revision: int) -> View:
-        """Read what a range has brought; raises ValueError if no counter wrote it."""
-        view = View(revision)
+    def update(self, view: View, answer: Mapping[str, Any], revision: int) -> bool:
+        """Bring a view to a later revision by what was changed since; raises ValueError if no counter wrote it.
+
+        Whether that is all: false if keys were deleted, which no range shows. What is unchanged was there before, so
+        nothing else can be missing if there are as many keys as this view has then.
+        """
+        view.revision = revision
         for pair in answer.get("kvs", ()):
-            key, text, changed = _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"])
-            if key == self.base:
-                view.base = Base.parse(text, changed)
-            elif key == self.distrusted:
-                view.latest, _, view.distrusted = text.partition(" ")
-            elif key == self.epoch:
-                view.epoch, view.epoch_revision = word(text), changed
-            elif key == self.shares:
-                view.shares = list(_shares(text))
-            elif key.startswith(self.sessions):
-                view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+            self._set(view, _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"]))
         for record in view.shares:
             record.epoch = view.epoch
+        return len(view.names) == int(answer.get("count", 0))
+
+    def view(self, answer: Mapping[str, Any], revision: int) -> View:
+        """Read what a range of all keys has brought; raises ValueError if no counter wrote it."""
+        view = View()
+        self.update(view, answer, revision)
         return view
+
+    def _set(self, view: View, key: str, text: str, changed: int) -> None:
+        if key == self.base:
+            view.base = Base.parse(text, changed)
+        elif key == self.distrusted:
+            view.latest, _, view.distrusted = text.partition(" ")
+        elif key == self.epoch:
+            view.epoch, view.epoch_revision = word(text), changed
+        elif key == self.shares:
+            view.shares = list(_shares(text))
+        elif key.startswith(self.sessions):
+            view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+        if key < self._end:
+            view.names.add(key)
 
 
 def shares(records: list[Record]) -> str:

@@ -23,7 +23,7 @@ from hello.stores import (
     UnavailableError,
 )
 from hello.stores.etcd.client import Client, parse
-from hello.stores.etcd.folding import IdleSessions, fold
+from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
     Base,
     Json,
@@ -46,6 +46,7 @@ from hello.stores.rules import (
     notice_rollback,
     repeat,
 )
+from hello.stores.url import Password
 
 ATTEMPTS = 10
 """How often a transaction is made anew, for what was changed since the last look, before it is given up."""
@@ -59,13 +60,13 @@ T = TypeVar("T")
 class EtcdStore:
     """A Store in etcd 3.4 or later. One connection commits, and one reads."""
 
-    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
-        address = parse(url)
+        address = parse(url, password)
         self._keys = Keys(address.prefix)
-        self._commits, self._readings = Client(address, password), Client(address, password)
-        self._own: dict[str, Session] = {}
-        """The present client session's key, as it was last committed from here."""
+        self._commits, self._readings = Client(address), Client(address)
+        self._own: dict[str, View] = {}
+        """What the keys held when the present client session last committed from here, at the revision of its key."""
         self._begun: dict[str, int] = {}
         """The revision of the base when a client session was first heard of. A process has few of them."""
         self._idle = IdleSessions()
@@ -104,8 +105,8 @@ class EtcdStore:
     async def _commit(self, batch: Batch) -> Range:
         """Count a batch in one transaction, if nothing has happened since this session's last one."""
         own = self._own.pop(batch.client, None)  # what is sent again is looked up: to write it again may take as long
-        if own and (own.record.epoch, own.record.index) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
-            is_counted, view = await self._try(batch, View(epoch=batch.epoch, sessions={batch.client: own}))
+        if own and (own.epoch, own.revision) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
+            is_counted, view = await self._try(batch, own, changed_after=own.revision)
         else:
             is_counted, view = False, await self._look(self._commits)
         for _ in range(ATTEMPTS):
@@ -134,13 +135,22 @@ class EtcdStore:
             raise ForgottenError("the store may have forgotten this session")
         return repeated
 
-    async def _try(self, batch: Batch, view: View) -> tuple[bool, View]:
-        """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now."""
+    async def _try(self, batch: Batch, view: View, changed_after: int = 0) -> tuple[bool, View]:
+        """Count a batch if all it rests on is as in a view; whether it was counted, and what there is now.
+
+        A view at the revision of this session's key needs only what was changed after it: if that key is still of this
+        revision, etcd has the same past. In any other case all is read.
+        """
         latest, (compare, puts) = self._latest, _count(self._keys, batch, view)
-        get = {"request_range": self._keys.counted()}
-        answer = await self._commits.call("kv/txn", {"compare": compare, "success": [*puts, get], "failure": [get]})
+        success = *puts, {"request_range": self._keys.counted(changed_after)}
+        failure = {"request_range": self._keys.counted()}
+        answer = await self._commits.call("kv/txn", {"compare": compare, "success": success, "failure": [failure]})
         revision, found = int(answer["header"]["revision"]), answer["responses"][-1]["response_range"]
-        is_counted, now = bool(answer.get("succeeded", False)), self._keys.view(found, revision)
+        is_counted, now = bool(answer.get("succeeded", False)), view if changed_after else View()
+        if not is_counted:
+            now = self._keys.view(found, revision)
+        elif not self._keys.update(now, found, revision):
+            now = await self._look_back(revision)
         await self._compare(self._commits, now, latest, is_counted)
         return is_counted, now
 
@@ -154,7 +164,7 @@ class EtcdStore:
             await self._distrust(self._commits, view, view.epoch)
         if view.distrusted:
             raise DistrustedError(view.distrusted)
-        self._own = {batch.client: session}
+        self._own = {batch.client: view}
         return Range(view.epoch, top, session.record.index)
 
     async def _read(self, epoch: str, seen: int) -> Reading:
@@ -162,8 +172,9 @@ class EtcdStore:
         state = view.state()
         if notice_rollback(state, epoch, seen):
             await self._distrust(self._readings, view, epoch)
-        records = chain((session.record for session in view.sessions.values()), view.shares)
-        return make_reading(state, records, int(time.time()))
+        sessions = ((session.record, self._idle.silence(client, session)) for client, session in view.sessions.items())
+        folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
+        return make_reading(state, chain(sessions, folded))
 
     async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
         """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""
@@ -188,21 +199,20 @@ class EtcdStore:
                 compare, writes = fold(self._keys, await self._look(self._commits), idle)
                 await self._write(self._commits, compare, *writes)
 
-    async def _look(self, client: Client, revision: int = 0) -> View:
-        """See what the keys hold, at a revision or now."""
-        latest = self._latest
-        answer = await client.call("kv/range", self._keys.all(revision))
-        view = self._keys.view(answer, revision or int(answer["header"]["revision"]))
-        if not revision:
-            await self._compare(client, view, latest)
+    async def _look(self, client: Client) -> View:
+        """See what the keys hold now."""
+        latest, answer = self._latest, await client.call("kv/range", self._keys.all())
+        view = self._keys.view(answer, int(answer["header"]["revision"]))
+        await self._compare(client, view, latest)
         return view
 
     async def _look_back(self, revision: int) -> View:
-        """See what the keys held at a revision; etcd keeps the past until it is compacted."""
+        """See what the count was made of at a revision; etcd keeps the past until it is compacted."""
         try:
-            return await self._look(self._commits, revision)
+            answer = await self._commits.call("kv/range", {**self._keys.counted(), "revision": str(revision)})
         except UnavailableError as error:
             raise LostError(str(error)) from error  # the batch was counted
+        return self._keys.view(answer, revision)
 
     async def _write(self, client: Client, compare: list[Json], *writes: Json) -> bool:
         """Write what must be written together, if all that is compared is so; whether it was."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha1
 from pathlib import Path
@@ -27,6 +26,7 @@ from hello.stores import (
 )
 from hello.stores.redis.connection import COMMAND_TIMEOUT, connection_maker, explain
 from hello.stores.rules import ROLLED_BACK, Record, State, make_reading, word
+from hello.stores.url import Password
 
 try:
     import hiredis
@@ -71,7 +71,7 @@ COMMIT, READ, RESET, ROLL_CALL = map(Script, ("commit.lua", "read.lua", "reset.l
 class RedisStore:
     """A Store in Redis 7 or later. One connection commits, one reads, and one tells when Redis is gone."""
 
-    def __init__(self, url: str, password: Callable[[], str] | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch, and ask for the password each time; ValueError if the URL is no Redis URL."""
         make = connection_maker(url, password)
         self._commits, self._readings, self._silent = make(), make(), make()
@@ -144,7 +144,7 @@ def _reading(answer: Any) -> Reading:
     try:
         epoch, count, began, distrusted, now, records = answer
         state = State(epoch, int(count), int(began), distrusted=distrusted)
-        return make_reading(state, map(_record, records), int(now))
+        return make_reading(state, ((record, int(now) - record.time) for record in map(_record, records)))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 

@@ -1,10 +1,9 @@
-// The pods. Each keeps the letter and the colour in which it was first shown: eight colours come again, and not everybody
-// sees them.
+// The pods. Each keeps its letter and its colour. There are only eight colours, and not everybody can tell them apart.
 
 const faces = new Map();
-const versions = new Map(); // of each pod, as far as it was told
+const versions = new Map(); // of each pod, where known
 const known = new Set();
-const arrivals = new Map(); // when a pod came that was not there before
+const arrivals = new Map(); // when each new pod first appeared
 const rows = new Map();
 
 function face(pod) {
@@ -16,19 +15,20 @@ function learn({ pod, version }) {
   if (version) versions.set(pod, version);
 }
 
-function showPods({ pods, count, began, earlier }) {
+function showPods({ pods, earlier }) {
   const first = !rows.size;
-  const lines = pods.toSorted((a, b) => a.gone - b.gone || (a.pod < b.pod ? -1 : 1));
-  if (earlier) lines.push({ pod: "earlier pods", count: earlier, gone: true });
+  const lines = [...pods].sort((a, b) => a.gone - b.gone || (a.pod < b.pod ? -1 : 1));
+  if (earlier) lines.push({ pod: "other pods", count: earlier, gone: true });
   for (const [pod, row] of rows)
     if (!lines.some((line) => line.pod === pod)) {
       row.line.remove();
       rows.delete(pod);
     }
+  const all = lines.reduce((sum, { count }) => sum + count, 0);
   lines.forEach((line, place) => {
     const row = rows.get(line.pod) ?? makeRow(line, first);
     if (find("pods").children[place] !== row.line) find("pods").insertBefore(row.line, find("pods").children[place]);
-    fillRow(row, line, count > began ? line.count / (count - began) : 0);
+    fillRow(row, line, all ? line.count / all : 0);
   });
 }
 
@@ -43,7 +43,7 @@ function makeRow({ pod, gone }, first) {
   line.className = colour;
   const head = add(line, "th");
   head.scope = "row";
-  add(head, "i", "face", letter).ariaHidden = "true";
+  add(head, "i", "face", letter).setAttribute("aria-hidden", "true");
   add(head, "span", "pod", pod);
   const tags = ["greeted you", "new", "gone", ""].map((text) => add(head, "span", "tag", text));
   const bar = add(add(head, "div", "bar"), "i");

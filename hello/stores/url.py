@@ -1,0 +1,149 @@
+"""Store URLs: which store a URL names, who may use it, and over what TLS."""
+
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from hello.stores import Store
+
+Password = Callable[[], str]
+"""Reads a password, anew for each connection: it may have changed."""
+
+URL = re.compile(r"(?P<scheme>\w+)://((?P<login>[^@/?#]*)@)?(?P<hosts>[^@/?#]*)(?P<path>[^@?#]*)(\?(?P<query>[^@#]*))?")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?")
+
+TLS = ("ca", "cert", "key")
+"""Files: the authorities to trust, and this client's own certificate with its key."""
+OPTIONS = {"unix": ("db",), "rediss": TLS, "etcds": TLS}
+"""What the query of a URL may hold."""
+
+
+def open_store(url: str, password: Password | None = None, *, new: bool = True) -> Store:
+    """Make the store that a URL names, without asking it anything yet; raises ValueError.
+
+    A missing file is created later if `new` allows it.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme in ("memory", "sqlite") and password:
+        raise ValueError(f"{scheme}: takes no password")
+    try:
+        match scheme:
+            case "memory" if not rest:
+                from hello.stores.memory import MemoryStore
+
+                return MemoryStore()
+            case "sqlite" if rest:
+                from hello.stores.sqlite import SqliteStore
+
+                return SqliteStore(_file(rest, new=new))
+            case "redis" | "rediss" | "unix":
+                from hello.stores.redis.store import RedisStore
+
+                return RedisStore(url, password)
+            case "etcd" | "etcds":
+                from hello.stores.etcd.store import EtcdStore
+
+                return EtcdStore(url, password)
+    except ValueError as error:
+        raise ValueError(f"{without_password(url)}: {error}") from None
+    kinds = "memory:, sqlite:PATH, redis://…, rediss://…, unix://…, etcd://…, etcds://…"
+    raise ValueError(f"{without_password(url)} is none of {kinds}")
+
+
+def _file(path: str, *, new: bool) -> Path:
+    """Where a file is; absolute, since SQLite has names of its own, such as `:memory:`."""
+    try:
+        file = Path(path).expanduser().absolute()
+        if not new:
+            file.stat()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(getattr(error, "strerror", None) or str(error)) from None
+    return file
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown. A password may hold what should have been percent-encoded."""
+    return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(?<=://)([^:@]*):.*@", r"\1:***@", url))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host, without brackets and in ASCII, and its port."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """The parts of a URL that names a server, decoded."""
+
+    scheme: str
+    user: str
+    password: Password | None
+    hosts: tuple[Host, ...]
+    path: str
+    options: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, url: str, password: Password | None, port: int) -> "ServerUrl":
+        """Take a URL apart; `port` is the default. Raises ValueError, without showing any part of a password."""
+        scheme, slashes, rest = url.partition("://")
+        if rest.count("@") > 1 or re.search("[/?#].*@", rest):
+            raise ValueError("percent-encode its user and password")
+        parts = URL.fullmatch(url)
+        if not parts:
+            raise ValueError("percent-encode the #" if slashes else f"// is missing after {scheme.partition(':')[0]}:")
+        user, _, own_password = map(unquote, (parts["login"] or "").partition(":"))
+        if password and own_password:
+            raise ValueError("password given twice (in the URL and as an option)")
+        hosts = tuple(_host(text, port) for text in parts["hosts"].split(",")) if parts["hosts"] else ()
+        options = _options(parts["scheme"], parts["query"] or "")
+        reader = (lambda: own_password) if own_password else password
+        parsed = cls(parts["scheme"], user, reader, hosts, unquote(parts["path"]), options)
+        parsed.check_tls()
+        return parsed
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Make a context from the files as they are now, since certificates are renewed; None if the URL wants none."""
+        if self.scheme not in ("rediss", "etcds"):
+            return None
+        context = ssl.create_default_context(cafile=self.options.get("ca"))
+        if "cert" in self.options:
+            context.load_cert_chain(self.options["cert"], self.options["key"], password="")  # else OpenSSL asks for one
+        return context
+
+    def check_tls(self) -> None:
+        """Raise ValueError if the TLS files cannot be loaded."""
+        if ("cert" in self.options) != ("key" in self.options):
+            raise ValueError("cert and key need each other")
+        try:
+            for name in TLS:
+                if name in self.options:
+                    Path(self.options[name]).open("rb").close()  # ssl's own error does not name the file
+            self.tls()
+        except OSError as error:  # an SSLError is one
+            raise ValueError(f"cannot load TLS files: {error}") from None
+
+
+def _host(text: str, port: int) -> Host:
+    host = urlsplit(f"//{text}")
+    if not HOST.fullmatch(text) or not host.hostname or host.port == 0:
+        raise ValueError(f"{text!r} is not HOST or HOST:PORT")
+    return Host(host.hostname.encode("idna").decode(), host.port or port)
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    for name, value in pairs:
+        if name not in OPTIONS.get(scheme, ()):
+            raise ValueError(f"{scheme}:// has no option {name!r}")
+        if not value:
+            raise ValueError(f"{name} is empty")
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise ValueError("an option is given twice")
+    return options

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from time import monotonic_ns
 from typing import Any, Self
 
@@ -201,6 +202,11 @@ class Fire:
             and after < record.sent
             and record.answered < before
         ]
+
+    def silence(self, after: int) -> int:
+        """The longest time, in nanoseconds, in which no request that was sent after a moment was answered."""
+        times = sorted(record.answered for record in self.answered(after, monotonic_ns()))
+        return max(end - begin for begin, end in pairwise([after, *times]))
 
     def last_greeters(self) -> list[dict[str, Any]]:
         """The pod that gave the highest number so far."""

@@ -9,6 +9,7 @@ import pytest
 
 from hello.check.history import Outcome
 from hello.check.verdict import Kind
+from hello.stores.redis.store import ROLL_CALL_TIMEOUT
 from tests.chaos.cluster import (
     DATA,
     DISKS,
@@ -107,6 +108,22 @@ def test_redis_deleted(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(10, 2):
         pause(chance, 1)
         replace_redis(fire)
+    fire.served_as_before()
+
+
+def test_redis_deleted_as_all_pods_leave(fire: Fire) -> None:
+    """The old pods' drain ends while Redis is away. The new ones need not wait for them: they stay until it is back."""
+    for _ in fire.times(3):
+        all_gone()
+        began = time.monotonic_ns()
+        replace_redis(fire)
+        alone = fire.silence(began)
+        kubectl("delete", "pod", COUNTER, "--wait=false")
+        time.sleep(12)  # their drain is 15 s
+        began = time.monotonic_ns()
+        replace_redis(fire)
+        assert fire.silence(began) < alone + ROLL_CALL_TIMEOUT * 1e9 / 2
+        settle()
     fire.served_as_before()
 
 
@@ -333,7 +350,10 @@ def cut_trips(server: str) -> None:
 WAY_TO_REDIS = "OUTPUT -p tcp --dport 6379 -j DROP"
 
 
-@pytest.mark.parametrize("how", ["a few trips", "a few trips and a pod is late", "many"])
+LATE = "a few trips and a pod is late", "a few trips twice and a pod is late"
+
+
+@pytest.mark.parametrize("how", ["a few trips", *LATE, "many"])
 def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     fire.announced = True
     server, old = node(REDIS_NODE), f"{DATA}-rolled-back"
@@ -350,6 +370,10 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             gone = time.monotonic_ns()
             filter_packets(late, APP, f"-I {WAY_TO_REDIS}")
             redis(up=True)
+            if "twice" in how:  # while the others wait for the late one: they must begin to wait anew
+                kill(running(OF_REDIS), REDIS)
+                until(lambda: restarts() > 0, "redis-server is started again")
+                redis_ready()
             time.sleep(3)
             filter_packets(late, APP, f"-D {WAY_TO_REDIS}")
             time.sleep(3)

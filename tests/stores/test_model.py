@@ -1,5 +1,5 @@
 """The scheme, checked exhaustively within small bounds: all orders of sending, losing, delivering late, crash and wipe,
-and of a restart of the store with an older copy of its data.
+and of restarts of the store with an older copy of its data.
 
 The rules are the stores' own and the session is the process' own; only what lies between them is a model. Nothing is
 lost by a step of its own: a command or an answer that is never delivered is lost.
@@ -43,6 +43,9 @@ class Process:
     latest: str = ""
     """The latest epoch of which anybody had a number when its visitor came."""
     has_spoken: bool = False
+    """Whether it has said what it saw since the last restart."""
+    waits: int = 0
+    """The restart since which it waits for the others to speak."""
 
 
 @dataclass
@@ -115,15 +118,24 @@ def speak(index: int, world: World) -> None:
     """Say what was seen, as the next command after a restart does."""
     process, state = world.processes[index], world.state
     batch = process.batch or process.session.batch(0)
-    process.has_spoken = True
+    process.has_spoken, process.waits = True, world.restores
     world.roll.discard(batch.client)
     world.answers = [(other, answer) for other, answer in world.answers if other != process.batch]
     if rules.rolled_back(state, batch.epoch, batch.seen, batch.answered, world.records.get(batch.client)):
         state.distrusted = rules.ROLLED_BACK
 
 
-def end_roll_call(world: World) -> None:
-    world.roll.clear()
+def is_wait_over(process: Process, world: World) -> bool:
+    """Whether a process may have waited for so long that all who live have spoken, unless there was another restart."""
+    return 0 < process.waits < world.restores or all(process.has_spoken for process in world.processes)
+
+
+def end_wait(index: int, world: World) -> None:
+    """Speak, and end the roll call since which this process waits, if it is the present one."""
+    waits = world.processes[index].waits
+    speak(index, world)
+    if waits == world.restores:
+        world.roll.clear()
 
 
 def is_known(world: World) -> bool:
@@ -183,8 +195,6 @@ def steps(world: World, bounds: Bounds) -> Iterator[Callable[[World], None]]:
         yield from steps_of(index, world, bounds)
     if not world.roll:
         yield from (partial(deliver, which) for which in range(len(world.commands)))
-    elif all(process.has_spoken for process in world.processes):
-        yield end_roll_call
     yield from (partial(receive, which) for which in range(len(world.answers)))
     if world.wipes < bounds.wipes and world.state.epoch:
         yield wipe
@@ -210,6 +220,8 @@ def steps_of(index: int, world: World, bounds: Bounds) -> Iterator[Callable[[Wor
         yield partial(crash, index)
     if world.restores and not process.has_spoken:
         yield partial(speak, index)
+    if world.roll and is_wait_over(process, world):
+        yield partial(end_wait, index)
 
 
 def check(world: World) -> None:
@@ -260,6 +272,7 @@ BOUNDS = [
     Bounds(processes=3, visits=3, sends=1, crashes=0, wipes=0),
     pytest.param(Bounds(visits=3, sends=1, crashes=0, wipes=1, restores=1), marks=pytest.mark.long),
     pytest.param(Bounds(visits=3, sends=1, crashes=1, wipes=0, restores=1), marks=pytest.mark.long),
+    Bounds(visits=2, sends=1, crashes=0, wipes=0, restores=2),
 ]
 
 
@@ -305,3 +318,14 @@ def test_a_store_without_a_roll_call_is_found_out(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("tests.stores.test_model.restore", restore_and_count)
     with pytest.raises(AssertionError, match=r"forgotten|given twice"):
         explore(Bounds(visits=3, sends=1, crashes=0, wipes=0, restores=1))
+
+
+def test_a_roll_call_that_ends_by_an_earlier_wait_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_any(index: int, world: World) -> None:
+        speak(index, world)
+        world.roll.clear()
+
+    monkeypatch.setattr("tests.stores.test_model.end_wait", end_any)
+    assert explore(Bounds(sends=1, crashes=0, wipes=0, restores=1)) > 1000
+    with pytest.raises(AssertionError, match=r"forgotten|given twice"):
+        explore(Bounds(visits=3, sends=1, crashes=0, wipes=0, restores=2))

@@ -688,6 +688,71 @@ async def test_who_is_silent_is_waited_for_no_longer_than_the_bound(
     assert (await one.commit(next_of_one)).top == 9
 
 
+class Pauses:
+    """Holds a process between two looks at a roll call, until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.ends = asyncio.Event(), asyncio.Event()
+        self._sleep = asyncio.sleep
+        monkeypatch.setattr(redis_store, "ROLL_CALL_INTERVAL", 12.5)
+        monkeypatch.setattr(asyncio, "sleep", self._pause)
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds != 12.5:
+            await self._sleep(seconds)
+            return
+        self.begun.set()
+        await self.ends.wait()
+        await self._sleep(0.05)
+
+
+async def test_a_wait_that_is_over_ends_no_roll_call_of_another_run(
+    two: Two, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis restarts twice, with older data, while one process waits and another one, which saw more, is silent."""
+    one, next_of_one, other, next_of_other = two
+    pauses = Pauses(monkeypatch)
+    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0.2)
+    await redis_server.call("HSET", "{hello}", "count", 5)
+    await restart(redis_server)
+    waiting = asyncio.create_task(one.commit(next_of_one))
+    await pauses.begun.wait()
+    await asyncio.sleep(0.3)
+    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
+    await restart(redis_server)
+    pauses.ends.set()
+    with pytest.raises(LostError):
+        await waiting
+    waiting = await speaks(one, next_of_one, redis_server, missing=1)
+    for committing in other.commit(next_of_other), waiting:
+        with pytest.raises(DistrustedError):
+            await committing
+
+
+async def test_a_roll_call_that_is_over_lets_nobody_count_in_another_run(
+    two: Two, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis restarts between the end of the roll call and the batch."""
+    one, next_of_one, other, next_of_other = two
+    answer_roll_call = RedisStore._answer_roll_call  # noqa: SLF001
+
+    async def restart_after_it(*of_whom: Any) -> None:
+        await answer_roll_call(*of_whom)
+        await redis_server.call("HSET", "{hello}", "count", 5)
+        await restart(redis_server)
+
+    await restart(redis_server)
+    with monkeypatch.context() as patch, suppress(LostError):
+        patch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0)
+        patch.setattr(RedisStore, "_answer_roll_call", restart_after_it)
+        await one.commit(next_of_one)
+    assert await redis_server.call("HGET", "{hello}", "count") == "5"
+    waiting = await speaks(one, next_of_one, redis_server, missing=1)
+    for committing in other.commit(next_of_other), waiting:
+        with pytest.raises(DistrustedError):
+            await committing
+
+
 async def test_who_had_not_counted_for_long_is_not_waited_for(
     two: Two, redis_server: RedisServer, tmp_path: Path
 ) -> None:

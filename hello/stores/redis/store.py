@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +70,23 @@ class Script:
 COMMIT, READ, RESET, ROLL_CALL = map(Script, ("commit.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
+@dataclass(slots=True)
+class Wait:
+    """How long this process waits in a roll call: in one run of Redis. Another run may hold older data."""
+
+    run: str = ""
+    end: float = math.inf
+
+    def begin(self, run: str) -> None:
+        """Begin to wait, unless this process waits in that run already."""
+        if run != self.run:
+            self.run, self.end = run, time.monotonic() + ROLL_CALL_TIMEOUT
+
+    def over(self) -> str:
+        """The run in which the wait is over; empty if there is none."""
+        return self.run if time.monotonic() >= self.end else ""
+
+
 class RedisStore:
     """A Store in Redis 7 or later. One connection commits, one reads, and one tells when Redis is gone."""
 
@@ -77,6 +96,7 @@ class RedisStore:
         self._commits, self._readings, self._silent = make(), make(), make()
         self._silence: asyncio.Timeout | None = None
         """Ends when the silent connection is to end."""
+        self._wait = Wait()
         self._commits.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
@@ -88,7 +108,7 @@ class RedisStore:
     async def commit(self, batch: Batch) -> Range:
         """Count a batch; see Store."""
         seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
-        answer = await _run(self._commits, COMMIT, _words(batch), seen)
+        answer = await self._run(self._commits, COMMIT, _words(batch), seen)
         match answer:
             case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
                 if what == "range":
@@ -100,11 +120,12 @@ class RedisStore:
     async def read(self, epoch: str, seen: int) -> Reading:
         """Read the count; see Store."""
         said = epoch, seen, ROLLED_BACK
-        return _reading(await _run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
+        return _reading(await self._run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
-        await _call(self._readings, RESET, 1, COUNTER, new_epoch, to, known=False)
+        await _connect(self._readings)
+        await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 
     async def wait_for_loss(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
@@ -120,6 +141,32 @@ class RedisStore:
                     await self._silent.read_response(timeout=math.inf)
         finally:
             self._silence = None
+
+    async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:
+        """Run a script by its hash. If Redis does not know it, this is another run of Redis: the roll is called first.
+
+        The script is loaded over the connection that learned of the end of the roll call: a new one may lead to yet
+        another run, whose roll call is not over.
+        """
+        await _connect(connection)
+        try:
+            return await _call(connection, "EVALSHA", script.sha, *words)
+        except NoScriptError:
+            await self._answer_roll_call(connection, said)
+            return await _call(connection, "EVAL", script.text, *words)
+
+    async def _answer_roll_call(self, connection: Connection, said: Words) -> None:
+        """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
+        while True:
+            over = self._wait.over()
+            run, missing = await _call(connection, "EVAL", ROLL_CALL.text, 2, COUNTER, ROLL, *said, over)
+            if not missing:
+                return
+            if run == over:
+                log.warning("roll call timed out: some processes did not report", missing=missing)
+                return
+            self._wait.begin(run)
+            await asyncio.sleep(ROLL_CALL_INTERVAL)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -171,39 +218,18 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
     raise LostError(f"Redis answered {what!r}")
 
 
-async def _run(connection: Connection, script: Script, words: Words, said: Words) -> Any:
-    """Run a script by its hash. Redis has begun anew if it does not know it: then the roll is called first."""
-    try:
-        return await _call(connection, script, *words)
-    except NoScriptError:
-        await _answer_roll_call(connection, said)
-        return await _call(connection, script, *words, known=False)
-
-
-async def _answer_roll_call(connection: Connection, said: Words) -> None:
-    """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + ROLL_CALL_TIMEOUT
-    while True:
-        over = loop.time() >= end
-        missing = await _call(connection, ROLL_CALL, 2, COUNTER, ROLL, *said, int(over), known=False)
-        if not missing:
-            return
-        if over:
-            log.warning("not all who counted before the restart of Redis have said what they saw", missing=missing)
-            return
-        await asyncio.sleep(ROLL_CALL_INTERVAL)
-
-
-async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
-    """Run a script, by its hash if Redis is thought to know it; raises NoScriptError, or an UnavailableError."""
-    await _connect(connection)
-    name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
+async def _call(connection: Connection, *words: str | int) -> Any:
+    """Send a command over an open connection; raises NoScriptError, or an UnavailableError."""
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT):
-            await connection.send_packed_command(_packed(connection, *name, *words), check_health=False)
+            if not connection.is_connected:  # it would connect again by itself
+                raise ConnectionError("the connection ended")
+            await connection.send_packed_command(_packed(connection, *words), check_health=False)
             return await connection.read_response()
     except NoScriptError:
+        raise
+    except asyncio.CancelledError:
+        await connection.disconnect(nowait=True)  # an answer may still come, and would be taken for the next one
         raise
     except LOST as error:
         await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
@@ -226,6 +252,9 @@ async def _connect(connection: Connection) -> None:
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(COMMAND_TIMEOUT):
             await connection.connect()
+    except asyncio.CancelledError:
+        await connection.disconnect(nowait=True)
+        raise
     except LOST as error:
         await connection.disconnect(nowait=True)
         raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error

@@ -41,11 +41,11 @@ why() {
 	echo "$(event "${pod:-$name}") $(of_pod 'containerStatuses[*].state.waiting.message')"
 }
 
-left=60
+began=$(date +%s)
 until [ -n "$(of_pod 'containerStatuses[*].state.running.startedAt')$(of_pod 'containerStatuses[*].state.terminated.exitCode')" ]; do
-	[ $left -ne 55 ] || echo "the check is waiting to start: $(why)" >&2
-	[ $left -gt 0 ] || fail "the check did not start: $(why)"
-	left=$((left - 1))
+	waited=$(($(date +%s) - began))
+	[ $waited -lt 5 ] || [ -n "${said:-}" ] || { said=$(why) && echo "the check is waiting to start: $said" >&2; }
+	[ $waited -lt 60 ] || fail "the check did not start: $(why)"
 	sleep 1
 done
 

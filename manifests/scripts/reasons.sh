@@ -22,8 +22,10 @@ columns=$columns',STARTS:.status.initContainerStatuses[*].state.waiting.reason,W
 list pod "$OURS" "$columns" | while read -r pod ready phase starting waiting; do
 	why=
 	[ "$ready" = True ] || {
-		for word in $waiting $starting $phase; do case $word in '<none>') ;; *) why=$word; break ;; esac; done
-		why="$why: $(warning "involvedObject.name=$pod")"
+		for word in "$waiting" "$starting" "$phase"; do case $word in '<none>') ;; *) why=$word; break ;; esac; done
+		[ "$why" != Running ] || why='not ready'
+		event=$(warning "involvedObject.name=$pod")
+		why=$why${event:+: $event}
 	}
 	case $waiting in
 	CrashLoopBackOff) said=$($KUBECTL logs "$pod" --previous --tail=1 2>/dev/null) || true ;;
@@ -33,8 +35,7 @@ list pod "$OURS" "$columns" | while read -r pod ready phase starting waiting; do
 done
 
 # What may not be created has no pod to tell of it. A ReplicaSet of before that wants no pods lacks none.
-list replicaset,statefulset "$OURS" 'NAME:.metadata.name,WANTS:.spec.replicas,HAS:.status.replicas' | while read -r owner wants has; do
-	[ "$wants" -gt "$has" ] || continue
+list replicaset,statefulset "$OURS" 'NAME:.metadata.name,WANTS:.spec.replicas,HAS:.status.replicas' | awk '$2 + 0 > $3 + 0 { print $1 }' | while read -r owner; do
 	forbidden=$(warning "reason=FailedCreate,involvedObject.name=$owner")
 	[ -z "$forbidden" ] || echo "$owner: $forbidden"
 done

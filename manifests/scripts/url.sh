@@ -21,7 +21,7 @@ address=$($KUBECTL get node --selector=minikube.k8s.io/primary=true \
 	--output='jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
 url=http://${address%% *}:$port
 
-left=60 # seconds for a pod to become ready
+began=$(date +%s)
 refusals=5 # of a node that learns later than the API server that one is
 until reach; do
 	code=$?
@@ -35,9 +35,8 @@ until reach; do
 		}
 		refusals=$((refusals - 1))
 	else
-		[ $left -lt 60 ] || echo "waiting for a pod" >&2
-		[ $left -gt 0 ] || { sh "$(dirname "$0")/reasons.sh" >&2; fail "no pod is ready"; }
-		left=$((left - 1))
+		[ -n "${said:-}" ] || { said=yes && echo "waiting for a pod" >&2; }
+		[ $(($(date +%s) - began)) -lt 60 ] || { sh "$(dirname "$0")/reasons.sh" >&2; fail "no pod is ready"; }
 	fi
 	sleep 1
 done

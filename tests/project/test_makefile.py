@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (
-    "awk cat cut dirname echo find git grep head ln make mkdir mktemp rm sed seq sh sleep"
+    "awk cat cut date dirname echo find git grep head ln make mkdir mktemp rm sed seq sh sleep"
     " sort tail tee test touch tr wc"
 )
 WORKS = "exit 0"
@@ -36,7 +36,9 @@ esac
 MISSES = f"case $* in *images*) echo '[\"redis:8.2\"]' ;; esac\n{KUBECTL}"
 """Its one node has no image of ours."""
 SAVES = "case $1 in save) touch build/image.tar ;; esac"
-CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28", "sleep": WORKS}
+LEAPS = "echo >>leaps; wc -l <leaps | sed s/$/0/"
+"""Ten seconds pass between two questions for the time."""
+CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28", "sleep": WORKS, "date": LEAPS}
 TUNNEL = "minikube service hello-world --url"
 NOT_FOUND = "echo 'Error from server (NotFound)' >&2; exit 1"
 
@@ -388,7 +390,7 @@ esac
         "the claim redis is Pending: volume already bound to a different claim",
         "pod-2: ErrImageNeverPull: Container image is not present",
         "pod-3: Pending: unbound claims",
-        r"pod-4: Running: : store is lost: Redis: \"no\" connection",
+        r"pod-4: not ready: store is lost: Redis: \"no\" connection",
         "new: exceeded quota",
     ]
 

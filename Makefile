@@ -8,24 +8,26 @@ BIN = .venv/bin
 PYTEST = $(BIN)/pytest --numprocesses=3 --dist=loadfile --ignore=tests/e2e --ignore=tests/chaos --ignore=tests/without
 PIP = PIP_USER=0 $(BIN)/python -m pip --quiet --disable-pip-version-check
 OURS = app.kubernetes.io/part-of=hello-world
+COUNTER = deployment --selector=$(OURS),app.kubernetes.io/name=hello-world
+MISSING = echo "there is no Deployment hello-world of ours: make deploy" >&2; exit 1
 
-# What goes into the image decides its tag: a change is rolled out, and no change is not.
+# The image's tag is made from its content: only a change is rolled out.
 CONTENT := $(shell find .dockerignore Dockerfile LICENSE hello pyproject.toml requirements.txt -type f ! -name '*.pyc' ! -name '*.md' | LC_ALL=C sort)
 TAG := $(shell { echo $(CONTENT); printf '%s\n' $(CONTENT) | git hash-object --no-filters --stdin-paths; } | git hash-object --stdin | cut -c 1-12)
 
-# kubectl's context bears the name of minikube's profile. The namespace is the context's. (Each is asked for once.)
+# minikube names kubectl's context after its profile. The namespace is the context's. Each is looked up once, when needed.
 PROFILE = $(eval PROFILE := $$(shell minikube profile 2>/dev/null | tr -d '* '))$(PROFILE)
 KUBECTL = kubectl --context=$(PROFILE)
 NAMESPACE = $(eval NAMESPACE := $$(or $$(shell $$(KUBECTL) config view --minify --output=jsonpath='{.contexts[0].context.namespace}' 2>/dev/null),default))$(NAMESPACE)
 
-# Volumes and the nodes' directories are the cluster's: those of another namespace than default bear its name.
+# Volumes and directories on the nodes belong to the whole cluster, so their names contain the namespace, except default.
 VOLUME = hello-world-redis$(patsubst %,-%,$(filter-out default,$(NAMESPACE)))
 
-# What a recipe of a few lines does on minikube is a script.
+# Longer recipes for minikube are scripts.
 SCRIPT = KUBECTL='$(KUBECTL)' PROFILE='$(PROFILE)' NAMESPACE='$(NAMESPACE)' VOLUME='$(VOLUME)' OURS='$(OURS)' URL='$(URL)' sh manifests/scripts
-KUSTOMIZATION = $(SCRIPT)/kustomization.sh manifests/overlays/$(or $(OVERLAY),minikube) $(NAMESPACE) hello-counter:$(TAG)
+KUSTOMIZATION = $(SCRIPT)/kustomization.sh manifests/overlays/$(or $(OVERLAY),minikube) $(NAMESPACE) hello-counter:$(TAG) </dev/null
 
-# The same again for other targets, without asking the cluster again how it is.
+# Makes other targets, without checking the cluster again.
 AGAIN = $(MAKE) --no-print-directory --assume-old=cluster
 
 .NOTPARALLEL:
@@ -40,7 +42,7 @@ help:
 run: .venv/.run ## count visitors on this machine: curl localhost:8080
 	@$(BIN)/hello serve
 
-test: lint ## lint, types, and the tests that need no cluster, in about four minutes
+test: lint ## lint, and the tests that need no cluster, in about four minutes
 	@$(PYTEST) --short
 
 long: .venv/.dev ## the tests without a cluster that make test leaves out, since they take longer
@@ -49,21 +51,23 @@ long: .venv/.dev ## the tests without a cluster that make test leaves out, since
 lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@echo "checking types"
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict manifests .github .yamllint
 	@$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck --pyflakes= $(wildcard .github/workflows/*.yml)
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/scripts/*.sh .ci/run)
 
-format: .venv/.dev ## bring the code into its format
+format: .venv/.dev ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-screenshot: .venv/.dev ## take the README's pictures: of the live page, and of the reports that make e2e left
+screenshot: .venv/.dev ## take the pictures: of the live page, and of the reports that make e2e left
 	@$(BIN)/python -m tests.page.picture
 	@$(BIN)/python -m tests.check.picture
 
 lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
+	@echo "looking up versions"
 	@for lock in build:requirements.txt dev:requirements-dev.txt; do \
 		$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --upgrade \
 			--group $${lock%:*} --output-file $${lock#*:} pyproject.toml || exit 1; done
@@ -81,7 +85,7 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@touch $@
 
 .venv/.dev: .venv/.run requirements-dev.txt
-	@echo "adding the tools to .venv"
+	@echo "installing the development tools into .venv"
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
@@ -90,11 +94,11 @@ bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other 
 	@$(BIN)/python -m bench $(if $(SHORT),short,full)
 
 .venv/.bench: .venv/.dev bench/requirements.txt
-	@echo "adding what draws the chart"
+	@echo "installing what draws the chart"
 	@$(PIP) install --require-hashes --requirement bench/requirements.txt
 	@touch $@
 
-clean: ## delete what was made here, except what was counted
+clean: ## delete what make created here, but not the count
 	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build
 	@find . -name __pycache__ -type d -prune -exec rm -r {} +
 
@@ -113,13 +117,13 @@ docker:
 cluster:
 	@$(SCRIPT)/cluster.sh
 
-# Without Docker on this machine, the cluster builds it.
-load: cluster $(if $(shell command -v docker 2>/dev/null),build) ## put the image on the cluster's nodes, for the tour too
+# Without Docker on this machine, the cluster builds the image.
+load: cluster $(if $(shell command -v docker 2>/dev/null),build) ## put the image on every node of the cluster
 	@$(SCRIPT)/load.sh $(TAG)
 
 deploy: cluster ## count visitors on minikube: three pods over one Redis, or with OVERLAY=replicated over three etcd
 	@overlay=$$($(SCRIPT)/overlay.sh $(OVERLAY)) && $(AGAIN) deploy-$$overlay OVERLAY=$$overlay
-	@$(SCRIPT)/url.sh || true # it counts, even where only a tunnel leads to it
+	@$(SCRIPT)/url.sh || true # it counts, even if only a tunnel leads to it
 
 deploy-minikube: no-tour in-the-way volume password deployed
 
@@ -127,12 +131,12 @@ deploy-replicated: three-nodes no-tour in-the-way deployed
 
 deployed: load apply wait
 
-# An apply over the walk's objects would keep `paused`, or fail on the selector.
+# An apply over the walk's objects would keep `paused`, or fail on the selector. Others' objects stay.
 no-tour: cluster
 	@$(KUBECTL) delete deployment,service --selector=app.kubernetes.io/part-of=hello-tour --field-selector=metadata.name=hello-world
 
 in-the-way: cluster
-	@$(SCRIPT)/in-the-way.sh "$$($(KUSTOMIZATION) </dev/null)"
+	@$(SCRIPT)/in-the-way.sh "$$($(KUSTOMIZATION))"
 
 volume: cluster
 	@$(SCRIPT)/volume.sh make
@@ -145,20 +149,11 @@ password: cluster
 three-nodes: cluster
 	@$(SCRIPT)/three-nodes.sh
 
-manifest: ## print the directory of the kustomization that make deploy applies, for kubectl apply -k
-	@$(KUSTOMIZATION) </dev/null
+manifest: ## generate the kustomization that make deploy applies, and print its directory
+	@$(KUSTOMIZATION)
 
-# The store first: a Redis that starts again beside new pods may be away for longer than visitors wait, and an etcd that
-# has one member yet can still be lost with one disk. What `make scale` said remains.
 apply: cluster
-	@pods=$$($(KUBECTL) get deployment hello-world --ignore-not-found --output='jsonpath={.spec.replicas}'); \
-	pods=$${pods#0}; \
-	echo "applying manifests/overlays/$(OVERLAY)$${pods:+, with $$pods pods as before}"; \
-	directory=$$(echo "$${pods:+replicas: [{name: hello-world, count: $$pods\}]}" | $(KUSTOMIZATION)) || exit 1; \
-	$(KUBECTL) apply --kustomize="$$directory" --selector=app.kubernetes.io/name!=hello-world || exit 1; \
-	for store in $$($(KUBECTL) get statefulset --selector=$(OURS) --output=name); do \
-		$(SCRIPT)/rollout.sh $$store 5m || exit 1; done; \
-	$(KUBECTL) apply --kustomize="$$directory"
+	@$(SCRIPT)/apply.sh $(OVERLAY) hello-counter:$(TAG)
 
 wait: cluster
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
@@ -168,7 +163,7 @@ wait: cluster
 url: cluster ## print the URL of the counter on minikube
 	@$(SCRIPT)/url.sh
 
-check: $(if $(INSIDE),,.venv/.run) cluster ## prove the counter on minikube, or find what is wrong with it
+check: $(if $(INSIDE),,.venv/.run) cluster ## prove that the counter on minikube works, or find what is wrong
 	@INSIDE=$(INSIDE) $(SCRIPT)/check.sh $(OPTIONS)
 
 status: cluster ## show what runs on minikube, and the count
@@ -182,34 +177,34 @@ logs: cluster ## follow the logs of the pods and of the store
 
 scale: cluster ## change the number of pods: make scale N=5
 	@case "$(N)" in ''|*[!0-9]*) echo "say how many pods: make scale N=5" >&2; exit 1 ;; esac
-	@$(KUBECTL) scale deployment --selector=$(OURS),app.kubernetes.io/name=hello-world --replicas=$(N)
+	@$(KUBECTL) scale $(COUNTER) --replicas=$(N) || { $(MISSING); }
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
 restart: cluster ## replace the pods, one after the other
-	@$(KUBECTL) rollout restart deployment --selector=$(OURS),app.kubernetes.io/name=hello-world
+	@$(KUBECTL) rollout restart $(COUNTER) || { $(MISSING); }
 	@$(SCRIPT)/rollout.sh deployment/hello-world 2m
 
-backup: cluster ## save what etcd holds: make backup FILE=count.db
+backup: cluster ## save a snapshot of etcd: make backup FILE=count.db
 	@$(SCRIPT)/backup.sh "$(FILE)"
 
-restore: cluster ## put it back: make restore FILE=count.db
+restore: cluster ## restore it: make restore FILE=count.db
 	@$(SCRIPT)/restore.sh "$(FILE)"
 
-e2e: .venv/.dev cluster ## the tests that need a cluster; they delete the count there
+e2e: .venv/.dev cluster ## run the tests that need a cluster; they delete its count
 	@$(BIN)/pytest tests/e2e
 
-chaos: .venv/.dev cluster ## break a cluster of three nodes in every way, while visitors come; SHORT=1 is shorter
+chaos: .venv/.dev cluster ## inject every fault into a cluster of three nodes while visitors come; SHORT=1 is shorter
 	@$(BIN)/pytest tests/chaos $(if $(SHORT),--short)
 
-without: .venv/.dev ## show what a line of the manifests buys: make without LINE=drain, or all; no LINE lists them
+without: .venv/.dev ## show what a line of the manifests buys: make without LINE=drain, or LINE=all; no LINE lists them
 ifeq ($(LINE),all)
 	@$(BIN)/pytest tests/without $(if $(SHORT),--short)
 else
 	@$(BIN)/python -m tests.without $(LINE)
 endif
 
-# By label: what is not ours stays, and what an earlier version deployed goes, too. etcd's claims hold the count.
-undeploy: cluster ## take everything off minikube; the count stays on its disk
+# By label, so that others' objects stay, and those of an earlier version go. etcd's claims stay: they hold the count.
+undeploy: cluster ## remove everything from minikube; the count stays on its disk
 	@$(KUBECTL) delete deployment,statefulset,service,poddisruptionbudget,networkpolicy,rolebinding,role,serviceaccount,configmap,secret --selector=$(OURS)
 	@echo "waiting for the pods to leave"
 	@$(KUBECTL) delete persistentvolumeclaim --selector=$(OURS),app.kubernetes.io/name=redis

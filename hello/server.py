@@ -45,7 +45,7 @@ async def serve(settings: Settings, store: Store) -> None:
     signals = Signals()
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    async with counter.running(), _hurrying(signals, counter), _listening(settings, counter, signals):
+    async with _ending_waits(signals, counter), counter.running(), _listening(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if sys.stderr.isatty():
             log.info(f"open {settings.url}")
@@ -56,6 +56,8 @@ async def serve(settings: Settings, store: Store) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
+        if not signals.at_once.is_set():
+            counter.leave()
 
 
 class Signals:
@@ -75,14 +77,14 @@ class Signals:
 
 
 @asynccontextmanager
-async def _hurrying(signals: Signals, counter: Counter) -> AsyncIterator[None]:
-    """Keep nobody waiting any more as soon as the server is to leave at once, while it leaves already too."""
+async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[None]:
+    """End all waits as soon as the server is to leave at once, also while it is leaving already."""
 
-    async def hurry() -> None:
+    async def end() -> None:
         await signals.at_once.wait()
-        counter.leave()
+        counter.leave_at_once()
 
-    task = asyncio.create_task(hurry())
+    task = asyncio.create_task(end())
     yield
     task.cancel()
 
@@ -129,13 +131,13 @@ async def _port(
     finally:
         for server in servers:
             server.close()
-        hurry = asyncio.create_task(_hurry(at_once, connections))
+        aborting = asyncio.create_task(_abort(at_once, connections))
         await runner.cleanup()
-        hurry.cancel()
+        aborting.cancel()
 
 
-async def _hurry(at_once: asyncio.Event, connections: Connections) -> None:
-    """Leave a moment for the last answers to those who read, and then wait for nobody any more."""
+async def _abort(at_once: asyncio.Event, connections: Connections) -> None:
+    """Once the server is to leave at once, close all connections a moment after the last answers."""
     await at_once.wait()
     await asyncio.sleep(LINGERING)
     connections.abort()

@@ -101,7 +101,7 @@ class ForgottenError(StoreError):
 
 
 class OutdatedError(StoreError):
-    """A later batch of the same session was counted before this one."""
+    """The batch may have been counted, but the store no longer knows its range. Sending it again cannot help."""
 
 
 class ExhaustedError(StoreError):

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
@@ -20,16 +20,23 @@ from hello.stores import (
     LostError,
     Range,
     Reading,
+    StoreError,
     UnavailableError,
 )
 from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
+
+try:
+    import fcntl
+except ImportError:  # Windows has locks of its own
+    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
     " count INTEGER NOT NULL, began INTEGER NOT NULL, number INTEGER NOT NULL, forgotten INTEGER NOT NULL,"
-    " distrusted TEXT NOT NULL)",
+    " distrusted TEXT NOT NULL, in_use INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO counter VALUES (1, '', 0, 0, 0, 0, '', 0)",
     "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
 )
@@ -38,6 +45,11 @@ OURS = 0x48656C6F
 
 # What passes by itself (a full disk, a lock); every other error is for a person. https://www.sqlite.org/rescode.html
 PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+NO_WAL = {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_SHMLOCK, sqlite3.SQLITE_IOERR_SHMMAP}
+"""How a file system says that it has no locks, or no memory that processes share."""
+
+UNFIT = "SQLite cannot keep its log on this file system (NFS, for one): use a local disk"
+LOST_LOG = "the file is a copy made while in use, or has lost its log: numbers that were given may be missing from it"
 
 
 class SqliteStore:
@@ -80,15 +92,39 @@ class SqliteStore:
         except ValueError as error:
             raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
-            self._disconnect()
-            if _passes(error):
-                raise LostError(f"{self.path}: {error}") from error
-            raise BrokenError(f"{self.path}: {error}{_missing_rights(self.path)}") from error
+            if _code(error) != sqlite3.SQLITE_FULL:  # the log that closing deletes would be begun anew, and full soon
+                self._disconnect()
+            raise _explain(error, self.path) from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            _close(self._connection)
             self._connection = None
+
+
+def _explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """Tell what passes by itself from what a person must mend."""
+    code = _code(error)
+    if code in NO_WAL or (code == sqlite3.SQLITE_BUSY and not _has_locks(path)):
+        return BrokenError(f"{path}: {UNFIT} ({error})")
+    if code & 0xFF in PASSING or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return LostError(f"{path}: {error}")
+    return BrokenError(f"{path}: {error}{_missing_rights(path)}")
+
+
+def _code(error: sqlite3.Error | OSError) -> int:
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+def _has_locks(path: Path) -> bool:
+    """Try a lock, while this process has no other one on the file; SQLite says "busy" where there are none, too."""
+    if fcntl:
+        with suppress(BlockingIOError), path.open("rb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno != errno.ENOLCK
+    return True
 
 
 def _missing_rights(path: Path) -> str:
@@ -107,29 +143,41 @@ def _missing_rights(path: Path) -> str:
     return ""
 
 
-def _passes(error: sqlite3.Error | OSError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_lone_file(path.resolve())
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
-        with _transaction(connection):
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
     except BaseException:
         connection.close()
         raise
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        _close(connection)
+        raise
     return connection
+
+
+def _refuse_lone_file(file: Path) -> None:
+    """Refuse a file that may be seen without its log, which SQLite keeps in another file beside it."""
+    if _is_mount_point(file):
+        raise BrokenError(f"{file}: a file that is mounted alone loses its log; mount the directory")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if file.stat().st_nlink > 1:
+            raise BrokenError(f"{file}: a file with several hard links loses its log: mount the directory")
+
+
+def _is_mount_point(file: Path) -> bool:
+    """Whether something is mounted there, from the same disk or another one: proc(5)."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:  # no Linux
+        return False
+    escaped = str(file).translate({ord(character): f"\\{ord(character):03o}" for character in " \t\n\\"})
+    return any(line.split(" ")[4] == escaped for line in mounts.splitlines())
 
 
 def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
@@ -138,6 +186,38 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application != OURS:
         raise BrokenError(f"{path}: a database of something else")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise BrokenError(f"{path}: {UNFIT}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
+    with _transaction(connection):
+        for statement in SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
+        _mark_in_use(connection, Path(f"{path.resolve()}-wal"))
+    (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+    if is_busy:
+        raise UnavailableError(f"{path}: other processes hold its log")
+
+
+def _mark_in_use(connection: sqlite3.Connection, log: Path) -> None:
+    """Mark the file itself before any number is only in its log, and distrust one that has the mark but no log."""
+    (in_use,) = connection.execute("SELECT max(in_use) FROM counter").fetchone()
+    if in_use and not log.stat().st_size:
+        connection.execute("UPDATE counter SET distrusted = ?", (LOST_LOG,))
+    connection.execute("UPDATE counter SET in_use = 1")
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    """Take the mark away and close. Where the disk is full, neither this nor SQLite's own closing loses the log."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        connection.execute("UPDATE counter SET in_use = 0")
+    connection.close()
 
 
 @contextmanager
@@ -207,8 +287,8 @@ def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
 
 def _state(connection: sqlite3.Connection) -> State:
     row = connection.execute("SELECT * FROM counter").fetchone()
-    return State(*row[1:]) if row else State()
+    return State(*row[1:-1]) if row else State()
 
 
 def _write(connection: sqlite3.Connection, state: State) -> None:
-    connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?, ?, ?)", astuple(state))
+    connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?, ?, ?, 1)", astuple(state))

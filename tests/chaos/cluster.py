@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 import hello
-from tests.chaos.nodes import node, on_node, running
-from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.nodes import node, on_node, running
 
 HERE = Path(__file__).parent
 MINIKUBE = ROOT / "manifests/overlays/minikube"

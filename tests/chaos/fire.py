@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from time import monotonic_ns
 from typing import Any, Self
@@ -15,8 +14,8 @@ from hello.check.judge import judge
 from hello.check.load import FRESH, KEPT, Load, Plan
 from hello.check.site import Site
 from hello.check.verdict import Kind, Verdict
-from tests.chaos.nodes import running
-from tests.e2e.commands import COUNTER, until
+from tests.support.commands import COUNTER, until
+from tests.support.nodes import running
 
 USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
 PLANS = (
@@ -102,23 +101,10 @@ class Visitors:
         return sum(load.outcomes[Outcome.ANSWERED] for load in self._loads)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: what was injected how often, and what became of the visitors."""
-
-    fault: str
-    injected: int
-    answers: int
-    refused: int
-    failed: int
-    allowed: int
-    broken: int
-
-
 class Fire:
     """One fault: a control without it; what visitors got while it was injected, again and again; the judgement."""
 
-    def __init__(self, fault: str, visitors: Visitors, short: bool) -> None:
+    def __init__(self, name: str, visitors: Visitors, short: bool) -> None:
         self.short = short
         self.expected: set[Kind] = set()
         """What the fault may bring about: no broken promise."""
@@ -126,7 +112,7 @@ class Fire:
         """Whether a new epoch is."""
         self.allowed = 0
         """How many visits the injections so far may have cost."""
-        self._fault = fault
+        self.name = name
         self._visitors = visitors
         self._injected = 0
         self._began = monotonic_ns()
@@ -217,20 +203,20 @@ class Fire:
         """End the row; what is under way belongs to it all the same."""
         self._ended = monotonic_ns()
 
-    def row(self) -> Row:
-        """Its line of the table."""
+    def figures(self) -> list[str]:
+        """The cells of its row in the table: times, answers, refused, failed, may be lost, broken promises."""
         outcomes = Counter(record.outcome for record in self.records if not record.read)
         refused = outcomes[Outcome.UNAVAILABLE]
-        good = sum(outcomes[outcome] for outcome in GOOD)
-        return Row(
-            self._fault,
+        failed = outcomes.total() - sum(outcomes[outcome] for outcome in GOOD) - refused
+        figures = (
             self._injected,
-            answers=outcomes[Outcome.ANSWERED],
-            refused=refused,
-            failed=outcomes.total() - good - refused,
-            allowed=self.allowed,
-            broken=len(self.found() - self.expected),
+            outcomes[Outcome.ANSWERED],
+            refused,
+            failed,
+            self.allowed,
+            len(self.found() - self.expected),
         )
+        return [f"{figure:,}" for figure in figures]
 
     def found(self) -> set[Kind]:
         """What the judge finds."""

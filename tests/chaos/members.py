@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.chaos.nodes import running
-from tests.e2e.commands import kubectl, until
+from tests.support.commands import kubectl, until
+from tests.support.nodes import running
 
 OF_ETCD = "--selector=app.kubernetes.io/name=etcd"
 ETCD = "etcd --config-file"

@@ -27,10 +27,12 @@ from tests.chaos.members import (
     volumes,
     whole,
 )
-from tests.chaos.nodes import APP, filter_packets, forget, kill, lose, node, on_node, power, processes, running
-from tests.e2e.commands import COUNTER, come, kubectl, make, report, run, total, until
-from tests.e2e.commands import Visitors as CheckVisitors
+from tests.support.commands import COUNTER, come, kubectl, make, report, run, total, until
+from tests.support.commands import Visitors as CheckVisitors
+from tests.support.nodes import APP, filter_packets, forget, kill, lose, node, on_node, power, processes, running
 
+TABLE = "## Over etcd"
+"""Where the README has its table."""
 DISK = "--namespace=hello-etcd-disk"
 
 

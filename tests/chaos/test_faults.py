@@ -29,8 +29,11 @@ from tests.chaos.cluster import (
     settle,
 )
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
-from tests.chaos.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
-from tests.e2e.commands import COUNTER, kubectl, make, run, until
+from tests.support.commands import COUNTER, kubectl, make, run, until
+from tests.support.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
+
+TABLE = "## Over Redis"
+"""Where the README has its table."""
 
 ROLL = 10
 """Seconds after its death in which a process may still be waited for, if Redis restarts."""
@@ -252,7 +255,7 @@ def _proxies(releases: list[Release]) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_proxies")
-@pytest.mark.parametrize("proxy", ["redis-delay", "redis-reset"])
+@pytest.mark.parametrize("proxy", ["redis-delay", "redis-reset"], ids=["a delay of 100 ms", "resets in mid-answer"])
 def test_redis_behind(fire: Fire, proxy: str) -> None:
     (pod,) = running(OF_REDIS)
     (way,) = running(f"--selector=app.kubernetes.io/name={proxy}")
@@ -277,13 +280,13 @@ SOME = "-m statistic --mode random --probability 0.05"
 @pytest.mark.parametrize(
     "rules",
     [
-        pytest.param((f"{INWARD} {SOME}", f"{OUTWARD} {SOME}"), id="5 % lost"),
+        pytest.param((f"{INWARD} {SOME}", f"{OUTWARD} {SOME}"), id="5 % of packets lost"),
         pytest.param((INWARD, OUTWARD), id="cut"),
         pytest.param((INWARD,), id="cut inward"),
         pytest.param((OUTWARD,), id="cut outward"),
     ],
 )
-def test_packets_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, ...]) -> None:
+def test_network_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, ...]) -> None:
     (pod,) = running(OF_REDIS)
     for _ in fire.times(3):
         pause(chance, 1)
@@ -296,7 +299,7 @@ def test_packets_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, .
 
 # Whoever looks up Redis' name meanwhile waits for an answer that is lost, and must ask again before long: after 7 s, a
 # resolver that waits for 5 s has lost its second question too, and all four look-ups that a process makes at once wait.
-def test_redis_and_the_dns_cut(fire: Fire, chance: random.Random) -> None:
+def test_network_to_redis_and_the_dns_cut(fire: Fire, chance: random.Random) -> None:
     (pod,) = running(OF_REDIS)
     pods = running(COUNTER)
     for _ in fire.times(2):
@@ -350,10 +353,10 @@ def cut_trips(server: str) -> None:
 WAY_TO_REDIS = "OUTPUT -p tcp --dport 6379 -j DROP"
 
 
-LATE = "a few trips and a pod is late", "a few trips twice and a pod is late"
+LATE = "a few batches and a pod is late", "a few batches twice and a pod is late"
 
 
-@pytest.mark.parametrize("how", ["a few trips", *LATE, "many"])
+@pytest.mark.parametrize("how", ["a few batches", *LATE, "many"])
 def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
     fire.announced = True
     server, old = node(REDIS_NODE), f"{DATA}-rolled-back"

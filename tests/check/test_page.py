@@ -17,7 +17,7 @@ from tests.check.commands import check
 from tests.check.records import changed
 from tests.check.servers import SILENCE, Counter, Duplicate, serving
 from tests.check.simulator import random_steps, simulate
-from tests.page.window import FLAGS, chromium
+from tests.support.browser import FLAGS, chromium
 from tests.support.linux import require
 
 EVIL = '<script>document.title = "evil"</script>"&'

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.commands import is_up, make, run, until
+from tests.support.commands import is_up, make, run, until
 
 LIMIT = 45_000_000
 """Bytes that the image may add to its base."""
@@ -77,6 +77,31 @@ def test_a_named_volume_keeps_the_count_past_the_container(container: Callable[.
             counter.remove()
     finally:
         run("docker", "volume", "rm", "--force", volume)
+
+
+def test_a_file_is_copied_and_put_back_as_the_readme_says(container: Callable[..., Container], tmp_path: Path) -> None:
+    counter = container()
+    assert counter.visit() == 1
+    run("docker", "stop", counter.name)
+    subprocess.run(f"docker cp {counter.name}:/data/hello.db - >{tmp_path}/hello.tar", shell=True, check=True)
+    other = container()
+    run("docker", "stop", other.name)
+    subprocess.run(f"docker cp - {other.name}:/data <{tmp_path}/hello.tar", shell=True, check=True)
+    for each in counter, other:
+        run("docker", "start", each.name)
+        each.await_start()
+        assert each.visit() == 2
+    run("docker", "exec", other.name, "hello", "reset", "--yes", "--to=7")
+    assert other.visit() == 8
+
+
+def test_a_file_that_is_mounted_alone_is_refused(image: str, tmp_path: Path) -> None:
+    (tmp_path / "hello.db").touch()
+    mount = f"--volume={tmp_path}/hello.db:/data/hello.db"
+    ran = subprocess.run(["docker", "run", "--rm", mount, image], capture_output=True, text=True)
+    assert ran.stderr.startswith("hello: /data/hello.db: ")
+    assert "mount the directory" in ran.stderr
+    assert ran.returncode == 1
 
 
 def test_it_needs_no_rights_and_no_writable_root(container: Callable[..., Container]) -> None:

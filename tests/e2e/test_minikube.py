@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
+from tests.support.commands import OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
 
 TOUR = ROOT / "manifests/tour"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.commands import ENVIRONMENT, ROOT, kubectl, make, run
+from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, run
 
 NAMESPACE = "hello-restricted"
 TOUR = ROOT / "manifests/tour"

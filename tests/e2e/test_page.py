@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.e2e.commands import make, total
 from tests.page.conftest import browser, window  # noqa: F401 -- fixtures
-from tests.page.window import Window
+from tests.support.browser import Window
+from tests.support.commands import make, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -1,11 +1,21 @@
 """The stream, without a browser."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer, TestClient
+
+from hello.counting.counter import Counter
+from hello.metrics import Metrics
+from hello.stores import Store
+from hello.web.routes import public_routes
+
+Client = TestClient[web.BaseRequest, None]
 
 
 class Stream:
@@ -31,3 +41,13 @@ async def watch(url: str) -> AsyncIterator[Stream]:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
         yield Stream(response.content)
+
+
+@asynccontextmanager
+async def served(store: Store) -> AsyncIterator[Client]:
+    """A server in this process."""
+    async with Counter(store, "pod", Metrics()).running() as counter:
+        routes = public_routes(counter, "memory", asyncio.Event())
+        client: Client
+        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
+            yield client

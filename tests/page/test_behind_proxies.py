@@ -11,9 +11,8 @@ import pytest_asyncio
 
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from tests.page.stream import watch
-from tests.page.test_stream import served
-from tests.page.window import Window
+from tests.page.stream import served, watch
+from tests.support.browser import Window
 from tests.support.processes import PATIENCE, Hello, until
 from tests.support.proxies import lighttpd, nginx, varnish
 
@@ -30,15 +29,22 @@ async def proxied(pods: list[Hello], tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("path", ["/slash/", "/slash", "/bare/", "/bare", "/bare?from=here"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/slash/",
+        "/bare?from=here",
+        *(pytest.param(path, marks=pytest.mark.long) for path in ("/slash", "/bare/", "/bare")),
+    ],
+)
 async def test_the_page_lives_under_a_prefix(proxied: str, pods: list[Hello], window: Windows, path: str) -> None:
     here = await window()
     await here.open(proxied + path)
     await here.counts(number := await here.number())
     assert await here.page.evaluate("getComputedStyle(document.body).margin") == "0px", "it has its style"
     await here.counts(await pods[1].visit())
-    await here.page.click("#visit")
-    await here.shows("#visited", f"100 visits got the numbers {number + 2} to {number + 101}")
+    made = await here.visit()
+    await here.shows("#visited", f"{made} visits got the numbers {number + 2} to {number + 1 + made}")
     asked = {address.removeprefix(proxied) for address in here.requested if address.startswith("http")}
     assert all(address.startswith(path[:5]) for address in asked), asked
 
@@ -68,7 +74,7 @@ async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, 
                     pass
 
 
-HOLDING = [(lighttpd, "/"), (nginx, "/buffered/")]
+HOLDING = [(lighttpd, "/"), pytest.param(nginx, "/buffered/", marks=pytest.mark.long)]
 """What holds a stream back: lighttpd until its end, nginx until its buffer is full."""
 
 
@@ -86,8 +92,7 @@ async def test_a_page_whose_stream_is_held_back_asks_for_the_count(
         await here.shows("#pods tr:has-text('pod-a')", "greeted you")
         await here.shows("#pods", "pod-b")
         await here.shows("#store", "Redis: counting")
-        await here.page.click("#visit")
-        await here.shows("#visited", "100 visits got the numbers")
+        await here.shows("#visited", f"{await here.visit()} visits got the numbers")
         await here.accessible()
 
 

@@ -15,10 +15,10 @@ from hello.counting.queue import Visit
 from hello.stores.redis.store import RedisStore
 from hello.web.page import Greeter, greeting
 from tests.page.service import Service
-from tests.page.window import Window
-from tests.stores.test_stores import FIRST
+from tests.support.browser import Window
 from tests.support.client import figure, request
 from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.stores import FIRST
 
 Make = Callable[..., Hello]
 Windows = Callable[..., Awaitable[Window]]
@@ -105,11 +105,11 @@ async def test_a_name_is_text_whatever_is_in_it(hello: Make, redis_server: Redis
     await here.counts(1)
     assert await here.page.text_content("#greeter") == NAMED_MARKUP
     assert await here.page.text_content(".pod") == NAMED_MARKUP
-    await here.page.click("#visit")
-    await here.shows("#visited", f"100 by {NAMED_MARKUP}")
+    await here.shows("#visited", f"{await here.visit()} by {NAMED_MARKUP}")
     assert await here.page.locator("main img").count() == 0
 
 
+@pytest.mark.long
 async def test_pods_come_and_go(hello: Make, redis_server: RedisServer, window: Windows) -> None:
     one, two = (hello("--store", redis_server.url, "--pod", pod) for pod in ("pod-1", "pod-2"))
     await asyncio.gather(one.start(), two.start())
@@ -216,8 +216,8 @@ async def test_a_number_that_comes_again_after_a_reset_did_not_come_twice(
     await here.open(server.url)
     await here.counts(4)
     await redis_server.call("FLUSHALL")
-    await here.page.click("#visit")
-    await here.shows("#visited", "100 visits got the numbers 1 to 100:")
+    made = await here.visit()
+    await here.shows("#visited", f"{made} visits got the numbers 1 to {made}:")
     await here.shows("#visited", "No number came twice.")
 
 
@@ -267,7 +267,7 @@ async def test_pods_that_count_each_for_itself_are_found_out(hello: Make, window
         here = await window()
         await here.open(service.url)
         await here.shows("#alone", "Each pod counts for itself: this count is in the memory of pod pod-")
-        await here.page.click("#visit")
+        await here.visit()
         await here.shows("#visited", re.compile(r"Number \d+ came twice: from pod-\d and from pod-\d\."))
         await expect(here.page.locator("#anew")).to_be_hidden()
         await here.accessible()
@@ -342,6 +342,7 @@ async def test_a_slow_visit_and_a_lost_one_are_drawn_as_what_they_are(pods: list
     assert await here.figure("#gap") >= 1.2
 
 
+@pytest.mark.long
 async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, window: Windows) -> None:
     old, new = (
         hello("--store", redis.url, "--pod", f"pod-{version}", "--node", "node-7", HELLO_VERSION=version)
@@ -443,9 +444,7 @@ async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, 
         here = await window(viewport=viewport, reduced_motion="reduce")
         await here.open(service.url)
         await here.counts(await here.number())
-        await here.page.click("#keep")
-        await until(lambda: here.figure_is_above("#answered", 40), "answers")
-        await here.page.click("#keep")
+        await here.visit()
         await here.shows("#visited", "No number came twice.")
         for scheme in SCHEMES:
             await here.page.emulate_media(color_scheme=scheme)

@@ -4,30 +4,24 @@ import asyncio
 import json
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from signal import SIGTERM
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import RawTestServer, TestClient
 
-from hello.counting.counter import Counter
-from hello.metrics import Metrics
-from hello.stores import EARLIER_PODS, Reading, Store
+from hello.stores import EARLIER_PODS, Reading
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from hello.web.routes import public_routes
-from tests.page.stream import Stream, watch
-from tests.stores.test_stores import FIRST
+from tests.page.stream import Client, Stream, served, watch
 from tests.support.client import Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.stores import FIRST
 
 Make = Callable[..., Hello]
-Client = TestClient[web.BaseRequest, None]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -143,16 +137,6 @@ async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
         await stream.next()
         assert await server.stop() == 0
     assert server.events()[-1] == "leaving"
-
-
-@asynccontextmanager
-async def served(store: Store) -> AsyncIterator[Client]:
-    """A server in this process."""
-    async with Counter(store, "pod", Metrics()).running() as counter:
-        routes = public_routes(counter, "memory", asyncio.Event())
-        client: Client
-        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
-            yield client
 
 
 class SlowStore(MemoryStore):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.e2e.commands import ROOT
+from tests.support.commands import ROOT
 from tests.without.lines import LINES, TWINS
 
 

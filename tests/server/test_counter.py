@@ -133,7 +133,7 @@ async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Coun
 
 
 async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
-    counter.leave()
+    counter.leave_at_once()
     for late in counter.next(), counter.read():
         with pytest.raises(RefusedError) as refused:
             await late

@@ -213,6 +213,46 @@ async def test_a_server_can_be_stopped_while_it_waits_for_redis(
     assert "Traceback" not in "".join(server.log)
 
 
+async def left_though_redis_was_away(server: Hello) -> list[str]:
+    """Wait until a server has left; what it logged."""
+    async with asyncio.timeout(PATIENCE):
+        assert await server.exit() == 0
+    assert "Traceback" not in "".join(server.log)
+    return server.events()
+
+
+async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    """Else those that stay would wait for it after a restart of Redis."""
+    old = await (await hello("--store", redis_server.url, "--drain", "0").start()).ready()
+    new = await (await hello("--store", redis_server.url).start()).ready()
+    assert [await server.visit() for server in (old, new)] == [1, 2]
+    redis_server.kill()
+    old.signal(SIGTERM)
+    await refuses_connections(old)
+    await asyncio.sleep(1)  # the fault itself
+    await redis_server.start()
+
+    assert await new.visit() == 3
+    await left_though_redis_was_away(old)
+    new.signal(SIGTERM)
+    assert "roll call timed out: some processes did not report" not in await left_though_redis_was_away(new)
+
+
+@pytest.mark.parametrize("numbers", [[SIGTERM], [SIGTERM, SIGTERM], [SIGTERM, SIGINT], [SIGINT]])
+async def test_a_server_leaves_in_the_end_though_redis_stays_away(
+    hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
+) -> None:
+    deadline = "1" if numbers == [SIGTERM] else "600"
+    server = await (await hello("--store", redis_server.url, "--deadline", deadline).start()).ready()
+    redis_server.kill()
+    for number in numbers:
+        server.signal(number)
+        await refuses_connections(server)
+    await left_though_redis_was_away(server)
+
+
 async def test_what_was_counted_before_leaving_is_kept(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
     witness = Witness()
     server = hello("--store", redis_server.url, "--drain", "0")

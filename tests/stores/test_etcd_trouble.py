@@ -5,9 +5,10 @@ import json
 import os
 import re
 import shutil
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -17,16 +18,17 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import DistrustedError, ForgottenError, LostError
+from hello.stores import DistrustedError, ForgottenError, LostError, OutdatedError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.stores.test_redis_trouble import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
-from tests.stores.test_stores import FIRST, OTHER, following
 from tests.support.client import figure, request, state, until_up
-from tests.support.linux import require, require_etcd
+from tests.support.linux import mounted, require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, OTHER, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -69,15 +71,6 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
     """An etcd of the test's own, of one member."""
     async with running(EtcdServer(tmp_path / "one")) as server:
         yield server
-
-
-@asynccontextmanager
-async def running(server: EtcdServer) -> AsyncIterator[EtcdServer]:
-    require_etcd()
-    try:
-        yield await server.start()
-    finally:
-        server.kill()
 
 
 async def test_a_leader_that_is_killed_costs_nobody_anything(hello: Callable[..., Hello], members: Members) -> None:
@@ -215,6 +208,14 @@ async def test_what_answers_otherwise_than_etcd_is_one_reason(status: int, body:
         assert "\n" not in str(error.value)
 
 
+async def test_an_etcd_without_a_json_gateway_is_told_apart(hello: Callable[..., Hello], tmp_path: Path) -> None:
+    async with running(EtcdServer(tmp_path / "one", "--enable-grpc-gateway=false")) as etcd:
+        server = await hello("--store", etcd.url, "--deadline", "0.3").start()
+        assert await refusal(server) == AWAY
+        await logs(server)
+        assert_in_order(server, "enable-grpc-gateway")
+
+
 async def test_what_gets_no_answer_is_not_sent_twice() -> None:
     """A kept connection that ends is where an HTTP client would do so by itself."""
     arrived = 0
@@ -229,7 +230,7 @@ async def test_what_gets_no_answer_is_not_sent_twice() -> None:
         writer.close()
 
     async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
-        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}", None))
+        client = Client(parse(f"etcd://127.0.0.1:{server.sockets[0].getsockname()[1]}", None), Cluster(1))
         await client.call("kv/txn", {})
         with pytest.raises(LostError):
             await client.call("kv/txn", {})
@@ -237,11 +238,11 @@ async def test_what_gets_no_answer_is_not_sent_twice() -> None:
     assert arrived == 2
 
 
-async def test_a_batch_whose_revision_is_compacted_is_503(hello: Callable[..., Hello], one: EtcdServer) -> None:
+async def test_a_batch_whose_revision_is_compacted_is_503_at_once(hello: Callable[..., Hello], one: EtcdServer) -> None:
     other = EtcdStore(one.url)
     async with Proxy(one.port) as proxy:
         url = f"etcd://127.0.0.1:{proxy.port}"
-        (server,) = await started(hello, url, "--deadline", str(DEADLINE), pods="a")
+        (server,) = await started(hello, url, "--deadline", "3600", pods="a")
         assert await server.visit() == 1
         proxy.lose_every = 1
         visitor = asyncio.create_task(request(server.url))
@@ -259,11 +260,11 @@ async def test_a_batch_whose_revision_is_compacted_is_503(hello: Callable[..., H
     assert_in_order(server, "compacted")
 
 
-async def test_a_compacted_revision_is_an_unknown_outcome(one: EtcdServer) -> None:
+async def test_a_compacted_revision_is_final(one: EtcdServer) -> None:
     store = EtcdStore(one.url)
     await store.commit(FIRST)
     await compact(one)
-    with pytest.raises(LostError, match="compacted"):
+    with pytest.raises(OutdatedError, match="compacted"):
         await store.commit(FIRST)
     await store.close()
 
@@ -280,9 +281,7 @@ async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(
     async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as full:
         (server,) = await started(hello, full.url, "--deadline", "0.5", pods="a")
         assert await server.visit() == 1
-        while (await asyncio.to_thread(full.control, "put", "another", "x" * 50_000)).returncode == 0:
-            pass
-
+        await fill(full)
         assert await refusal(server) == AWAY
         assert (await request(server.url, path="/count")).body == "1\n"
         deleted = json.loads(await full.call("del", "another", "--write-out=json"))
@@ -294,14 +293,16 @@ async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(
         assert_in_order(server, "database space exceeded")
 
 
-async def restore(server: EtcdServer, snapshot: Path) -> None:
-    """Begin a cluster with an older copy of its data, as etcd's documentation has it."""
+async def fill(server: EtcdServer) -> None:
+    """Write until there is no more room."""
+    while (await asyncio.to_thread(server.control, "put", "another", "x" * 50_000)).returncode == 0:
+        pass
+
+
+async def empty(server: EtcdServer) -> None:
+    """Replace it by a new one, which holds nothing."""
     server.kill()
-    data = server.directory / "data"
-    shutil.rmtree(data)
-    member = "--name", server.directory.name, "--initial-advertise-peer-urls", server.peer
-    cluster = "--initial-cluster", server.cluster
-    await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
+    shutil.rmtree(server.directory / "data")
     await server.start()
 
 
@@ -353,9 +354,7 @@ async def test_a_wiped_etcd_begins_a_new_epoch_loudly(hello: Callable[..., Hello
     async with witness.crowd(*pods):
         await witness.more()
         before = witness.acked[-1].epoch
-        one.kill()
-        shutil.rmtree(one.directory / "data")
-        await one.start()
+        await empty(one)
         await witness.more()
 
     await witness.judge(pods[0])
@@ -364,6 +363,91 @@ async def test_a_wiped_etcd_begins_a_new_epoch_loudly(hello: Callable[..., Hello
     events = [event for pod in pods for event in await logs(pod)]
     assert any("wiped" in event for event in events)
     assert "store is distrusted" not in events
+
+
+async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back(
+    hello: Callable[..., Hello], tmp_path: Path
+) -> None:
+    async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as etcd:
+        await fill(etcd)
+        server = await hello("--store", etcd.url, "--deadline", "0.5").start()
+        assert await refusal(server) == AWAY
+        await empty(etcd)
+        await recovered(server)
+        assert await server.visit() >= 1
+
+
+@pytest.fixture
+async def apart(tmp_path: Path) -> AsyncIterator[list[EtcdServer]]:
+    """Two clusters of one member each."""
+    async with running(EtcdServer(tmp_path / "one")) as one, running(EtcdServer(tmp_path / "two")) as two:
+        yield [one, two]
+
+
+async def test_members_of_different_clusters_count_nobody(hello: Callable[..., Hello], apart: list[EtcdServer]) -> None:
+    url = "etcd://" + ",".join(f"127.0.0.1:{server.port}" for server in apart)
+    servers = [await hello("--store", url, "--deadline", "0.5").start() for _ in range(2)]
+    for server in servers:
+        assert await refusal(server) == AWAY
+    for etcd in apart:
+        assert await etcd.call("get", "--prefix", "/hello") == ""
+    for server in servers:
+        await logs(server)
+        assert_in_order(server, "its cluster has only 1 of the 2 members")
+
+
+async def test_a_member_of_another_cluster_is_not_counted_in(members: Members) -> None:
+    """It came in the place of one that was lost, and does not know the others."""
+    store, newcomer = EtcdStore(members.url), EtcdStore(members.url)
+    given = await store.commit(FIRST)
+    stranger = members.all[0]
+    stranger.cluster = f"{stranger.directory.name}={stranger.peer}"
+    await empty(stranger)
+    for one in store, newcomer:
+        one._commits._member = one._readings._member = 0  # noqa: SLF001
+    assert (await store.commit(following(FIRST, given))).top == 6
+    assert (await newcomer.commit(OTHER)).top == 9
+    for one in store, newcomer:
+        assert (await one.read(given.epoch, 9)).count == 9
+        await one.close()
+    assert await stranger.call("get", "--prefix", "/hello") == ""
+
+
+async def test_a_new_cluster_of_the_same_members_is_another_epoch(
+    hello: Callable[..., Hello], members: Members
+) -> None:
+    (server,) = await started(hello, members.url, pods="a")
+    assert await server.visit() == 1
+    for member in members.all:
+        member.kill()
+        shutil.rmtree(member.directory / "data")
+        member.arguments += ["--initial-cluster-token", "another"]
+        member.launch()
+    await recovered(server)
+    events = await logs(server)
+    assert any("wiped" in event for event in events)
+    assert "store is distrusted" not in events
+
+
+async def test_a_copy_of_etcd_is_distrusted_though_it_has_counted_on(apart: list[EtcdServer], tmp_path: Path) -> None:
+    one, two = apart
+    async with Proxy(one.port) as proxy:
+        store, other, newcomer = EtcdStore(f"etcd://127.0.0.1:{proxy.port}"), EtcdStore(one.url), EtcdStore(two.url)
+        given = await store.commit(FIRST)
+        await one.call("snapshot", "save", tmp_path / "snapshot")
+        await other.commit(OTHER)  # and again in the copy
+        assert (await store.read(given.epoch, 3)).count == 6
+        await restore(two, tmp_path / "snapshot", token="another")
+        for client in "cde":
+            await newcomer.commit(replace(OTHER, client=client * 32))
+        proxy.target = two.port
+        await proxy.cut()
+        with pytest.raises(LostError):
+            await store.commit(following(FIRST, given, seen=6))
+        with pytest.raises(DistrustedError):
+            await store.commit(following(FIRST, given, seen=6))
+        for one_store in store, other, newcomer:
+            await one_store.close()
 
 
 @pytest.fixture
@@ -440,6 +524,18 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
             assert re.search(reason, "".join(stranger.log)), "|".join(stranger.log[1:3])
     finally:
         guarded.kill()
+
+
+async def test_no_certificate_of_etcd_has_the_final_dot_of_a_full_name(
+    hello: Callable[..., Hello], etcd_server: EtcdServer, etcd_url: str, certificate: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with Proxy(etcd_server.port, tls) as proxy:
+        store = f"etcds://localhost.:{proxy.port}/{etcd_url.rpartition('/')[2]}?ca={certificate}"
+        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
+        assert await (await server.start()).visit() == 1
 
 
 @pytest.mark.parametrize(

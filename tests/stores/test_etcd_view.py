@@ -17,9 +17,8 @@ from hello.stores import DistrustedError, LostError, StoreError
 from hello.stores.etcd.client import Client
 from hello.stores.etcd.keys import delete, put
 from hello.stores.etcd.store import EtcdStore
-from tests.stores.test_etcd_trouble import restore, running
-from tests.stores.test_stores import FIRST, OTHER, following, let_a_minute_pass, wipe
 from tests.support.processes import EtcdServer
+from tests.support.stores import FIRST, OTHER, following, let_a_minute_pass, restore, running, wipe
 
 PROCESSES = 3
 WHICH = st.integers(0, PROCESSES - 1)

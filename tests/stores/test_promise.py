@@ -25,9 +25,9 @@ from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
 from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
-from tests.stores.test_stores import etcd_keys, let_a_minute_pass, wipe
-from tests.stores.test_stores import redis_command as redis
 from tests.support.processes import RedisServer
+from tests.support.stores import etcd_keys, let_a_minute_pass, wipe
+from tests.support.stores import redis_command as redis
 
 PROCESSES = 3
 WHICH = st.integers(0, 30)

@@ -1,25 +1,25 @@
 """Redis in trouble, under three servers: what their visitors get, and that it passes."""
 
 import asyncio
-import json
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.stores.test_stores import age_records
+from hello.stores import StoreError, UnavailableError
+from hello.stores.redis.store import RedisStore
 from tests.support.client import figure, request, state, until_up
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, RedisServer, free_port, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, age_records, following
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
 from tests.support.witness import Witness
 
 
@@ -32,46 +32,6 @@ def witness() -> Witness:
 async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
     """Three servers over one Redis."""
     return await started(hello, redis_server.url)
-
-
-async def started(hello: Callable[..., Hello], store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
-    servers = [hello("--store", store, "--pod", pod, *arguments) for pod in pods]
-    await asyncio.gather(*(server.start() for server in servers))
-    await asyncio.gather(*(server.ready() for server in servers))
-    return servers
-
-
-AWAY = "The store did not answer in time.\n"
-"""What a visitor is told: more belongs in the log."""
-
-
-async def refusal(server: Hello) -> str:
-    """The reason for which a visitor is refused, as the contract has it."""
-    response = await request(server.url)
-    assert response.status == 503
-    assert response.headers["retry-after"].isdecimal()
-    assert "hello-count" not in response.headers
-    assert (await request(server.url, path="/healthz")).status == 200
-    return response.body
-
-
-async def logs(server: Hello) -> list[str]:
-    """The events in the logs of a server that leaves now."""
-    assert await server.stop() == 0
-    assert "Traceback" not in "".join(server.log)
-    return server.events()
-
-
-def assert_in_order(server: Hello, *words: str) -> None:
-    """The log of a server that has left tells of these troubles."""
-    troubles = [json.loads(line).get("error", "") for line in server.log]
-    where = [next(i for i, trouble in enumerate(troubles) if word in trouble) for word in words]
-    assert where == sorted(where), troubles
-
-
-def reset(store: str, to: int) -> None:
-    command = [sys.executable, "-m", "hello", "reset", "--store", store, "--to", str(to), "--yes"]
-    subprocess.run(command, check=True, capture_output=True)
 
 
 async def test_an_absent_redis_is_waited_for(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
@@ -274,49 +234,18 @@ async def test_an_address_that_swallows_all_holds_nobody(hello: Callable[..., He
     redis.kill()
 
 
-@pytest.mark.parametrize("count", ["nan", "inf", "-5", "1.5", "1e3", "0x10", "", " 1", "many", "9007199254740993"])
-async def test_a_count_that_is_none_is_refused_until_it_is_one(
-    hello: Callable[..., Hello], redis_server: RedisServer, count: str
-) -> None:
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    assert await server.visit() == 1
-
-    await redis_server.call("HSET", "{hello}", "count", count)
-    await refusal(server)
-    assert (await request(server.url, path="/count")).status == 503
-    assert await redis_server.call("HGET", "{hello}", "count") == count
-    await redis_server.call("HSET", "{hello}", "count", "1")
-    await until_up(server.url)
-    number = await server.visit()
-    assert number > 1  # who was refused may have been counted
-    assert (await request(server.url, path="/count")).body == f"{number}\n"
-    await logs(server)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *[("epoch", value) for value in ("rubbish", "", "42", "DEADBEEF17325800", "two words", "-e1", None)],
-        ("count", None),
-    ],
-)
 async def test_a_counter_that_is_none_is_refused_until_it_is_one(
-    hello: Callable[..., Hello], redis_server: RedisServer, field: str, value: str | None
+    hello: Callable[..., Hello], redis_server: RedisServer
 ) -> None:
     """It is not distrusted: nothing was lost."""
     (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
     assert await server.visit() == 1
-    before = await redis_server.lines("HGET", "{hello}", field)
-
-    if value is None:
-        await redis_server.call("HDEL", "{hello}", field)
-    else:
-        await redis_server.call("HSET", "{hello}", field, value)
+    await redis_server.call("HSET", "{hello}", "count", "nan")
     newcomer = await hello("--store", redis_server.url, "--deadline", "0.3").start()
     for one in server, newcomer:
         assert await refusal(one) == AWAY
         assert (await request(one.url, path="/count")).status == 503
-    await redis_server.call("HSET", "{hello}", field, *before)
+    await redis_server.call("HSET", "{hello}", "count", "1")
 
     last = 1
     for one in server, newcomer:
@@ -328,28 +257,47 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
         assert_in_order(one, "what it holds is")
 
 
+@pytest.fixture
+async def store(redis_server: RedisServer) -> AsyncIterator[RedisStore]:
+    store = RedisStore(redis_server.url)
+    yield store
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *[("epoch", value) for value in ("rubbish", "", "42", "DEADBEEF17325800", "two words", "-e1")],
+        *[("count", value) for value in ("nan", "inf", "-5", "1.5", "1e3", "0x10", "", " 1", "many", str(2**53 + 1))],
+        ("epoch", None),
+        ("count", None),
+    ],
+)
+async def test_what_is_no_counter_is_unavailable_until_it_is_one(
+    store: RedisStore, redis_server: RedisServer, field: str, value: str | None
+) -> None:
+    given = await store.commit(FIRST)
+    before = await redis_server.call("HGET", "{hello}", field)
+    change = ("HDEL", "{hello}", field) if value is None else ("HSET", "{hello}", field, value)
+    await redis_server.call(*change)
+    with pytest.raises(UnavailableError, match="what it holds is"):
+        await store.read(given.epoch, given.top)
+    with pytest.raises(StoreError):
+        await store.commit(following(FIRST, given))
+    await redis_server.call("HSET", "{hello}", field, before)
+    assert (await store.commit(following(FIRST, given))).top == 6
+
+
 @pytest.mark.parametrize("field", ["began", "index", "forgotten"])
 @pytest.mark.parametrize("value", ["nan nan", "J\u00fcrgen\r\n"])
-async def test_no_rubbish_in_the_counter_ends_a_server(
-    hello: Callable[..., Hello], redis_server: RedisServer, field: str, value: str
+async def test_rubbish_in_the_counter_is_an_error_that_is_known(
+    store: RedisStore, redis_server: RedisServer, field: str, value: str
 ) -> None:
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    assert await server.visit() == 1
-    (before,) = await redis_server.lines("HGET", "{hello}", field) or [""]
-
+    given = await store.commit(FIRST)
     await redis_server.call("HSET", "{hello}", field, value)
-    for path in "/", "/count":
-        assert (await request(server.url, path=path)).status in (200, 503)
-    if before:
-        await redis_server.call("HSET", "{hello}", field, before)
-    else:
-        await redis_server.call("HDEL", "{hello}", field)
-
-    async def counts() -> bool:
-        return (await request(server.url)).status == 200
-
-    await until(counts, "it counts again")
-    await logs(server)
+    for asked in store.read(given.epoch, given.top), store.commit(following(FIRST, given)):
+        with suppress(StoreError):
+            await asked
 
 
 async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
@@ -444,13 +392,6 @@ async def test_a_redis_that_is_killed_and_comes_back_costs_nobody_anything(
         events = await logs(pod)
         assert events.count("store is lost") == 2
         assert events.count("store is up") == 3
-
-
-async def lost(pod: Hello) -> None:
-    async def is_lost() -> bool:
-        return await state(pod.url) == "lost"
-
-    await until(is_lost, "the store is lost")
 
 
 async def test_a_redis_away_for_longer_than_the_deadline_is_503_and_then_goes_on(
@@ -615,13 +556,6 @@ async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
     await asyncio.to_thread(reset, redis_server.url, 2000)
     for pod in pods:
         await recovered(pod)
-
-
-async def recovered(pod: Hello) -> None:
-    async def is_served() -> bool:
-        return (await request(pod.url)).status == 200
-
-    await until(is_served, "a visitor has a number again")
 
 
 async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(

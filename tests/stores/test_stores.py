@@ -6,7 +6,6 @@ import re
 import sqlite3
 import ssl
 import time
-from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -33,8 +32,7 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.etcd.folding import IDLE_TIMEOUT
-from hello.stores.etcd.keys import delete, put
+from hello.stores.etcd.keys import put
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import store as redis_store
@@ -43,17 +41,10 @@ from hello.stores.sqlite import SqliteStore
 from tests.support.linux import require
 from tests.support.processes import REDIS_SERVERS, RedisServer, until
 from tests.support.proxy import Proxy
+from tests.support.stores import FIRST, OTHER, age_records, etcd_keys, following, wipe
 
-FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
-OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
 LATER = "9999999999999999-e9"
 """An epoch that begins after all others here."""
-
-
-def following(batch: Batch, given: Range, **changes: Any) -> Batch:
-    """The next batch of the same process, after an answer."""
-    known = replace(batch, sequence=2, epoch=given.epoch, answered=given.index, seen=given.top, new_epoch="")
-    return replace(known, **changes)
 
 
 @pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS, "etcd"])
@@ -86,35 +77,6 @@ async def _opened(kind: str, directory: Path, etcd_url: str = "") -> AsyncIterat
     await store.close()
     if server:
         server.kill()
-
-
-async def wipe(store: Store) -> None:
-    match store:
-        case MemoryStore():
-            store.__init__()  # type: ignore[misc]
-        case SqliteStore():
-            await store.read("", 0)
-            with sqlite3.connect(store.path) as connection:
-                for table in "counter", "sessions":
-                    connection.execute(f"DELETE FROM {table}")
-            connection.close()
-        case RedisStore():
-            await redis_command(store, "FLUSHALL")
-        case EtcdStore():
-            await store._write(store._readings, [], *(delete(key) for key in await etcd_keys(store)))  # noqa: SLF001
-
-
-async def etcd_keys(store: EtcdStore) -> dict[str, str]:
-    """The keys of a store's prefix, and their values."""
-    answer = await store._readings.call("kv/range", store._keys.all())  # noqa: SLF001
-    pairs = ((b64decode(pair["key"]), b64decode(pair.get("value", ""))) for pair in answer.get("kvs", []))
-    return {key.decode(): value.decode() for key, value in pairs}
-
-
-async def redis_command(store: RedisStore, *words: str) -> Any:
-    """Send a command over the store's own connection; its answer."""
-    await store._commits.send_command(*words)  # noqa: SLF001
-    return await store._commits.read_response()  # noqa: SLF001
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:
@@ -499,15 +461,6 @@ async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(redis_s
     await store.close()
 
 
-async def age_records(server: RedisServer, then: int) -> None:
-    """Date all that Redis remembers of sessions back to a time, in Unix seconds."""
-    fields = await server.lines("HGETALL", "{hello}")
-    for client, record in zip(fields[::2], fields[1::2], strict=True):
-        if len(client) == 32:
-            words = record.split(" ")
-            await server.call("HSET", "{hello}", client, " ".join([*words[:4], str(then), *words[5:]]))
-
-
 async def _age(store: Store, server: RedisServer | None, tmp_path: Path, seconds: int) -> None:
     """Make all that the store remembers older."""
     then = int(time.time()) - seconds
@@ -537,12 +490,6 @@ async def _age_keys(store: EtcdStore, then: int, seconds: int) -> None:
     since = time.monotonic() - seconds
     indexes = {client: session.record.index for client, session in view.sessions.items()}
     store._idle._unchanged = {client: (index, since) for client, index in indexes.items()}  # noqa: SLF001
-
-
-def let_a_minute_pass(store: EtcdStore) -> None:
-    """Let a store know all keys for longer."""
-    known = store._idle._unchanged.items()  # noqa: SLF001
-    store._idle._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
 
 
 async def test_pods_unseen_for_a_day_are_folded_into_one_entry(

@@ -12,8 +12,8 @@ from typing import Self
 import yaml
 
 from tests.chaos.cluster import manifest, redis_ready
-from tests.chaos.nodes import running
-from tests.e2e.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+from tests.support.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+from tests.support.nodes import running
 
 NAMESPACE = "hello-without"
 KUSTOMIZATION = ROOT / "build/without/kustomization.yaml"

@@ -16,8 +16,8 @@ from typing import Any
 
 import hello
 from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
-from tests.chaos.nodes import APP, REDIS, kill, on_node, primary, ready, running
-from tests.e2e.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
+from tests.support.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
+from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, running
 from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
 
 DEPLOYMENT = "deployment/hello-world"

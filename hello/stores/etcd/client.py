@@ -29,6 +29,7 @@ from aiohttp import (
 )
 
 from hello.stores import LostError, UnavailableError
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.url import Host, Password, ServerUrl
 
 COMMAND_TIMEOUT = 1.0
@@ -42,6 +43,7 @@ UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
 """A token is from before the rights were changed."""
+COMPACTED = "mvcc: required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ def _authority(host: Host) -> str:
 class Client:
     """Calls one member, the same one as long as it answers; one connection is kept."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, cluster: Cluster) -> None:
         """Connect with the first call, and read the password for each login."""
         self._address = address
+        self._cluster = cluster
         # Processes begin with different members, so that not all lean on one.
         self._member = random.randrange(len(address.members))  # noqa: S311
         self._session: ClientSession | None = None
@@ -94,11 +97,13 @@ class Client:
         """
         member = self._address.members[self._member]
         try:
-            return await self._call_as_user(f"{member}/v3/{method}", body)
+            answer = await self._call_as_user(f"{member}/v3/{method}", body)
+            self._cluster.check(member, cluster_of(answer))
         except UnavailableError as error:
             self._member = (self._member + 1) % self.members
             await self.close()
             raise type(error)(f"etcd at {member.partition('//')[2]}: {error}") from error
+        return answer
 
     async def close(self) -> None:
         """Close the connection."""
@@ -149,27 +154,42 @@ class Client:
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
 
 
+def cluster_of(answer: Mapping[str, Any]) -> str:
+    """The id of the cluster that an answer is from."""
+    return str((answer.get("header") or {}).get("cluster_id", ""))
+
+
+class CompactedError(UnavailableError):
+    """etcd no longer knows what was there at a revision."""
+
+
 class _TokenError(UnavailableError):
     """The token is none any more: nothing was done."""
 
 
 async def _answer(response: ClientResponse) -> dict[str, Any]:
     text = await response.text()
-    told: Any = None
+    answer: Any = None
     with suppress(ValueError):
-        told = json.loads(text)
-    answer: dict[str, Any] = told if isinstance(told, dict) else {}
-    if response.status == 200 and isinstance(told, dict):
-        return answer
-    message, code = answer.get("message") or answer.get("error"), answer.get("code")
-    if not isinstance(message, str) or not isinstance(code, int):
-        raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
-    message = message.removeprefix("etcdserver: ")
+        answer = json.loads(text)
+    match answer:
+        case dict() if response.status == 200:
+            return answer
+        case {"message": str(message), "code": int(code)}:
+            raise _error(message.removeprefix("etcdserver: "), code)
+    if response.status == 404:
+        raise LostError("it has no JSON gateway: start it with --enable-grpc-gateway")
+    raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
+
+
+def _error(message: str, code: int) -> UnavailableError:
     if code == UNAUTHENTICATED or STALE in message:
-        raise _TokenError(message)
+        return _TokenError(message)
+    if message == COMPACTED:
+        return CompactedError(message)
     if "user name is empty" in message:
-        raise UnavailableError("it wants a user and a password, and was given none")
-    raise (LostError if code in UNKNOWN_OUTCOME else UnavailableError)(message)
+        return UnavailableError("it wants a user and a password, and was given none")
+    return LostError(message) if code in UNKNOWN_OUTCOME else UnavailableError(message)
 
 
 def _words(error: Exception) -> str:

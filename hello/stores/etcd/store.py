@@ -17,12 +17,14 @@ from hello.stores import (
     DistrustedError,
     ForgottenError,
     LostError,
+    OutdatedError,
     Range,
     Reading,
     StoreError,
     UnavailableError,
 )
-from hello.stores.etcd.client import Client, parse
+from hello.stores.etcd.client import Client, CompactedError, parse
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import (
     Base,
@@ -54,6 +56,8 @@ ATTEMPTS = 10
 NEAR_LIMIT = LIMIT - 2**40
 """Above it a batch is counted only if nothing was counted since the last look: etcd cannot compare a sum."""
 
+GONE = "The store has compacted the revision at which you were counted."
+
 T = TypeVar("T")
 
 
@@ -64,14 +68,15 @@ class EtcdStore:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
         address = parse(url, password)
         self._keys = Keys(address.prefix)
-        self._commits, self._readings = Client(address), Client(address)
+        self._cluster = Cluster(len(set(address.members)))
+        self._commits, self._readings = Client(address, self._cluster), Client(address, self._cluster)
         self._own: dict[str, View] = {}
         """What the keys held when the present client session last committed from here, at the revision of its key."""
         self._begun: dict[str, int] = {}
         """The revision of the base when a client session was first heard of. A process has few of them."""
         self._idle = IdleSessions()
-        self._latest = "", 0
-        """The latest epoch that etcd was seen in, and its highest revision then."""
+        self._latest = "", 0, ""
+        """The latest epoch that etcd was seen in, its highest revision then, and its cluster."""
 
     async def commit(self, batch: Batch) -> Range:
         """Count a batch; see Store."""
@@ -84,7 +89,7 @@ class EtcdStore:
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch; see Store."""
         for _ in range(ATTEMPTS):
-            view = await self._look(self._readings)
+            view = await _ask(self._readings, lambda: self._look(self._readings))
             before = view.latest if is_earlier(view.epoch, view.latest) else view.epoch
             epoch = make_epoch(time.time_ns(), before, new_epoch)
             begins = put(self._keys.epoch, epoch), put(self._keys.base, Base(to, to).text())
@@ -176,12 +181,13 @@ class EtcdStore:
         folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
         return make_reading(state, chain(sessions, folded))
 
-    async def _compare(self, client: Client, view: View, latest: tuple[str, int], wrote: bool = False) -> None:
-        """Distrust etcd if it was at an earlier revision than was seen before it was asked: it was restored."""
-        epoch, revision = latest
-        if view.epoch == epoch and view.revision - wrote < revision and not view.distrusted:
+    async def _compare(self, client: Client, view: View, latest: tuple[str, int, str], wrote: bool = False) -> None:
+        """Distrust etcd if it was restored: at an earlier revision than was seen before it was asked, or in a copy."""
+        epoch, revision, cluster = latest
+        is_restored = view.revision - wrote < revision or self._cluster.id != cluster
+        if view.epoch and view.epoch == epoch and is_restored and not view.distrusted:
             await self._distrust(client, view, epoch)
-        self._latest = max(self._latest, (view.epoch, view.revision))
+        self._latest = max(self._latest, (view.epoch, view.revision, self._cluster.id))
 
     async def _distrust(self, client: Client, view: View, epoch: str) -> None:
         """Let nobody count any more in a view's epoch; the one that follows is to be later than what was seen."""
@@ -210,6 +216,8 @@ class EtcdStore:
         """See what the count was made of at a revision; etcd keeps the past until it is compacted."""
         try:
             answer = await self._commits.call("kv/range", {**self._keys.counted(), "revision": str(revision)})
+        except CompactedError as error:
+            raise OutdatedError(GONE) from error
         except UnavailableError as error:
             raise LostError(str(error)) from error  # the batch was counted
         return self._keys.view(answer, revision)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import kubectl, run
+from tests.support.commands import kubectl, run
 
 DOWN = os.environ.get("NODE_DOWN", "minikube node stop {name}")
 UP = os.environ.get("NODE_UP", "minikube node start {name}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 COUNTER = "--selector=app.kubernetes.io/name=hello-world"
 OURS = "--selector=app.kubernetes.io/part-of=hello-world"

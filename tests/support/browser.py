@@ -7,7 +7,7 @@ from pathlib import Path
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Page, Response, expect
 
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, until
 
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -59,6 +59,14 @@ class Window:
     async def figure_is_above(self, selector: str, bound: float) -> bool:
         """Whether a figure is shown that is above a bound."""
         return await self.page.inner_text(selector) != "" and await self.figure(selector) > bound
+
+    async def visit(self, answers: int = 5) -> int:
+        """Keep visiting until so many visits are answered; how many were made."""
+        await self.page.click("#keep")
+        await until(lambda: self.figure_is_above("#answered", answers - 1), f"{answers} answers")
+        await self.page.click("#keep")
+        await expect(self.page.locator("#visit")).to_be_enabled()
+        return int(await self.figure("#made"))
 
     async def letters(self) -> dict[str, str]:
         """The letter of each pod."""

@@ -72,6 +72,12 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 		$(BIN)/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --upgrade \
 			--group $${lock%:*} --output-file $${lock#*:} pyproject.toml || exit 1; done
 
+# A virtual environment works only where it was made, and while its Python is there; else it is made anew.
+STALE := $(shell test -x $(BIN)/python && grep -qF ' $(CURDIR)/.venv' .venv/pyvenv.cfg || echo yes)
+ifdef STALE
+.PHONY: .venv/.run
+endif
+
 .venv/.run: requirements.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "there is no $(PYTHON): Python 3.11 or later is needed" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -79,7 +85,7 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "$(PYTHON) cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@echo "making .venv"
-	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
+	@$(if $(STALE),$(PYTHON) -m venv --clear .venv)
 	@$(PIP) install --require-hashes --requirement requirements.txt
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
@@ -89,7 +95,7 @@ lock: .venv/.dev ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in 12 minutes; SHORT=1 takes one
+bench: .venv/$(if $(SHORT),.dev,.bench) ## compare the speed with that of other servers, in twelve minutes; SHORT=1 takes one
 	@sh bench/prepare.sh $(if $(SHORT),short)
 	@$(BIN)/python -m bench $(if $(SHORT),short,full)
 

@@ -50,17 +50,25 @@ class Seconds(click.FloatRange):
 
 
 class Option(click.Option):
-    """An option whose variable may have been set by Kubernetes.
+    """An option whose value may end with a blank or the carriage return of a Windows file.
 
-    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that starts after it, one named
-    `hello-admin` HELLO_ADMIN_PORT: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    Kubernetes may have set its variable: a Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that
+    starts after it, one named `hello-admin` HELLO_ADMIN_PORT:
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert a value, without blanks around it; those of a password may be part of it."""
+        is_text = isinstance(value, str) and self.name != "store_password"
+        return super().type_cast_value(ctx, value.strip() if is_text else value)
+
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable's value, unless it is the address of a Service."""
+        """The variable's value, unless it is blank or the address of a Service."""
         value = super().resolve_envvar_value(ctx)
-        if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
-            tell(f"hello: {self.envvar}={value} is a Service's address, no port: ignored")
+        if not value or value.isspace():
+            return None
+        if value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
+            tell(f"hello: ignored {self.envvar}={value}, which is the address of a Service and not a port")
             return None
         return value
 
@@ -146,7 +154,11 @@ def cli() -> None:
     help="Seconds to go on serving after SIGTERM, while a Service learns that the pod is going.",
 )
 @option(
-    "--log", type=click.Choice(LEVELS), default="info", show_default=True, help="How much to log; debug: each request."
+    "--log",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="How much to log; debug: each request.",
 )
 def serve(**options: Any) -> None:
     """Serve the counter until SIGTERM or Ctrl-C.
@@ -255,6 +267,11 @@ def main() -> None:
     except click.ClickException as error:
         tell(f"hello: {error.format_message()}")
         code = error.exit_code
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            raise
+        tell("hello: cannot start a thread: raise the limit of processes (ulimit -u, pids)")
+        code = 1
     except (click.Abort, KeyboardInterrupt) as error:
         tell("hello: nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1

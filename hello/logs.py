@@ -49,10 +49,10 @@ class Writer(logging.Handler):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self._lines: Queue[bytes] = Queue(UNWRITTEN)
         self._thread = Thread(target=self._write, name="logs", daemon=True)
         self._thread.start()
+        super().__init__()  # only now: the standard library closes every handler that came so far
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have a line written, if there is room for it."""

@@ -15,7 +15,6 @@ class MemoryStore:
         self._records: dict[str, Record] = {}
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         record = self._records.get(batch.client)
         repeated = repeat(batch, self._state, record)
         if repeated:
@@ -24,12 +23,10 @@ class MemoryStore:
         return Range(record.epoch, record.top, record.index)
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         notice_rollback(self._state, epoch, seen)
         return make_reading(self._state, ((record, time.time() - record.time) for record in self._records.values()))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def wait_for_loss(self) -> None:

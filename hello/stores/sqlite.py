@@ -61,15 +61,12 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         return await self._run(lambda connection: _commit(connection, batch))
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         return await self._run(lambda connection: _read(connection, epoch, seen))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         await self._run(lambda connection: _reset(connection, new_epoch, to))
 
     async def wait_for_loss(self) -> None:

@@ -158,6 +158,15 @@ def health(name: str) -> str:
     return run("docker", "inspect", "--format={{.State.Health.Status}}", name)
 
 
+def test_what_lies_in_the_working_directory_makes_it_no_less_healthy(
+    container: Callable[..., Container], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "hello.py").write_text("raise SystemExit(1)")
+    counter = container(f"--volume={tmp_path}:/mine", "--workdir=/mine", "--health-interval=1s")
+    until(lambda: health(counter.name) == "healthy", "healthy")
+
+
 def test_it_is_unhealthy_where_nobody_answers(container: Callable[..., Container]) -> None:
     counter = container("--env=HELLO_ADMIN_PORT=8081", "--health-interval=1s", "--health-retries=1")
     until(lambda: health(counter.name) == "healthy", "healthy")

@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (
-    "awk cat cut date dirname echo find git grep head ln make mkdir mktemp rm sed seq sh sleep"
+    "awk cat chmod cut date dirname echo find git grep head ln make mkdir mktemp rm sed seq sh sleep"
     " sort tail tee test touch tr wc"
 )
 WORKS = "exit 0"
@@ -261,6 +261,8 @@ esac
 def _installed(make: Make) -> None:
     """`hello check` tells what it is asked."""
     (make.directory / ".venv/bin").mkdir(parents=True)
+    (make.directory / ".venv/bin/python").symlink_to("/bin/sh")
+    (make.directory / ".venv/pyvenv.cfg").write_text(f"command = python3 -m venv {make.directory}/.venv\n")
     (make.directory / ".venv/.run").touch()
     hello = make.directory / ".venv/bin/hello"
     hello.write_text('#!/bin/sh\necho "$*"\n')
@@ -410,6 +412,15 @@ def test_without_docker_every_node_builds_the_image(make: Make) -> None:
     ]
 
 
+def test_a_text_changes_no_tag(make: Make) -> None:
+    tag = make.take()
+    for text in "README.md", "hello/README.md":
+        (make.directory / text).write_text("a typo")
+    assert make.take() == tag
+    (make.directory / "hello/code.py").touch()
+    assert make.take() != tag
+
+
 def test_purge_deletes_nothing_without_a_yes(make: Make) -> None:
     done = make("purge", **but("*delete*|*apply*", "echo deleted"))
     assert (done.returncode, done.stdout) == (
@@ -451,3 +462,27 @@ esac
 """
     assert make(".venv/.run", python3=python).returncode == 0
     assert set((make.directory / "installed").read_text().split()) == {"0"}
+
+
+def test_a_virtual_environment_that_was_moved_or_has_no_python_any_more_is_made_anew(make: Make) -> None:
+    python = """
+case $* in *venv*--clear*)
+    rm -rf .venv
+    mkdir -p .venv/bin
+    ln -s "$0" .venv/bin/python
+    echo "command = python3 -m $* $PWD/.venv" >.venv/pyvenv.cfg
+    printf '#!/bin/sh\necho serving\n' >.venv/bin/hello
+    chmod +x .venv/bin/hello
+esac
+"""
+    assert make("run", python3=python).stdout == "making .venv\nserving\n"
+    assert make("run").stdout == "serving\n"
+
+    make.directory = make.directory.rename(make.directory.with_name("another name"))
+    make.path = make.directory / "path"
+    assert make("run", python3=python).stdout == "making .venv\nserving\n"
+    assert make("run").stdout == "serving\n"
+
+    (make.directory / ".venv/bin/python").unlink()
+    (make.directory / ".venv/bin/python").symlink_to("/usr/bin/python-that-was-removed")
+    assert make("run").stdout == "making .venv\nserving\n"

@@ -23,7 +23,7 @@ from hello.counting.counter import LEAVE_TIMEOUT
 from hello.stores import Batch
 from hello.stores.redis.store import RedisStore
 from hello.web.connections import LINGERING
-from tests.support.processes import REDIS_SERVER, free_port, until
+from tests.support.processes import PATIENCE, REDIS_SERVER, free_port, until
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -209,7 +209,7 @@ async def running(pod: Pod) -> AsyncIterator[None]:
         await until(pod.answers, "the component's Redis")
         yield
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)
@@ -266,7 +266,7 @@ async def test_a_second_redis_on_the_same_directory_does_not_start(pod: Pod) -> 
     configuration.write_text(configuration.read_text().replace(f"port {pod.port}", f"port {free_port()}"))
     with pod.start() as second:
         try:
-            assert second.wait(10) == 1
+            assert second.wait(PATIENCE) == 1
         finally:
             second.kill()
     assert await pod.answers()
@@ -275,7 +275,7 @@ async def test_a_second_redis_on_the_same_directory_does_not_start(pod: Pod) -> 
 def test_redis_does_not_start_with_an_empty_password(tmp_path: Path) -> None:
     with Pod(tmp_path, "\n").start() as process:
         try:
-            assert process.wait(10) == 1
+            assert process.wait(PATIENCE) == 1
         finally:
             process.kill()
     assert (tmp_path / "errors").read_text() == "the Secret redis-password holds an empty password\n"

@@ -91,3 +91,25 @@ async def restore(server: EtcdServer, snapshot: Path, *, token: str = "etcd-clus
     cluster = "--initial-cluster", server.cluster, "--initial-cluster-token", token
     await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
     await server.start()
+
+
+async def empty(server: EtcdServer) -> None:
+    """Replace it by a new one, which holds nothing."""
+    server.kill()
+    shutil.rmtree(server.directory / "data")
+    await server.start()
+
+
+class Copy:
+    """An older copy of Redis' data."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.redis = redis
+        self.directory = redis.directory.with_name("copy")
+        shutil.copytree(redis.directory / "appendonlydir", self.directory)
+
+    async def restore(self) -> None:
+        self.redis.kill()
+        shutil.rmtree(self.redis.directory / "appendonlydir")
+        shutil.copytree(self.directory, self.redis.directory / "appendonlydir")
+        await self.redis.start()

@@ -79,15 +79,12 @@ class EtcdStore:
         """The latest epoch that etcd was seen in, its highest revision then, and its cluster."""
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         return await _ask(self._commits, lambda: self._commit(batch))
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         return await _ask(self._readings, lambda: self._read(epoch, seen))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         for _ in range(ATTEMPTS):
             view = await _ask(self._readings, lambda: self._look(self._readings))
             before = view.latest if is_earlier(view.epoch, view.latest) else view.epoch

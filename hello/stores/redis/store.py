@@ -106,7 +106,6 @@ class RedisStore:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
         answer = await self._run(self._commits, COMMIT, _words(batch), seen)
         match answer:
@@ -118,12 +117,10 @@ class RedisStore:
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         said = epoch, seen, ROLLED_BACK
         return _reading(await self._run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         await _connect(self._readings)
         await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 

@@ -33,7 +33,6 @@ class Timeline:
 
 
 def timeline(records: Sequence[Record], verdict: Verdict) -> Timeline:
-    """Cut it up."""
     length = max(verdict.ended - verdict.began, 1)
     piece = -(-length // PIECES)
     told_apart = {pod for pod, _ in verdict.pods.most_common(MOST_PODS)}

@@ -29,13 +29,11 @@ class Counter:
         self.reads = 0
 
     def visit(self) -> bytes:
-        """Be visited."""
         self.visits += 1
         self.count += 1
         return self.greeting(self.count)
 
     def read(self) -> bytes:
-        """Be read."""
         self.reads += 1
         return self.reading(self.count)
 

@@ -285,6 +285,10 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
     redis_server.kill()
     server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
 
+    async def says_why() -> bool:
+        return "has not answered yet: Redis: " in (await request(server.url, path="/readyz")).body
+
+    await until(says_why, "/readyz says why")
     unready = await request(server.url, path="/readyz")
     assert unready.status == 503
     assert unready.headers["retry-after"].isdecimal()

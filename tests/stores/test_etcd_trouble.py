@@ -554,8 +554,8 @@ async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
     given = await store.commit(FIRST)
     monkeypatch.setattr(time, "time_ns", now)
     await other.commit(OTHER)
-    assert all(seconds < 5 for seconds in (await other.read("", 0)).silence.values())
+    assert all(seconds < 60 for seconds in (await other.read("", 0)).silence.values())
     await store.commit(following(FIRST, given))
-    assert (await other.read("", 0)).silence["pod-a"] < 5
+    assert (await other.read("", 0)).silence["pod-a"] < 60
     await store.close()
     await other.close()

@@ -74,7 +74,6 @@ class StoreServer:
     process: "subprocess.Popen[bytes] | None" = None
 
     def signal(self, number: Signals) -> None:
-        """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
 
@@ -188,7 +187,6 @@ class EtcdServer(StoreServer):
         return ran.stdout
 
     def control(self, *command: str | int | Path) -> "subprocess.CompletedProcess[str]":
-        """Run etcdctl."""
         words = ["etcdctl", "--endpoints", self.endpoint, *map(str, command)]
         environment = os.environ | {"ETCDCTL_API": "3"}
         return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE)
@@ -250,7 +248,6 @@ class Hello:
         return number
 
     def signal(self, number: Signals) -> None:
-        """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
 

@@ -23,7 +23,6 @@ class IdleSessions:
     """Sessions whose keys have not changed for IDLE_TIMEOUT."""
 
     def __init__(self) -> None:
-        """Know none yet."""
         self._unchanged: dict[str, tuple[int, float]] = {}
         """The revision of each session's key, and since when it is known."""
 

@@ -52,7 +52,7 @@ class Counter:
     A visitor waits for `deadline` seconds at the most, and `queue_limit` visitors may wait.
     """
 
-    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float = 10, queue_limit: int = 4096) -> None:
+    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float, queue_limit: int = 4096) -> None:
         self.pod = pod
         self.metrics = metrics
         self._store = store

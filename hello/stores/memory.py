@@ -42,8 +42,8 @@ class MemoryStore:
         self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def wait_for_loss(self) -> None:
-        """Wait for ever: it lasts as long as this process."""
+        """Never return: the count lasts as long as this process."""
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""

@@ -378,7 +378,7 @@ def test_a_machine_without_room_for_a_thread_is_one_line() -> None:
     inject = "strace", "-f", "-o", os.devnull, "-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN"
     require(*inject, "true")
     serve = [*inject, sys.executable, "-m", "hello", "serve", "--store=memory:", f"--port={free_port()}"]
-    ran = subprocess.run(serve, capture_output=True, text=True, timeout=20)
+    ran = subprocess.run(serve, capture_output=True, text=True, timeout=PATIENCE)
 
     assert "cannot start a thread" in complaint(ran)
     assert ran.returncode == 1

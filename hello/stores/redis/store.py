@@ -45,8 +45,8 @@ Well above what a packet's repetition, a look-up of a name or a busy node delay 
 ROLL_CALL_INTERVAL = 0.1
 """Seconds between two looks at who has yet to speak."""
 
-# A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
 LOST = RedisError, OSError, TypeError, RuntimeError
+"""A closed connection can be a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
 
 Words = tuple[str | int, ...]
 

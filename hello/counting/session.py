@@ -21,6 +21,7 @@ class Session:
         self.changes = 0
         """How often what is known of the epoch has changed."""
         self._pod = pod
+        self._sequence = 0
         self._begin()
 
     @property

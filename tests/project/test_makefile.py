@@ -278,16 +278,10 @@ def test_the_check_runs_as_a_job_where_the_node_cannot_be_reached_or_it_is_told_
     done = make("check", *options, **CLUSTER | {"kubectl": RUNS_JOBS, "curl": curl})
     assert done.stdout == "Visits lost: 1 of 2\n"
     assert done.stderr.splitlines()[-1].endswith("check] Error 1")
-<<<<<<< HEAD
-    job = (make.directory / "job").read_text()
-    assert "image: hello-counter:1a2b\n" in job
-    assert 'args: [check, "http://hello-world", "--rate=100", "--duration=60", "--allow-lost=1%"]\n' in job
-=======
     generated = yaml.safe_load((make.directory / "build/default/check/kustomization.yaml").read_text())
     (image, version), _, (arguments,) = (yaml.safe_load(patch["patch"]) for patch in generated["patches"])
     assert (image["value"], version["value"]) == ("hello-counter:1a2b", "1a2b")
-    assert arguments["value"] == ["check", "http://hello-world", "--duration=60", '--report=a|b&c"d\\e.html']
->>>>>>> main
+    assert arguments["value"] == ["check", "http://hello-world", "--rate=100", "--duration=60", '--report=a|b&c"d\\e.html']
     assert "delete job.batch/hello-check-abc" in (make.directory / "deleted").read_text()
 
 

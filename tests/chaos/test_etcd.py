@@ -39,10 +39,9 @@ DISK = "--namespace=hello-etcd-disk"
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The URL of the counter over etcd, deployed from nothing."""
-    make("purge", "OVERLAY=replicated", answer="yes\n")
-    make("undeploy")
+    make("purge", answer="yes\n")
     yield make("deploy", "OVERLAY=replicated").splitlines()[-1]
-    make("purge", "OVERLAY=replicated", answer="yes\n")
+    make("purge", answer="yes\n")
 
 
 @pytest.fixture(scope="module")

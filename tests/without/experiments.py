@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import hello
-from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, ready_endpoints, redis_ready
+from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
 from tests.support.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
 from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, running
-from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, apply, proxied, tried
+from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
 
 DEPLOYMENT = "deployment/hello-world"
 MANY = 800
@@ -140,7 +140,8 @@ def release() -> Outcome:
         version.write_text(version.read_text().replace(hello.__version__, OTHER_VERSION))
         try:
             make(f"--directory={other}", "load")
-            apply(other)
+            manifest(other)
+            kubectl("apply", f"--kustomize={other / KUSTOMIZATION.parent.relative_to(ROOT)}")
             _rollout_ends()
             serves = kubectl("exec", DEPLOYMENT, "--", "hello", "--version").split()[-1]
         finally:
@@ -286,8 +287,8 @@ def _failing(name: str) -> str | None:
 
 def _loaded() -> bool:
     """Put our image on the nodes; whether that was done. They tell some seconds late that they have another one."""
-    building = bool(shutil.which("docker"))  # else the cluster builds, and only if need be
-    return len(make("load").splitlines()) > building
+    word = "loading" if shutil.which("docker") else "building"
+    return any(line.startswith(word) for line in make("load").splitlines())
 
 
 def _last_words(pod: str) -> str:

@@ -281,7 +281,13 @@ def test_the_check_runs_as_a_job_where_the_node_cannot_be_reached_or_it_is_told_
     generated = yaml.safe_load((make.directory / "build/default/check/kustomization.yaml").read_text())
     (image, version), _, (arguments,) = (yaml.safe_load(patch["patch"]) for patch in generated["patches"])
     assert (image["value"], version["value"]) == ("hello-counter:1a2b", "1a2b")
-    assert arguments["value"] == ["check", "http://hello-world", "--rate=100", "--duration=60", '--report=a|b&c"d\\e.html']
+    assert arguments["value"] == [
+        "check",
+        "http://hello-world",
+        "--rate=100",
+        "--duration=60",
+        '--report=a|b&c"d\\e.html',
+    ]
     assert "delete job.batch/hello-check-abc" in (make.directory / "deleted").read_text()
 
 

@@ -129,7 +129,7 @@ def test_a_directory_of_somebody_else_s_is_named(image: str, tmp_path: Path) -> 
     command = ["docker", "run", "--rm", "--user=1234:1234", f"--volume={tmp_path}:/data", image]
     ran = subprocess.run(command, capture_output=True, text=True)
     (line,) = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
-    assert line.endswith("(/data is of user 0, group 0; this process runs as user 1234, group 1234)")
+    assert line.endswith("(/data is owned by user 0, group 0; this process runs as user 1234, group 1234)")
     assert ran.returncode == 1
 
 

@@ -427,11 +427,11 @@ async def test_a_new_password_is_read_from_its_file(
     password.write_text("friend\n")
     await server.ready()
     await recovered(server)
-    retries = await figure(server.url, "hello_trip_retries_total")
+    retries = await figure(server.url, "hello_batch_retries_total")
     for command in "user delete hello", "user add hello:friend", "user grant-role hello counter":
         await guarded.call("--user", "root:secret", *command.split())  # its token is valid no more
     await recovered(server)
-    assert await figure(server.url, "hello_trip_retries_total") == retries
+    assert await figure(server.url, "hello_batch_retries_total") == retries
     guarded.kill()
     await guarded.start()
     assert await recovered(server) >= 3
@@ -518,7 +518,7 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, mo
     numbers: list[int] = []
 
     async def visit(pod: str) -> None:
-        async with Counter(EtcdStore(etcd_url), pod, Metrics()).running() as counter:
+        async with Counter(EtcdStore(etcd_url), pod, Metrics(), deadline=10).running() as counter:
             numbers.extend([(await counter.next()).number for _ in range(20)])
 
     async with asyncio.TaskGroup() as group:

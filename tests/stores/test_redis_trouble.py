@@ -330,7 +330,7 @@ async def test_a_redis_with_no_place_for_a_third_connection_is_not_lost(
     server = await hello("--store", redis_server.url).start()
 
     async def has_looked_twice() -> bool:
-        return await figure(server.url, "hello_trip_duration_seconds_count") >= 2
+        return await figure(server.url, "hello_commit_duration_seconds_count") >= 2
 
     await until(has_looked_twice, "it has looked twice")
     assert await server.stop() == 0

@@ -83,7 +83,7 @@ async def test_a_directory_out_of_reach_is_refused_and_named(hello: Callable[...
         command = "setpriv", "--bounding-set=-dac_override,-dac_read_search"
         require(*command, "true")
 
-    assert f"({locked} is of user {os.getuid()}, " in await refused(hello("--store", store, command=command))
+    assert f"({locked} is owned by user {os.getuid()}, " in await refused(hello("--store", store, command=command))
     reset = [*command, sys.executable, "-m", "hello", "reset", "--store", store, "--yes"]
     ran = subprocess.run(reset, capture_output=True, text=True)
     assert ran.returncode == 2

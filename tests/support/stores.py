@@ -36,7 +36,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "sessions":
+                for table in "counter", "sessions", "shares":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():

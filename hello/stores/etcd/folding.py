@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from hello.stores import SESSION_LIFETIME
+from hello.stores import POD_LIFETIME
 from hello.stores.etcd.keys import Json, Keys, Session, View, delete, is_unchanged, put, shares
 from hello.stores.rules import Record
 
@@ -68,5 +68,5 @@ def _recent(records: Iterable[Record]) -> list[Record]:
     for record in records:
         pod = pods.setdefault(record.pod, Record(pod=record.pod))
         pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
-    seen = [pod for pod in pods.values() if pod.time > time.time() - SESSION_LIFETIME]
+    seen = [pod for pod in pods.values() if pod.time > time.time() - POD_LIFETIME]
     return sorted(seen, key=lambda pod: -pod.time)[:SHARES]

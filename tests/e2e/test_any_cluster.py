@@ -4,12 +4,13 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGINT
 from subprocess import PIPE, STDOUT
 
 import pytest
 import yaml
 
-from tests.e2e.commands import COUNTER, ENVIRONMENT, RATE, ROOT, kubectl, make, pods, run, until
+from tests.support.commands import COUNTER, ENVIRONMENT, RATE, ROOT, kubectl, make, pods, run, until
 
 NAMESPACE = "hello-world"
 COMPONENTS = "network-policies", "gateway", "gateway/prefix", "ingress", "ingress/prefix", "autoscaling", "monitoring"
@@ -145,6 +146,13 @@ def check(*options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=PIPE, stderr=STDOUT, text=True)
 
 
+def end(running: "subprocess.Popen[str]") -> None:
+    """End a check as Ctrl-C does; it must say yes to every question."""
+    running.send_signal(SIGINT)
+    output, _ = running.communicate()
+    assert running.returncode == 0, output
+
+
 @pytest.fixture
 def _drained_nodes_are_put_back() -> Iterator[None]:
     yield
@@ -175,13 +183,10 @@ def test_no_visit_is_lost_to_an_update_a_drain_a_load_that_comes_and_goes_and_a_
     kubectl("rollout", "status", "deployment/hello-world", "--timeout=3m")
     kubectl("delete", "pod/redis-0")
     kubectl("rollout", "status", "statefulset/redis", "--timeout=2m")
-    with check("--duration=60", "--clients=4") as load:
-        until(lambda: int(kubectl(*replicas)) > 3, "the load brings pods", 120)
-        apply(overlay)
-        assert int(kubectl(*replicas)) > 3, "another apply put the number of pods back"
-        output, _ = load.communicate()
-        assert load.returncode == 0, output
+    load = check("--duration=600", "--clients=16")
+    until(lambda: int(kubectl(*replicas)) > 3, "the load brings pods", 240)
+    apply(overlay)
+    assert int(kubectl(*replicas)) > 3, "another apply put the number of pods back"
+    end(load)
     until(lambda: int(kubectl(*replicas)) == 3 and len(pods()) == 3, "the pods go with the load", 240)
-    visitors.send_signal(subprocess.signal.SIGINT)
-    output, _ = visitors.communicate()
-    assert visitors.returncode == 0, output
+    end(visitors)

@@ -11,7 +11,7 @@ from statistics import median
 from bench.load import wrk
 from bench.processes import BUILD, Process, free_ports, get
 from bench.servers import Pythons, Redis, Server
-from hello.stores.etcd.keys import Session, delete, put
+from hello.stores.etcd.keys import SessionKey, delete, put
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.rules import Record
 
@@ -96,11 +96,11 @@ async def _write_sessions(url: str, number: int) -> None:
     """Let so many other sessions be in etcd, and no others that were added before."""
     store = EtcdStore(url)
     epoch = (await store.read("", 0)).epoch
-    text = Session(Record(epoch=epoch, pod="other"), 0).text()
+    text = SessionKey(Record(epoch=epoch, pod="other"), 0).text()
     keys = [store._keys.session(f"{session:032}") for session in range(max(SESSIONS))]  # noqa: SLF001
     writes = [*(put(key, text) for key in keys[:number]), *(delete(key) for key in keys[number:])]
     for first in range(0, len(writes), AT_ONCE):
-        await store._write(store._readings, [], *writes[first : first + AT_ONCE])  # noqa: SLF001
+        await store._readings.write([], *writes[first : first + AT_ONCE])  # noqa: SLF001
     await store.close()
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 
 from hello.stores import SESSION_LIFETIME
-from hello.stores.etcd.keys import Json, Keys, Session, View, delete, is_unchanged, put, shares
+from hello.stores.etcd.keys import Json, Keys, SessionKey, View, delete, is_unchanged, put, shares
 from hello.stores.rules import Record
 
 IDLE_TIMEOUT = 60.0
@@ -40,7 +40,7 @@ class IdleSessions:
         idle = ((client, index) for client, (index, since) in known if now - since >= IDLE_TIMEOUT)
         return dict(islice(idle, FOLDED_AT_ONCE))
 
-    def silence(self, client: str, session: Session) -> float:
+    def silence(self, client: str, session: SessionKey) -> float:
         """Seconds for which a session's key has not changed, as far as this process knows."""
         now = time.monotonic()
         index, since = self._unchanged.get(client, (0, now))

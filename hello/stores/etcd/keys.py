@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class SessionKey:
     """What a client session's key holds; the record's index is the revision that changed it last, its top is unknown.
 
     seen: what the batch had seen in its epoch when it was sent: etcd counts it before anybody can compare.
@@ -27,7 +27,7 @@ class Session:
     seen: int
 
     @classmethod
-    def parse(cls, text: str, revision: int) -> "Session":
+    def parse(cls, text: str, revision: int) -> "SessionKey":
         """Read a value; raises ValueError."""
         epoch, sequence, total, seen, time, pod = text.split(" ")
         return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
@@ -75,7 +75,7 @@ class View:
     base: Base = field(default_factory=Base)
     latest: str = ""
     distrusted: str = ""
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: dict[str, SessionKey] = field(default_factory=dict)
     shares: list[Record] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
@@ -146,7 +146,7 @@ class Keys:
         elif key == self.shares:
             view.shares = list(_shares(text))
         elif key.startswith(self.sessions):
-            view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+            view.sessions[key.removeprefix(self.sessions)] = SessionKey.parse(text, changed)
         if key < self._end:
             view.names.add(key)
 

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Choose uvloop where there is one: it is faster."""
+    """Use uvloop if it is installed: it is faster."""
     try:
         import uvloop
     except ImportError:
@@ -50,7 +50,7 @@ async def serve(settings: Settings, store: Store) -> None:
         if sys.stderr.isatty():
             log.info(f"open {settings.url}")
         if settings.store == "memory:":
-            log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
+            log.warning("the count is in memory: other pods do not share it, and it ends with this process")
         await signals.leaving.wait()
         log.info("leaving", drain=0 if signals.at_once.is_set() else settings.drain)
         with suppress(TimeoutError):
@@ -90,7 +90,7 @@ async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[Non
 
 
 async def _ask_once(store: Store) -> None:
-    """Let a store that can never work say so before anybody is served; one that is away is waited for later."""
+    """Raise the error of a store that can never work before serving anybody; wait later for one that is away."""
     try:
         await store.read("", 0)
     except UnavailableError:

@@ -52,7 +52,7 @@ class Counter:
     A visitor waits for `deadline` seconds at the most, and `queue_limit` visitors may wait.
     """
 
-    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float = 10, queue_limit: int = 4096) -> None:
+    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float, queue_limit: int = 4096) -> None:
         self.pod = pod
         self.metrics = metrics
         self._store = store
@@ -77,7 +77,7 @@ class Counter:
                 self._close()
                 for task in tasks:
                     task.cancel()
-        if self.state.reached.is_set():
+        if self._session.is_open:
             await self._end_session()
         await self._store.close()
 
@@ -139,7 +139,7 @@ class Counter:
             try:
                 given = await self._store.commit(batch)
             except (UnavailableError, BrokenError) as error:
-                lost = lost or isinstance(error, LostError)
+                lost = lost or (isinstance(error, LostError) and batch.n > 0)
                 self.state.lost(str(error))
             except StoreError as error:
                 self._rejected(batch, error, lost)
@@ -162,12 +162,14 @@ class Counter:
         with self.state.learning():
             is_present = self._session.accept(batch, given)
         if not is_present:
-            self._queue.refuse_batch("unavailable", OTHER_EPOCH)
+            self._give_up(batch.n > 0, OTHER_EPOCH)
             return
         self.state.up()
-        abandoned = self._queue.answer_batch(given.top, given.epoch)
         self.metrics.last_number.set(given.top)
-        if batch.n:
+        if not batch.n:
+            self._queue.put_batch_back()
+        else:
+            abandoned = self._queue.answer_batch(given.top, given.epoch)
             self.metrics.visitors.inc(batch.n)
             self.metrics.batch_visitors.observe(batch.n)
             self.metrics.abandoned.inc(abandoned)

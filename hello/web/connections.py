@@ -221,7 +221,6 @@ class Connection(asyncio.Protocol):
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Go on."""
         if self._sending:
             self._sending.cancel()
         if self._inner:

@@ -75,10 +75,10 @@ class Events:
         return response
 
     async def _send_messages(self, response: EventSourceResponse) -> None:
-        end = self._loop.time() + STREAM_LIFETIME
+        began = self._loop.time()
         while message := await asyncio.shield(self._next):
             await response.send(message)
-            if self._loop.time() > end:
+            if self._loop.time() - began > STREAM_LIFETIME:
                 await response.send("", event="end")
                 return
 

@@ -49,7 +49,7 @@ class Visits:
         try:
             reading = await self._counter.read()
         except RefusedError as error:
-            return _refusal(error)
+            return self._refusal(error)
         if _preferred(request) != JSON:
             return Response(text=f"{reading.count}\n", headers=headers)
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
@@ -57,19 +57,19 @@ class Visits:
 
     def _refuse_visit(self, error: RefusedError, *, page_wanted: bool = False) -> Response:
         self._counter.metrics.refused.labels(error.reason).inc()
-        response = _refusal(error)
+        response = self._refusal(error)
         if page_wanted:
             response.text, response.content_type = page.refusal(error, self._greeter), HTML
             response.headers.update(page.HEADERS)
         return response
 
+    def _refusal(self, error: RefusedError) -> Response:
+        """Say who refuses: a proxy's own 503 does not."""
+        return Response(status=503, text=f"{error}\n", headers={"Retry-After": "1", HELLO_POD: self._greeter.pod})
+
 
 def _preferred(request: BaseRequest) -> str:
     return preferred_type(request.headers.getall(ACCEPT, ("",)))
-
-
-def _refusal(error: RefusedError) -> Response:
-    return Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})
 
 
 def _greeting(content_type: str, visit: Visit, greeter: Greeter) -> Response:

@@ -46,7 +46,7 @@ async def watch(url: str) -> AsyncIterator[Stream]:
 @asynccontextmanager
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
-    async with Counter(store, "pod", Metrics()).running() as counter:
+    async with Counter(store, "pod", Metrics(), deadline=10).running() as counter:
         routes = public_routes(counter, "memory", asyncio.Event())
         client: Client
         async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:

@@ -37,7 +37,7 @@ async def waiting_visitors(server: Hello, redis: RedisServer, count: int = 5) ->
     visitors = [asyncio.create_task(request(server.url)) for _ in range(count)]
 
     async def under_way() -> bool:
-        return await figure(server.url, "hello_trip_retries_total") > 0
+        return await figure(server.url, "hello_batch_retries_total") > 0
 
     await until(under_way, "their batch is sent again")
     return visitors

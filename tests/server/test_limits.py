@@ -160,7 +160,7 @@ OWN = (
     "serving",
     "leaving",
     "store is up",
-    "this process counts for itself: no other pod shares its count, and nothing outlives it",
+    "the count is in memory: other pods do not share it, and it ends with this process",
 )
 
 

@@ -23,12 +23,12 @@ from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.support.client import figure, request, state, until_up
+from tests.support.client import figure, request, until_up
 from tests.support.linux import mounted, require, require_etcd
 from tests.support.processes import EtcdServer, Hello, until
 from tests.support.proxy import Proxy
-from tests.support.stores import FIRST, OTHER, following, restore, running
-from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
+from tests.support.stores import FIRST, OTHER, empty, following, restore, running
+from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, started
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -121,21 +121,6 @@ async def test_two_of_three_gone_are_503_and_then_it_goes_on(hello: Callable[...
 async def proxy(etcd_server: EtcdServer) -> AsyncIterator[Proxy]:
     async with Proxy(etcd_server.port) as proxy:
         yield proxy
-
-
-async def test_an_answer_lost_on_its_way_costs_no_number(
-    hello: Callable[..., Hello], proxy: Proxy, etcd_url: str
-) -> None:
-    prefix = etcd_url.rpartition("/")[2]
-    witness, pods = Witness(), await started(hello, f"etcd://127.0.0.1:{proxy.port}/{prefix}")
-    proxy.lose_every = 7
-    async with witness.crowd(*pods):
-        await witness.more(300)
-
-    proxy.lose_every = 0
-    assert proxy.lost >= 10
-    await witness.judge(pods[0])
-    assert set(witness.statuses()) == {200}
 
 
 async def test_a_batch_that_may_be_counted_is_not_counted_in_the_epoch_after_it(
@@ -280,7 +265,7 @@ async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(
 ) -> None:
     async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as full:
         (server,) = await started(hello, full.url, "--deadline", "0.5", pods="a")
-        assert await server.visit() == 1
+        await recovered(server)
         await fill(full)
         assert await refusal(server) == AWAY
         assert (await request(server.url, path="/count")).body == "1\n"
@@ -297,38 +282,6 @@ async def fill(server: EtcdServer) -> None:
     """Write until there is no more room."""
     while (await asyncio.to_thread(server.control, "put", "another", "x" * 50_000)).returncode == 0:
         pass
-
-
-async def empty(server: EtcdServer) -> None:
-    """Replace it by a new one, which holds nothing."""
-    server.kill()
-    shutil.rmtree(server.directory / "data")
-    await server.start()
-
-
-@pytest.mark.parametrize("forgotten", [1, 20])
-async def test_an_older_snapshot_is_refused_until_it_is_reset(
-    hello: Callable[..., Hello], one: EtcdServer, forgotten: int
-) -> None:
-    witness, pods = Witness(), await started(hello, one.url)
-    for pod in pods:
-        await witness.ask(pod)
-    snapshot = one.directory / "snapshot"
-    await one.call("snapshot", "save", snapshot)
-    for _ in range(forgotten):
-        await witness.ask(pods[0])
-    await restore(one, snapshot)
-
-    assert (await witness.ask(pods[0])).status == 503
-    for pod in pods:
-        assert "rolled back" in await refusal(pod)
-        assert (await request(pod.url, path="/readyz")).status == 200
-        assert await state(pod.url) == "distrusted"
-    await asyncio.to_thread(reset, one.url, 3 + forgotten)
-    for pod in pods:
-        await witness.recovered(pod)
-    assert min(answer.number for answer in witness.acked[3 + forgotten :]) == 4 + forgotten
-    await witness.judge(pods[0], began=3 + forgotten)
 
 
 async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(one: EtcdServer) -> None:
@@ -349,22 +302,6 @@ async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(one
         await store.close()
 
 
-async def test_a_wiped_etcd_begins_a_new_epoch_loudly(hello: Callable[..., Hello], one: EtcdServer) -> None:
-    witness, pods = Witness(), await started(hello, one.url)
-    async with witness.crowd(*pods):
-        await witness.more()
-        before = witness.acked[-1].epoch
-        await empty(one)
-        await witness.more()
-
-    await witness.judge(pods[0])
-    assert len({answer.epoch for answer in witness.acked}) == 2
-    assert min(answer.number for answer in witness.acked if answer.epoch != before) == 1
-    events = [event for pod in pods for event in await logs(pod)]
-    assert any("wiped" in event for event in events)
-    assert "store is distrusted" not in events
-
-
 async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back(
     hello: Callable[..., Hello], tmp_path: Path
 ) -> None:
@@ -374,7 +311,7 @@ async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back
         assert await refusal(server) == AWAY
         await empty(etcd)
         await recovered(server)
-        assert await server.visit() >= 1
+        assert await recovered(server) >= 1
 
 
 @pytest.fixture
@@ -489,15 +426,15 @@ async def test_a_new_password_is_read_from_its_file(
 
     password.write_text("friend\n")
     await server.ready()
-    assert await server.visit() == 1
-    retries = await figure(server.url, "hello_trip_retries_total")
+    await recovered(server)
+    retries = await figure(server.url, "hello_batch_retries_total")
     for command in "user delete hello", "user add hello:friend", "user grant-role hello counter":
         await guarded.call("--user", "root:secret", *command.split())  # its token is valid no more
-    assert await server.visit() == 2
-    assert await figure(server.url, "hello_trip_retries_total") == retries
+    await recovered(server)
+    assert await figure(server.url, "hello_batch_retries_total") == retries
     guarded.kill()
     await guarded.start()
-    assert await server.visit() >= 3
+    assert await recovered(server) >= 3
     await logs(server)
     assert_in_order(server, "invalid user ID or password")
     assert "mellon" not in "".join(server.log)
@@ -516,7 +453,7 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
     try:
         server = await hello("--store", f"{url}?ca={certificate}&cert={certificate}&key={certificate}").start()
         await server.ready()
-        assert await server.visit() == 1
+        await recovered(server)
         for store, reason in stores.items():
             stranger = await hello("--store", store, "--deadline", "0.5").start()
             await refusal(stranger)
@@ -551,7 +488,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 ) -> None:
     """It is not distrusted: nothing was lost."""
     (server,) = await started(hello, etcd_url, "--deadline", "0.3", pods="a")
-    assert await server.visit() == 1
+    await recovered(server)
     prefix = "/" + etcd_url.rpartition("/")[2]
     before = (await etcd_server.call("get", "--print-value-only", f"{prefix}/{key}")).removesuffix("\n")
 
@@ -569,7 +506,7 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
     last = 1
     for one in server, newcomer:
         await until_up(one.url)
-        number = await one.visit()
+        number = await recovered(one)
         assert number > last  # who was refused may have been counted
         last = number
         assert (await logs(one)).count("store is lost") == 1
@@ -581,7 +518,7 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, mo
     numbers: list[int] = []
 
     async def visit(pod: str) -> None:
-        async with Counter(EtcdStore(etcd_url), pod, Metrics()).running() as counter:
+        async with Counter(EtcdStore(etcd_url), pod, Metrics(), deadline=10).running() as counter:
             numbers.extend([(await counter.next()).number for _ in range(20)])
 
     async with asyncio.TaskGroup() as group:
@@ -617,8 +554,8 @@ async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
     given = await store.commit(FIRST)
     monkeypatch.setattr(time, "time_ns", now)
     await other.commit(OTHER)
-    assert all(seconds < 5 for seconds in (await other.read("", 0)).silence.values())
+    assert all(seconds < 60 for seconds in (await other.read("", 0)).silence.values())
     await store.commit(following(FIRST, given))
-    assert (await other.read("", 0)).silence["pod-a"] < 5
+    assert (await other.read("", 0)).silence["pod-a"] < 60
     await store.close()
     await other.close()

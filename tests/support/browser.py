@@ -39,7 +39,6 @@ class Window:
             self.complaints.append(message.text)
 
     async def open(self, url: str) -> Response:
-        """Open a URL."""
         response = await self.page.goto(url)
         assert response
         return response

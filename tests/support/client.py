@@ -52,7 +52,6 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Hang up."""
         self.writer.close()
 
 

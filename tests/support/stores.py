@@ -36,7 +36,7 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "sessions":
+                for table in "counter", "sessions", "shares":
                     connection.execute(f"DELETE FROM {table}")
             connection.close()
         case RedisStore():
@@ -91,3 +91,25 @@ async def restore(server: EtcdServer, snapshot: Path, *, token: str = "etcd-clus
     cluster = "--initial-cluster", server.cluster, "--initial-cluster-token", token
     await server.call("snapshot", "restore", snapshot, "--data-dir", data, *member, *cluster)
     await server.start()
+
+
+async def empty(server: EtcdServer) -> None:
+    """Replace it by a new one, which holds nothing."""
+    server.kill()
+    shutil.rmtree(server.directory / "data")
+    await server.start()
+
+
+class Copy:
+    """An older copy of Redis' data."""
+
+    def __init__(self, redis: RedisServer) -> None:
+        self.redis = redis
+        self.directory = redis.directory.with_name("copy")
+        shutil.copytree(redis.directory / "appendonlydir", self.directory)
+
+    async def restore(self) -> None:
+        self.redis.kill()
+        shutil.rmtree(self.redis.directory / "appendonlydir")
+        shutil.copytree(self.directory, self.redis.directory / "appendonlydir")
+        await self.redis.start()

@@ -38,8 +38,8 @@ COMMAND_TIMEOUT = 1.0
 PORT = 2379
 PREFIX = "/hello"
 
-# https://grpc.io/docs/guides/status-codes/: all others say that a transaction was not carried out.
 UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
+"""After all other codes nothing was done: https://grpc.io/docs/guides/status-codes/."""
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
 """A token is from before the rights were changed."""
@@ -64,7 +64,7 @@ def parse(url: str, password: Password | None) -> Address:
         raise ValueError("it names no member")
     prefix = parts.path.rstrip("/") or PREFIX
     if not re.fullmatch("[!-~]+", prefix):
-        raise ValueError(f"{prefix!r} is not a word of visible ASCII")
+        raise ValueError(f"{prefix!r} is not printable ASCII without blanks")
     protocol = "https" if parts.scheme == "etcds" else "http"
     return Address(parts, tuple(f"{protocol}://{_authority(host)}" for host in parts.hosts), prefix)
 

@@ -33,7 +33,6 @@ class SessionKey:
         return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
 
     def text(self) -> str:
-        """Write a value."""
         one = self.record
         return f"{one.epoch} {one.sequence} {one.total} {self.seen} {one.time} {one.pod}"
 
@@ -57,7 +56,6 @@ class Base:
         return cls(began, count, forgotten, revision)
 
     def text(self) -> str:
-        """Write a value."""
         return f"{self.began} {self.count} {self.forgotten}"
 
 
@@ -182,12 +180,10 @@ def holds(key: str, text: str) -> Json:
 
 
 def put(key: str, text: str) -> Json:
-    """Write a key."""
     return {"request_put": {"key": _code(key), "value": _code(text)}}
 
 
 def delete(key: str) -> Json:
-    """Delete a key."""
     return {"request_delete_range": {"key": _code(key)}}
 
 

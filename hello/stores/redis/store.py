@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,8 +45,8 @@ Well above what a packet's repetition, a look-up of a name or a busy node delay 
 ROLL_CALL_INTERVAL = 0.1
 """Seconds between two looks at who has yet to speak."""
 
-# A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
 LOST = RedisError, OSError, TypeError, RuntimeError
+"""A closed connection can be a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
 
 Words = tuple[str | int, ...]
 
@@ -106,7 +107,6 @@ class RedisStore:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
         answer = await self._run(self._commits, COMMIT, _words(batch), seen)
         match answer:
@@ -118,12 +118,10 @@ class RedisStore:
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         said = epoch, seen, ROLLED_BACK
         return _reading(await self._run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         await _connect(self._readings)
         await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 
@@ -176,8 +174,8 @@ class RedisStore:
 
 def _words(batch: Batch) -> Words:
     numbers = batch.sequence, batch.answered, batch.n, batch.seen
-    ended = "ended" if batch.ends else ""
-    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ended
+    ends = "ends" if batch.ends else ""
+    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ends
 
 
 def _range(epoch: str, top: str, index: str) -> Range:
@@ -189,16 +187,22 @@ def _range(epoch: str, top: str, index: str) -> Range:
 
 def _reading(answer: Any) -> Reading:
     try:
-        epoch, count, began, distrusted, now, records = answer
+        epoch, count, began, distrusted, now, records, shares = answer
         state = State(epoch, int(count), int(began), distrusted=distrusted)
-        return make_reading(state, ((record, int(now) - record.time) for record in map(_record, records)))
+        known = chain(map(_record, records), map(_share, shares))
+        return make_reading(state, ((record, int(now) - record.time) for record in known))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
 def _record(text: str) -> Record:
-    epoch, sequence, top, index, time, total, pod, _ = text.split(" ")
+    epoch, sequence, top, index, time, total, pod = text.split(" ")
     return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
+
+
+def _share(text: str) -> Record:
+    epoch, total, time, pod = text.split(" ")
+    return Record(epoch, time=int(time), total=int(total), pod=pod)
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:

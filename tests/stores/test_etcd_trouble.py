@@ -240,8 +240,8 @@ async def test_a_batch_whose_revision_is_compacted_is_503_at_once(hello: Callabl
         proxy.lose_every = 0
         assert (await visitor).status == 503
         assert await server.visit() == 3
+        await logs(server)
     await other.close()
-    await logs(server)
     assert_in_order(server, "compacted")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from hello.check.history import Labels, Outcome, Record
 from hello.check.judging.histogram import bucket
@@ -74,6 +75,7 @@ class Losses:
     addresses: Parts = field(default_factory=Parts)
     pods: Parts = field(default_factory=Parts)
     connections: Parts = field(default_factory=Parts)
+    _tally: dict[int, list[Any]] = field(default_factory=dict)
     _pauses: list[tuple[int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
     _last: Record | None = None
@@ -109,16 +111,16 @@ class Losses:
 
     def outages(self) -> tuple[list[Silence], Silence | None]:
         """The times without an answer that were long, and the longest one anyway; one may go on."""
-        now = self._silence(self._ended)
+        since, length = self._since, self._gap(self._ended)
+        now = None if since is None else Silence(since, self._ended, length, self._last, None)
         longest = max(filter(None, (self.longest, now)), key=lambda silence: silence.length, default=None)
         return [*self.silences, *([now] if now and now.length >= SECOND else [])], longest
 
-    def _silence(self, ended: int, after: Record | None = None) -> Silence | None:
-        """The time without an answer that ends now, if somebody waited."""
+    def _gap(self, ended: int) -> int:
+        """For how long somebody has waited and nobody was answered."""
         if self._since is None:
-            return None
-        length = ended - self._since - self._paused(self._since, ended)
-        return Silence(self._since, ended, length, self._last, after)
+            return 0
+        return ended - self._since - (self._paused(self._since, ended) if self._pauses else 0)
 
     def forget(self, moment: int) -> None:
         """Keep what visits that were due at this moment or later can need."""
@@ -136,16 +138,32 @@ class Losses:
         if wait > self.waited or self.waited_longest is None:
             self.waited, self.waited_longest = wait, record
         self.overlapped = self.overlapped or (self._last is not None and self._last.answered >= record.sent)
-        silence = self._silence(record.answered, record)
-        if silence and (self.longest is None or silence.length > self.longest.length):
-            self.longest = silence
-        if silence and silence.length >= SECOND:
-            self.silences.add(silence)
-        if silence:
-            self.recent[record.answered // SECOND] = max(silence.length, self.recent[record.answered // SECOND])
+        length, second = self._gap(record.answered), record.answered // SECOND
+        if self.longest is None or length > self.longest.length or length >= SECOND:
+            self._end_silence(Silence(self._since or 0, record.answered, length, self._last, record))
+        if length > self.recent.get(second, -1):
+            self.recent[second] = length
         self._last = record
         self._since = record.answered if waiting <= record.answered else None
-        self._count(record.labels, answered=1)
+        tally = self._tally.get(id(record.labels))
+        if tally:
+            tally[1] += 1
+        else:
+            if len(self._tally) > MOST:
+                self.add_up()
+            self._tally[id(record.labels)] = [record.labels, 1]
+
+    def _end_silence(self, silence: Silence) -> None:
+        if self.longest is None or silence.length > self.longest.length:
+            self.longest = silence
+        if silence.length >= SECOND:
+            self.silences.add(silence)
+
+    def add_up(self) -> None:
+        """Add the answers that were counted by their labels to those of each place."""
+        for labels, count in self._tally.values():
+            self._count(labels, answered=count)
+        self._tally.clear()
 
     def _lose(self, record: Record) -> None:
         self.lost.add(record)

@@ -54,11 +54,12 @@ def oha(port: int, path: str, connections: int, rate: float, seconds: int) -> Lo
 
 @contextmanager
 def idle(port: int, connections: int) -> Iterator[None]:
-    """Open connections; each asks once, and rests."""
+    """Open connections, from several addresses, since one may not have them all; each asks once, and rests."""
     with ExitStack() as stack:
-        for _ in range(connections):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            client.sendall(b"HEAD / HTTP/1.1\r\nHost: hello\r\n\r\n")
+        for number in range(connections):
+            source = f"127.0.0.{2 + number % 100}", 0
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10, source))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: hello\r\n\r\n")
             client.recv(4096)
         yield
 

@@ -48,12 +48,8 @@ class Routes:
         return response
 
 
-def public_routes(
-    counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
-) -> Routes:
+def public_routes(counter: Counter, greeter: Greeter, visits: Visits, store: str, leaving: Event) -> Routes:
     """What visitors reach. `store` is the kind of store, for the live page."""
-    greeter = Greeter(counter.pod, version, node)
-    visits = Visits(counter, greeter)
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)

@@ -19,7 +19,9 @@ from hello.metrics import Metrics
 from hello.stores import EARLIER_PODS, Reading, Store
 from hello.stores.memory import MemoryStore
 from hello.web import events
+from hello.web.page import Greeter
 from hello.web.routes import public_routes
+from hello.web.visits import Visits
 from tests.page.stream import Stream, watch
 from tests.support.client import Connection, figure, request
 from tests.support.processes import Hello, RedisServer, until
@@ -160,7 +162,8 @@ async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: 
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
     async with Counter(store, "pod", Metrics()).running() as counter:
-        routes = public_routes(counter, "memory", asyncio.Event())
+        greeter = Greeter("pod")
+        routes = public_routes(counter, greeter, Visits(counter, greeter), "memory", asyncio.Event())
         client: Client
         async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client

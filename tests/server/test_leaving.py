@@ -11,6 +11,8 @@ from tests.support.client import Connection, Response, figure, request
 from tests.support.processes import Hello, RedisServer, until
 from tests.support.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("half")
+
 SOON = 10
 """Seconds in which a server that waits for nobody has left, on a busy machine too."""
 

@@ -27,6 +27,6 @@ VOLUME /data
 USER 65532:65532
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["python", "-m", "hello.healthcheck"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s CMD ["python", "-I", "-m", "hello.healthcheck"]
 ENTRYPOINT ["hello"]
 CMD ["serve"]

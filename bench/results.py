@@ -1,13 +1,14 @@
 """What all rounds say: medians, and ratios taken within each round."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.rounds import Footprint
-from bench.samples import Sample
+from bench.rounds import PROCESSES
+from bench.samples import Footprint, Sample
 
-USUAL = {"connections": 64, "durability": "always", "delay": None, "share": 0}
+Choice = tuple[str, int]
+"""A server, and how many processes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,6 @@ class Results:
 
     samples: list[Sample] = field(default_factory=list)
     footprints: list[Footprint] = field(default_factory=list)
-    proxy: float = 0
-    """What the proxy that delays Redis' answers adds by itself, in ms."""
 
     def add(self, result: Sample | Footprint) -> None:
         """Keep a result."""
@@ -41,32 +40,29 @@ class Results:
         else:
             self.footprints.append(result)
 
-    def values(self, what: str, server: str, processes: int = 1, **situation: object) -> Mapping[int, float]:
-        """One field of the samples taken in a situation, by round; USUAL unless said otherwise."""
-        wanted = {**USUAL, **situation, "server": server, "processes": processes}
+    def values(
+        self, what: str, choice: Choice, connections: int = 64, watchers: int | None = None
+    ) -> Mapping[int, float]:
+        """One field of the samples taken in a situation, by round."""
+        wanted = *choice, connections, watchers
         return {
             sample.round: getattr(sample, what)
             for sample in self.samples
-            if all(getattr(sample, name) == value for name, value in wanted.items())
+            if (sample.server, sample.processes, sample.connections, sample.watchers) == wanted
         }
 
-    def figure(self, what: str, server: str, processes: int = 1, **situation: object) -> Figure | None:
+    def figure(self, what: str, choice: Choice, connections: int = 64) -> Figure | None:
         """The same, summed up."""
-        return Figure.of(self.values(what, server, processes, **situation).values())
+        return Figure.of(self.values(what, choice, connections).values())
 
-    def best(self, server: str, connections: int) -> int:
-        """As many processes as give a server the highest throughput, one or two."""
-        both = [self.figure("throughput", server, number, connections=connections) for number in (1, 2)]
-        return 2 if both[1] and both[0] and both[1].median > both[0].median else 1
+    def best(self, names: Sequence[str], connections: int = 64) -> Choice:
+        """The server of several, with as many processes, that answers most requests."""
 
-    def at_best(self, what: str, server: str, connections: int = 64) -> Mapping[int, float]:
-        """One field, by round, with as many processes as are best."""
-        return self.values(what, server, self.best(server, connections), connections=connections)
+        def throughput(choice: Choice) -> float:
+            figure = self.figure("throughput", choice, connections)
+            return figure.median if figure else 0
 
-    def resting(self, what: str, server: str) -> Figure | None:
-        """One field of a server's footprints."""
-        values = (getattr(footprint, what) for footprint in self.footprints if footprint.server == server)
-        return Figure.of(value for value in values if value is not None)
+        return max(((name, processes) for name in names for processes in PROCESSES), key=throughput)
 
 
 def ratio(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Figure | None:

@@ -1,10 +1,9 @@
-"""What one run measured, and what a round of them says."""
+"""What one run measured."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.load import Load
+from bench.load import Load, wrk
 from bench.servers import Redis, Server
 
 
@@ -14,71 +13,75 @@ class WrongCountError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One run, at a share of the Go peer's maximum or (0) as fast as the server answers.
-
-    Latencies in ms, CPU (user and system) in µs per request, `commands` sent to Redis per request.
-    """
+    """One run. Latencies in ms; per request: processor time in µs, and `commands` sent to Redis."""
 
     round: int
     server: str
     processes: int
     connections: int
-    durability: str
-    delay: int | None
-    share: float
+    watchers: int | None
     throughput: float
     failed: int
     broken: int
     p50: float
     p99: float
-    p999: float
-    cpu: float
-    redis_cpu: float
+    user: float
+    system: float
+    redis: float
     commands: float
+
+    @property
+    def own(self) -> float:
+        """Processor time of the server alone."""
+        return self.user + self.system
+
+    @property
+    def cpu(self) -> float:
+        """Processor time of the server and of Redis."""
+        return self.own + self.redis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """Of ours: megabytes of one process, at rest and with idle connections; processor time of judging over parsing."""
+
+    round: int
+    memory: float
+    idle_memory: float
+    judging: float
 
 
 def measure(
-    server: Server,
-    redis: Redis,
-    load: Callable[[], Load],
-    connections: int,
-    number: int,
-    durability: str = "always",
-    delay: int | None = None,
-    share: float = 0,
+    number: int, server: Server, redis: Redis, connections: int, seconds: int, watchers: int | None = None
 ) -> Sample:
     """Put a load on a server; raises WrongCountError."""
-    counts = server.name != "constant"
-    count = _settled(server) if counts else 0
-    before = server.cpu(), redis.cpu(), redis.commands()
-    seen = load()
-    after = server.cpu(), redis.cpu(), redis.commands()
-    if counts:
-        _verify(server, _settled(server) - count, seen, connections)
-    cpu, redis_cpu, commands = (now - then for now, then in zip(after, before, strict=True))
-    requests = max(seen.requests, 1)
+    count = _settled(server)
+    before = *server.cpu(), sum(redis.cpu()), redis.commands()
+    seen = wrk(server.ports, connections, seconds)
+    after = *server.cpu(), sum(redis.cpu()), redis.commands()
+    _verify(server, _settled(server) - count, seen, connections)
+    spent = ((now - then) / max(seen.requests, 1) for now, then in zip(after, before, strict=True))
+    user, system, of_redis, commands = spent
     return Sample(
         round=number,
         server=server.name,
         processes=len(server.ports),
         connections=connections,
-        durability=durability,
-        delay=delay,
-        share=share,
+        watchers=watchers,
         throughput=seen.requests / seen.seconds,
         failed=seen.failed,
         broken=seen.broken,
         p50=seen.p50,
         p99=seen.p99,
-        p999=seen.p999,
-        cpu=1e6 * cpu / requests,
-        redis_cpu=1e6 * redis_cpu / requests,
-        commands=commands / requests,
+        user=1e6 * user,
+        system=1e6 * system,
+        redis=1e6 * of_redis,
+        commands=commands,
     )
 
 
 def _settled(server: Server) -> int:
-    """The count, once the requests that a generator left behind have run out."""
+    """The count, once the requests that wrk left behind have run out."""
     before, count = -1, server.count()
     while count != before:
         time.sleep(0.02)
@@ -89,7 +92,7 @@ def _settled(server: Server) -> int:
 def _verify(server: Server, counted: int, seen: Load, connections: int) -> None:
     """Each answer was counted; ours counts what was asked, the last of each connection included, and no more."""
     most = seen.requests + seen.failed + seen.broken + connections
-    if counted < seen.requests or (server.name.startswith("hello") and counted > most):
+    if server.counts and (counted < seen.requests or (server.name.startswith("hello") and counted > most)):
         raise WrongCountError(
             f"{server.name} answered {seen.requests}, was asked {most} at the most, counted {counted}"
         )

@@ -1,10 +1,9 @@
-"""The servers that are compared, and how each is started: ours, its peers, and the floors."""
+"""The servers that are compared, and how each is started: ours, its peers, and the floor."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree, which
@@ -17,13 +16,16 @@ from bench.processes import BUILD, Process, free_ports, get
 from tests.support.processes import REDIS_SERVER
 
 HERE = Path(__file__).parent
-DURABILITY = {"off": ("no", "everysec"), "everysec": ("yes", "everysec"), "always": ("yes", "always")}
-"""Redis' `appendonly` and `appendfsync`."""
+
+GO = ("redigo", "rueidis")
+"""Redis' clients in Go: one that sends a command a round trip, and one that pipelines."""
+
+PEERS = (*GO, "node")
 
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """A Python to run servers with: `enter` is what comes before the command, `bin` where its programs are."""
+    """A Python that runs our server: `enter` is what comes before a command, `bin` where its programs are."""
 
     description: str
     enter: tuple[str, ...]
@@ -34,34 +36,23 @@ class Python:
         return *self.enter, str(self.bin / program), *arguments
 
 
-@dataclass(frozen=True, slots=True)
-class Pythons:
-    """What runs our server (and the floor of the same aiohttp), and what runs the peers in Python."""
-
-    hello: Python
-    peers: Python
-
-
 @contextmanager
-def image(context: Path, name: str, directory: Path, otherwise: Path) -> Iterator[Python]:
-    """Enter the file system of an image of ours; without Docker, or unless root, take a Python of this machine.
+def image() -> Iterator[Python]:
+    """Enter the image's file system; without Docker, or unless root, take the Python of this machine.
 
-    Only the file system: a container's start and its system call filter would be measured otherwise, and the peers that
-    are no images have none.
+    Only the file system: the peers are no images, and have no system call filter.
     """
-    if (
-        os.geteuid() != 0
-        or not which("docker")
-        or subprocess.call(["docker", "version"], stdout=DEVNULL, stderr=DEVNULL)
-    ):
-        yield Python(f"this machine's Python, in {otherwise}", (), otherwise)
+    if os.geteuid() or not which("docker") or subprocess.call(["docker", "version"], stdout=DEVNULL, stderr=DEVNULL):
+        yield Python("this machine's Python", (), HERE.parent / ".venv" / "bin")
         return
-    _docker("build", "--quiet", "--tag", name, str(context))
-    mounts = f"--volume={BUILD}:{BUILD}", f"--volume={HERE}:{HERE}"
-    container = _docker("run", "--detach", "--rm", "--pid=host", *mounts, "--entrypoint=sleep", name, "infinity")
+    name = "hello-counter:bench"
+    _docker("build", "--quiet", "--tag", name, str(HERE.parent))
+    mount = f"--volume={HERE}:{HERE}"
+    container = _docker("run", "--detach", "--rm", "--pid=host", mount, "--entrypoint=sleep", name, "infinity")
     try:
         pid = _docker("inspect", "--format={{.State.Pid}}", container)
-        yield Python(f"the image {name}", ("nsenter", f"--target={pid}", "--mount", "--wdns=/"), directory)
+        enter = "nsenter", f"--target={pid}", "--mount", "--wdns=/"
+        yield Python("the image", enter, Path("/opt/hello/bin"))
     finally:
         _docker("rm", "--force", container)
 
@@ -74,10 +65,11 @@ def _docker(*arguments: str) -> str:
 
 
 class Redis(Process):
-    """A redis-server of our own; it fsyncs before it answers unless told otherwise."""
+    """A redis-server of our own, which fsyncs before it answers."""
 
     def __init__(self) -> None:
         [self.port] = free_ports(1)
+        self.url = f"redis://127.0.0.1:{self.port}"
         rmtree(BUILD / "redis", ignore_errors=True)
         (BUILD / "redis").mkdir(parents=True)
         # Nothing is rewritten in the middle of a measurement.
@@ -87,41 +79,31 @@ class Redis(Process):
         self.until_listens(self.port)
         self.client = redis.Redis(port=self.port, decode_responses=True)
 
-    def durability(self, name: str) -> None:
-        """Choose one of DURABILITY."""
-        only, fsync = DURABILITY[name]
-        self.client.config_set("appendonly", only)
-        self.client.config_set("appendfsync", fsync)
-
     def commands(self) -> int:
         """Commands that servers have sent so far; a script is one, whatever it runs."""
         statistics = self.client.info("commandstats")
-        names = "cmdstat_evalsha", "cmdstat_incr", "cmdstat_incrby"
-        return sum(statistics[name]["calls"] for name in names if name in statistics)
+        return sum(statistics.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("evalsha", "incr"))
 
 
 class Server:
     """One server, as one process or several of them on a port each, as pods are."""
 
-    def __init__(
-        self, name: str, redis: Redis, pythons: Pythons, processes: int = 1, port: int | None = None, store: str = ""
-    ) -> None:
-        """Start it; `port` leads to Redis where that is not Redis' own, `store` is where it counts instead."""
+    def __init__(self, name: str, redis: Redis, python: Python, processes: int = 1, store: str = "") -> None:
+        """Start it; `store` is where ours counts, if not in Redis."""
         self.name = name
-        self.path = "/INCR/hits" if name == "webdis" else "/"
+        self.counts = name != "constant"
         self.ports = free_ports(processes)
         self._redis = redis
-        self._processes: list[Process] = []
-        self.start = 0.0
-        """Seconds from the start of the last process to its first answer."""
-        for own in self.ports:
-            command, environment = _command(name, own, store or f"redis://127.0.0.1:{port or redis.port}", pythons)
+        self._processes = []
+        for port in self.ports:
+            command, environment = _command(name, port, redis, python, store or redis.url)
             self._processes.append(Process(*command, log=BUILD / f"{name}.log", environment=environment))
-            self.start = self._processes[-1].until_answers(own, self.path)
+            self._processes[-1].until_answers(port)
 
-    def cpu(self) -> float:
-        """Seconds on a core since the start."""
-        return sum(process.cpu() for process in self._processes)
+    def cpu(self) -> tuple[float, float]:
+        """Seconds on a core since the start, of the user's and of the system's."""
+        user, system = zip(*(process.cpu() for process in self._processes), strict=True)
+        return sum(user), sum(system)
 
     def memory(self) -> float:
         """Megabytes."""
@@ -135,65 +117,26 @@ class Server:
         """What it has counted."""
         if self.name.startswith("hello"):
             return int(get(self.ports[0], "/count")[1])
-        return int(self._redis.client.get("hits") or 0)
-
-    def stop(self) -> None:
-        """End its processes."""
-        for process in self._processes:
-            process.stop()
+        return int(self._redis.client.get("hits") or 0) if self.counts else 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        for process in self._processes:
+            process.stop()
 
 
-@contextmanager
-def pythons(peers: bool = True) -> Iterator[Pythons]:
-    """Make the images ready; those of the peers only if asked to."""
-    with ExitStack() as stack:
-        root = HERE.parent
-        ours = stack.enter_context(image(root, "hello-counter:bench", Path("/opt/hello/bin"), root / ".venv" / "bin"))
-        theirs = ours
-        if peers:
-            otherwise = BUILD / "peers" / "bin"
-            theirs = stack.enter_context(
-                image(HERE / "peers" / "python", "hello-bench-peers", Path("/opt/peers/bin"), otherwise)
-            )
-        yield Pythons(ours, theirs)
-
-
-def _command(name: str, port: int, redis_url: str, pythons: Pythons) -> tuple[tuple[str, ...], dict[str, str]]:
+def _command(name: str, port: int, redis: Redis, python: Python, store: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """A server's command line and environment."""
-    peer = {"PORT": str(port), "REDIS_URL": redis_url}
-    apps = str(HERE / "peers" / "python")
-    match name.split():
-        case ["hello", *store]:
-            url = {"memory": "memory:", "sqlite": f"sqlite:{BUILD / 'hello.db'}"}[store[0]] if store else redis_url
+    environment = {"PORT": str(port), "REDIS": f"127.0.0.1:{redis.port}", "CLIENT": name}
+    match name:
+        case "hello" | "hello memory":
+            url = "memory:" if name == "hello memory" else store
             settings = {"HELLO_HOST": "127.0.0.1", "HELLO_PORT": str(port), "HELLO_STORE": url}
-            return pythons.hello.command("hello", "serve"), settings
-        case ["constant"]:
-            return pythons.hello.command("python", f"{apps}/constant.py"), peer
-        case ["go"]:
-            return (str(BUILD / "go"),), peer
-        case ["node"]:
-            return ("node", str(BUILD / "node" / "server.js")), peer
-        case ["fastapi"]:
-            place = "--app-dir", apps, "--port", str(port)
-            return pythons.peers.command("uvicorn", "fastapi_peer:app", *place, "--no-access-log"), peer
-        case ["flask"]:
-            place = "--chdir", apps, "--bind", f"127.0.0.1:{port}"
-            workers = "--workers", "2", "--threads", "32"
-            return pythons.peers.command("gunicorn", "flask_peer:app", *place, *workers), peer
-        case ["webdis"]:
-            return ("webdis", str(_webdis(port, redis_url))), {}
-    raise ValueError(name)
-
-
-def _webdis(port: int, redis_url: str) -> Path:
-    file = BUILD / "webdis.json"
-    redis_port = int(redis_url.rpartition(":")[2])
-    addresses = {"redis_host": "127.0.0.1", "redis_port": redis_port, "http_host": "127.0.0.1", "http_port": port}
-    file.write_text(json.dumps({**addresses, "threads": 2, "daemonize": False, "verbosity": 0, "logfile": "/dev/null"}))
-    return file
+            return python.command("hello", "serve"), settings
+        case "constant":
+            return python.command("python", str(HERE / "peers" / "constant.py")), environment
+        case "node":
+            return ("node", str(BUILD / "node" / "server.js")), environment
+    return (str(BUILD / "go"),), environment

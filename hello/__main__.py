@@ -9,8 +9,12 @@ def main() -> None:
     """Run the command line. SIGTERM ends it from its first moment on, as the first process of a container too."""
     _complete_standard_streams()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    from hello.cli import main
-
+    try:
+        from hello.cli import main
+    except (ImportError, AttributeError, TypeError) as error:
+        if "PYTHONPATH" not in os.environ:
+            raise
+        sys.exit(f"hello: a library does not fit, perhaps one on PYTHONPATH: {error}")
     main()
 
 

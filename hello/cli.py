@@ -21,28 +21,28 @@ from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, Unavail
 from hello.stores.url import Password, open_store, without_password
 
 READINGS = 4
-"""How often `hello reset` asks a store that does not answer, before it says so."""
+"""How often `hello reset` asks a store that does not answer."""
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
 class Name(click.ParamType[str]):
-    """A name that a header can carry: visible ASCII (RFC 9110, section 5.5)."""
+    """A name that a header can carry (RFC 9110, section 5.5)."""
 
     name = "NAME"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse an empty name, a blank, a control character, and all beyond ASCII."""
+        """Allow only visible ASCII, and no blanks."""
         if not value or not all("!" <= character <= "~" for character in value):
-            self.fail(f"{value!r} is not a word of visible ASCII", param, ctx)
+            self.fail(f"{value!r} is not printable ASCII without blanks", param, ctx)
         return value
 
 
 class Seconds(click.FloatRange):
-    """A number in a range; `nan` is in none, though no comparison says so."""
+    """A number in a range. No comparison excludes `nan`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuse what is outside the range."""
+        """Allow only numbers in the range."""
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
@@ -50,23 +50,31 @@ class Seconds(click.FloatRange):
 
 
 class Option(click.Option):
-    """An option whose variable may have been set by Kubernetes.
+    """An option whose value may end with a blank or the carriage return of a Windows file.
 
-    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that starts after it, one named
-    `hello-admin` HELLO_ADMIN_PORT: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    Kubernetes may have set its variable: a Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that
+    starts after it, one named `hello-admin` HELLO_ADMIN_PORT:
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
 
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert a value, without blanks around it; those of a password may be part of it."""
+        is_text = isinstance(value, str) and self.name != "store_password"
+        return super().type_cast_value(ctx, value.strip() if is_text else value)
+
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable's value, unless it is the address of a Service."""
+        """The variable's value, unless it is blank or the address of a Service."""
         value = super().resolve_envvar_value(ctx)
-        if value and value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
-            tell(f"hello: {self.envvar}={value} is a Service's address, no port: ignored")
+        if not value or value.isspace():
+            return None
+        if value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
+            tell(f"hello: ignored {self.envvar}={value}, which is the address of a Service and not a port")
             return None
         return value
 
 
 def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare a flag that HELLO_… sets as well."""
+    """Add a flag that an environment variable (HELLO_…) can set, too."""
     variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
     return click.option(name, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
@@ -76,18 +84,20 @@ def _host_name() -> str:
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Declare the flags that name the store."""
+    """Add the flags that name the store."""
     for add in (
-        option("--store-password-file", type=click.Path(path_type=Path), help="A file with the store's password."),
+        option(
+            "--store-password-file", type=click.Path(path_type=Path), help="A file that holds the store's password."
+        ),
         option(
             "--store-password",
-            help="The store's password; other users of the machine can see a flag, so use a file.",
+            help="The store's password. Prefer a file: other users of the machine can see flags.",
         ),
         option(
             "--store",
             metavar="URL",
             default=default_store,
-            show_default="a SQLite file among your data",
+            show_default="a SQLite file in your data directory",
             help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://…, unix://…, "
             "etcd://… or etcds://…",
         ),
@@ -97,14 +107,14 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Commands(click.Group):
-    """The commands; `hello check` is loaded when it is asked for, since a server has no need of it."""
+    """The commands. `hello check` is imported only when it runs: a server does not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands."""
+        """Return the names of all commands."""
         return sorted([*super().list_commands(ctx), "check"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name."""
+        """Return a command by its name."""
         if cmd_name == "check":
             from hello.check.command import check
 
@@ -125,38 +135,48 @@ def cli() -> None:
 @option(
     "--admin-port",
     type=click.IntRange(1, 65535),
-    help="A second port, for readiness and metrics; health is on both.  [default: all on one port]",
+    help="A second port, for readiness and metrics; both ports answer /healthz.  [default: all on one port]",
 )
-@option("--reuse-port", is_flag=True, help="Share the port with other servers that do so too (SO_REUSEPORT).")
-@option("--pod", type=Name(), default=_host_name, show_default="the host's name", help="Who greets.")
-@option("--version", type=Name(), help="Which version greets, such as the tag of the image.")
-@option("--node", type=Name(), help="On which node the pod is.")
+@option("--reuse-port", is_flag=True, help="Share the port with other servers that set this flag (SO_REUSEPORT).")
+@option(
+    "--pod",
+    type=Name(),
+    default=_host_name,
+    show_default="the host's name",
+    help="The pod's name, which greets visitors.",
+)
+@option("--version", type=Name(), help="The version to show, such as the image's tag.")
+@option("--node", type=Name(), help="The node to show.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),
     default=10,
     show_default=True,
-    help="Seconds for which a visitor waits for the store, before 503.",
+    help="Seconds that a visitor waits for the store before getting 503.",
 )
 @option(
     "--drain",
     type=Seconds(0, 3600),
     default=0,
     show_default=True,
-    help="Seconds to go on serving after SIGTERM, while a Service learns that the pod is going.",
+    help="Seconds to keep serving after SIGTERM, until a Service has stopped sending visitors.",
 )
 @option(
-    "--log", type=click.Choice(LEVELS), default="info", show_default=True, help="How much to log; debug: each request."
+    "--log",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="The lowest level to log; debug logs each request.",
 )
 def serve(**options: Any) -> None:
     """Serve the counter until SIGTERM or Ctrl-C.
 
-    GET / counts a visitor; GET /count tells the total.
+    GET / counts a visitor; GET /count returns the total.
     """
     password = _password(options)
     settings = Settings(**options)
     if settings.admin_port == settings.port:
-        raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is the public port already")
+        raise click.UsageError(f"--admin-port (HELLO_ADMIN_PORT): {settings.port} is already the public port")
     _run(settings, _open(settings.store, password))
 
 
@@ -186,14 +206,14 @@ def _run(settings: Settings, store: Store) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(store: str, to: int, yes: bool, **options: Any) -> None:
-    """Begin a new epoch, for every process that counts in the store.
+    """Begin a new epoch for every process that counts in the store.
 
-    The count begins anew, after N. A store that was rolled back is trusted again.
+    The count restarts after N. A store that was rolled back is trusted again.
     """
     if store == "memory:":
-        raise click.UsageError("the memory store begins anew when its process does: restart it")
+        raise click.UsageError("the memory store is reset when its process restarts: restart it")
     if not yes and sys.stdin is None:
-        raise click.UsageError("there is nobody to ask: say --yes")
+        raise click.UsageError("standard input is closed, so nobody can confirm: pass --yes")
     opened = _open(store, _password(options), new=False)
     try:
         asyncio.run(_reset(opened, without_password(store), to, yes))
@@ -205,7 +225,7 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
     try:
         before = await _read(store)
         if not yes:
-            click.confirm(f"{name} has counted to {before.count}. Begin anew after {to}?", abort=True, err=True)
+            click.confirm(f"{name} has counted to {before.count}. Restart the count after {to}?", abort=True, err=True)
         await store.reset(secrets.token_hex(4), to)
     finally:
         await store.close()
@@ -213,7 +233,7 @@ async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
 
 
 async def _read(store: Store) -> Reading:
-    """Read a store, which may be away for a moment; raises a StoreError."""
+    """Read a store, with retries, since it may be away for a moment; raises StoreError."""
     for _ in range(READINGS - 1):
         with suppress(UnavailableError):
             return await store.read("", 0)
@@ -246,7 +266,7 @@ def _password(options: dict[str, Any]) -> Password | None:
 
 
 def main() -> None:
-    """Run the command line: 0 if all went well, 2 for a bad option, 130 for Ctrl-C, else 1; each with one line."""
+    """Run the command line. A failure prints one line; the status is 2 for a bad option, 130 for Ctrl-C, else 1."""
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -258,4 +278,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt) as error:
         tell("hello: nothing was done")
         code = 128 + signal.SIGINT if isinstance(error.__cause__ or error, KeyboardInterrupt) else 1
+    except RuntimeError as error:  # click.Abort is one, too
+        if "can't start new thread" not in str(error):
+            raise
+        tell("hello: cannot start a thread: raise the limit of processes (ulimit -u, pids)")
+        code = 1
     sys.exit(code)

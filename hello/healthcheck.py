@@ -1,6 +1,6 @@
-"""Ask the server of this container for its health, where it listens: `python -m hello.healthcheck`.
+"""Check the health of the server in this container: `python -m hello.healthcheck`.
 
-The kernel knows the address and the port, whatever flags and variables the server was given: proc(5).
+The kernel knows the address and port, whatever flags and variables the server has: proc(5).
 """
 
 import socket
@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 TIMEOUT = 2
-"""Seconds in which a healthy server answers."""
+"""Seconds within which a healthy server answers."""
 
 LISTENING = "0A"
 
@@ -37,7 +37,7 @@ def _open_files() -> Iterator[str]:
 
 
 def _address(address: str, port: str) -> tuple[str, int]:
-    """Read an address as the kernel writes it: words of 32 bits in the machine's own order."""
+    """Parse an address as the kernel writes it: 32-bit words in the machine's byte order."""
     words = [int(address[start : start + 8], 16) for start in range(0, len(address), 8)]
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
     host = socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words))
@@ -45,7 +45,7 @@ def _address(address: str, port: str) -> tuple[str, int]:
 
 
 def healthy(host: str, port: int) -> bool:
-    """Tell whether a server answers that it is well."""
+    """Return whether a server answers 200."""
     http = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         http.request("GET", "/healthz")

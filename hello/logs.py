@@ -13,18 +13,18 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
-UNWRITTEN = 10_000
-"""Lines that may wait for a reader of standard error; what comes then is dropped."""
+LINE_LIMIT = 10_000
+"""Lines that may wait to be written; more are dropped."""
 
-FAREWELL = 1.0
-"""Seconds for which the end of the process waits for its last lines to be read."""
+FLUSH_TIMEOUT = 1.0
+"""Seconds that the process waits, at its end, for its last lines to be written."""
 
-LONGEST = 100
+PATH_LIMIT = 100
 """Characters of a request's path that are logged."""
 
 
 def configure(level: str) -> None:
-    """Send all logs of `level` (debug, info, …) and above to standard error; a line a request at debug only."""
+    """Send logs of `level` (debug, info, …) and above to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -43,19 +43,19 @@ def configure(level: str) -> None:
 
 
 class Writer(logging.Handler):
-    """Writes to standard error from a thread of its own, so that a reader who stalls holds nobody up.
+    """Writes to standard error in a thread of its own, so that a stalled reader delays nobody.
 
-    It writes past Python's stream, whose lock a stalled write would hold up to the end of the process, and beyond.
+    It bypasses Python's stream: a stalled write would hold that stream's lock, and the process could not end.
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._lines: Queue[bytes] = Queue(UNWRITTEN)
+        self._lines: Queue[bytes] = Queue(LINE_LIMIT)
         self._thread = Thread(target=self._write, name="logs", daemon=True)
         self._thread.start()
+        super().__init__()  # only now: the standard library closes every handler that came so far
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a line written, if there is room for it."""
+        """Queue a line, if there is room."""
         with suppress(Full):
             self._lines.put_nowait(f"{self.format(record)}\n".encode(sys.stderr.encoding, "backslashreplace"))
 
@@ -68,19 +68,19 @@ class Writer(logging.Handler):
                     break
 
     def close(self) -> None:
-        """Let the last lines be read, by a reader who does not stall."""
+        """Wait until the last lines are written, unless the reader stalls."""
         with suppress(Full):
             self._lines.put_nowait(b"")
-        self._thread.join(FAREWELL)
+        self._thread.join(FLUSH_TIMEOUT)
         super().close()
 
 
 class AccessLog(AbstractAccessLogger):
-    """One short line for each request, whatever a client sends."""
+    """Logs one short line for each request, whatever the client sends."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """Log a request that was answered after `time` seconds."""
-        path = ascii(request.raw_path[:LONGEST])[1:-1]
+        path = ascii(request.raw_path[:PATH_LIMIT])[1:-1]
         self.logger.debug(f'"{request.method} {path}" {response.status} in {time:.4f} s for {request.remote}')
 
 
@@ -92,8 +92,8 @@ def _rendering() -> list[structlog.typing.Processor]:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Leave out what aiohttp says of a request that is no HTTP: the client was told, and anyone can send it.
+    """Drop what aiohttp logs about malformed requests: the client got an answer, and anyone can send them.
 
-    And what becomes of a look-up of Redis' name that was given up before: the store was said to be lost.
+    Drop late failures of name look-ups, too: the log has said that the store is lost.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, gaierror)))

@@ -1,4 +1,4 @@
-"""What Prometheus may ask: https://prometheus.io/docs/practices/naming/."""
+"""Metrics for Prometheus, named by https://prometheus.io/docs/practices/naming/."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,7 +22,7 @@ SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Metrics:
-    """One process' figures."""
+    """The metrics of one process."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
@@ -31,22 +31,26 @@ class Metrics:
         self.visitors = Counter("hello_visitors", "Visitors counted.", registry=registry)
         self.refused = Counter("hello_refused", "Visitors refused.", ["reason"], registry=registry)
         self.abandoned = Counter(
-            "hello_abandoned_numbers", "Numbers counted for visitors who had gone.", registry=registry
+            "hello_abandoned_numbers", "Numbers counted for visitors who had left.", registry=registry
         )
-        # A batch was once called a trip: these names stay, since dashboards know them.
         self.batch_visitors = Histogram(
-            "hello_trip_visitors", "Visitors in one batch.", buckets=VISITORS, registry=registry
+            "hello_batch_visitors", "Visitors in one batch.", buckets=VISITORS, registry=registry
         )
         self.commit_seconds = Histogram(
-            "hello_trip_duration_seconds", "A batch to the store that was answered.", buckets=SECONDS, registry=registry
+            "hello_commit_duration_seconds",
+            "Seconds until the store answered a batch.",
+            buckets=SECONDS,
+            registry=registry,
         )
-        self.retries = Counter("hello_trip_retries", "Batches sent again.", registry=registry)
-        self.wipes = Counter("hello_store_wipes", "Times the store was found empty.", registry=registry)
+        self.retries = Counter("hello_batch_retries", "Batches sent again.", registry=registry)
+        self.wipes = Counter("hello_store_wipes", "Times that the store was found empty.", registry=registry)
         self.state = Enum("hello_store_state", "The store, as seen from here.", states=STATES, registry=registry)
-        self.watchers = Gauge("hello_watchers", "Browsers that watch this process.", registry=registry)
-        self.last_number = Gauge("hello_last_number", "The highest number known to be given.", registry=registry)
+        self.watchers = Gauge("hello_watchers", "Clients of this process' live stream.", registry=registry)
+        self.last_number = Gauge(
+            "hello_last_number", "The highest number that this process knows of.", registry=registry
+        )
         self.epoch = Info("hello_epoch", "The epoch of the store.", registry=registry)
 
     def text(self) -> bytes:
-        """All figures, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Words for a person, on standard streams that may be full, closed or read by nobody."""
+"""Messages to a person, on standard streams that may be full, closed or unread."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import click
 
 
 def tell(line: str) -> None:
-    """Say a line on standard error, if anybody can hear it; where nobody can, the exit status tells."""
+    """Print a line on standard error. If that fails, the exit status still tells."""
     try:
         click.echo(line, err=True)
     except OSError:
@@ -16,5 +16,5 @@ def tell(line: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let nobody hear what is left in a stream: Python writes it as it ends, and exits 120 where that fails."""
+    """Discard what is left in a stream's buffer: Python flushes it at exit, and a failure would make that 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

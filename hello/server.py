@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Choose uvloop where there is one: it is faster."""
+    """Use uvloop if it is installed: it is faster."""
     try:
         import uvloop
     except ImportError:
@@ -48,17 +48,19 @@ async def serve(settings: Settings, store: Store) -> None:
     signals = Signals()
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    async with counter.running(), _hurrying(signals, counter), _serving(settings, counter, signals):
+    async with _ending_waits(signals, counter), counter.running(), _serving(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if sys.stderr.isatty():
             log.info(f"open {settings.url}")
         if settings.store == "memory:":
-            log.warning("this process counts for itself: no other pod shares its count, and nothing outlives it")
+            log.warning("the count is in memory: other pods do not share it, and it ends with this process")
         await signals.leaving.wait()
         log.info("leaving", drain=0 if signals.at_once.is_set() else settings.drain)
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
+        if not signals.at_once.is_set():
+            counter.leave()
 
 
 class Signals:
@@ -78,20 +80,20 @@ class Signals:
 
 
 @asynccontextmanager
-async def _hurrying(signals: Signals, counter: Counter) -> AsyncIterator[None]:
-    """Keep nobody waiting any more as soon as the server is to leave at once, while it leaves already too."""
+async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[None]:
+    """End all waits as soon as the server is to leave at once, also while it is leaving already."""
 
-    async def hurry() -> None:
+    async def end() -> None:
         await signals.at_once.wait()
-        counter.leave()
+        counter.leave_at_once()
 
-    task = asyncio.create_task(hurry())
+    task = asyncio.create_task(end())
     yield
     task.cancel()
 
 
 async def _ask_once(store: Store) -> None:
-    """Let a store that can never work say so before anybody is served; one that is away is waited for later."""
+    """Raise the error of a store that can never work before serving anybody; wait later for one that is away."""
     try:
         await store.read("", 0)
     except UnavailableError:
@@ -105,9 +107,9 @@ async def _ask_once(store: Store) -> None:
 async def _serving(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
     """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
     kind = settings.store.partition(":")[0]
-    greeter = Greeter(settings.pod, settings.version, settings.node)
+    greeter = Greeter(settings.pod, kind, settings.version, settings.node)
     visits = Visits(counter, greeter)
-    public = public_routes(counter, greeter, visits, kind, signals.leaving)
+    public = public_routes(counter, greeter, visits, signals.leaving)
     admin = Routes(signals.leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
     public_limits, admin_limits = port_limits()
@@ -132,13 +134,13 @@ async def _listening(port: Port, settings: Settings, number: int, at_once: async
     finally:
         for server in servers:
             server.close()
-        hurry = asyncio.create_task(_hurry(at_once, port))
+        aborting = asyncio.create_task(_abort(at_once, port))
         await port.finish(settings.deadline + LINGERING)
-        hurry.cancel()
+        aborting.cancel()
 
 
-async def _hurry(at_once: asyncio.Event, port: Port) -> None:
-    """Leave a moment for the last answers to those who read, and then wait for nobody any more."""
+async def _abort(at_once: asyncio.Event, port: Port) -> None:
+    """Once the server is to leave at once, close all connections a moment after the last answers."""
     await at_once.wait()
     await asyncio.sleep(LINGERING)
     port.connections.abort()

@@ -1,4 +1,4 @@
-"""What `hello serve` can be told."""
+"""The settings of `hello serve`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import platformdirs
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `hello serve` is told. Times are in seconds; without an admin port everything is on `port`."""
+    """The options of `hello serve`. Times are in seconds; without an admin port, `port` serves everything."""
 
     store: str
     host: str | None
@@ -24,18 +24,18 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """Where this machine's browser finds the page."""
+        """The page's address for a browser on this machine."""
         host = "localhost" if self.host in (None, "0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
 
 def default_store() -> str:
-    """A SQLite file where this user's data belongs."""
+    """Name a SQLite file in the user's data directory."""
     return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
 
 
 def read_password(file: Path) -> str:
-    """Read a file with a password; raises ValueError."""
+    """Read a password from a file; raises ValueError."""
     try:
         password = file.read_text("utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -19,7 +19,6 @@ class Judgement(click.Command):
     """A command whose exit status of 1 is a verdict: whatever goes wrong with it itself is 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):

@@ -38,7 +38,10 @@ RECONNECT_INTERVAL = 1.0
 """Seconds between two commits that the loss of the store's silent connection brings about, at least."""
 
 LEAVE_TIMEOUT = 0.5
-"""Seconds for which a process that leaves waits until the store knows it."""
+"""Seconds for which a process that leaves tells a store that is up, at least."""
+
+LEAVE_SHARE = 0.85
+"""The share of the deadline for which a process may take to leave. `docker stop` kills it after 10 s."""
 
 OTHER_EPOCH = "The store has begun another epoch meanwhile."
 
@@ -49,12 +52,16 @@ class Counter:
     A visitor waits for `deadline` seconds at the most, and `queue_limit` visitors may wait.
     """
 
-    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float = 10, queue_limit: int = 4096) -> None:
+    def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float, queue_limit: int = 4096) -> None:
         self.pod = pod
         self.metrics = metrics
         self._store = store
         self._session = Session(pod)
         self.state = StoreState(self._session, metrics)
+        self._deadline = deadline
+        self._end = 0.0
+        """The loop's time at which this process has left, whether the store knows it or not."""
+        self._ending: asyncio.Timeout | None = None
         self._queue = Queue(deadline, queue_limit)
         self._readings = Readings(store, self._session, self.state, deadline, queue_limit)
 
@@ -67,19 +74,43 @@ class Counter:
             try:
                 yield self
             finally:
-                self.leave()
+                self._close()
                 for task in tasks:
                     task.cancel()
-        if self.state.name == "up":
-            with suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(LEAVE_TIMEOUT):
-                    await self._store.commit(self._session.batch(0, ends=True))
+        if self._session.is_open:
+            await self._end_session()
         await self._store.close()
 
     def leave(self) -> None:
+        """Wait no longer for a store that is away than visitors would."""
+        loop = asyncio.get_running_loop()
+        self._end = loop.time() + self._deadline * LEAVE_SHARE
+        loop.call_at(self._end, self._close)
+
+    def leave_at_once(self) -> None:
+        """Wait for nobody any more."""
+        self._end = 0
+        self._close()
+        if self._ending:
+            self._ending.reschedule(0)
+
+    def _close(self) -> None:
         """Refuse who waits and who comes."""
         self._queue.close()
         self._readings.close()
+
+    async def _end_session(self) -> None:
+        """Tell the store that this session ends. After a restart, the others would wait for what this process saw."""
+        batch, end = self._session.batch(0, ends=True), self._end
+        if self.state.name == "up":
+            end = max(end, asyncio.get_running_loop().time() + LEAVE_TIMEOUT)
+        with suppress(StoreError, TimeoutError):
+            async with asyncio.timeout_at(end) as self._ending:
+                for pause in retry_backoff():
+                    with suppress(UnavailableError):
+                        await self._store.commit(batch)
+                        return
+                    await asyncio.sleep(pause)
 
     async def next(self) -> Visit:
         """Count a visitor; raises RefusedError."""
@@ -112,7 +143,7 @@ class Counter:
             try:
                 given = await self._store.commit(batch)
             except (UnavailableError, BrokenError) as error:
-                lost = lost or isinstance(error, LostError)
+                lost = lost or (isinstance(error, LostError) and batch.n > 0)
                 self.state.lost(str(error))
             except StoreError as error:
                 self._rejected(batch, error, lost)
@@ -135,12 +166,14 @@ class Counter:
         with self.state.learning():
             is_present = self._session.accept(batch, given)
         if not is_present:
-            self._queue.refuse_batch("unavailable", OTHER_EPOCH)
+            self._give_up(batch.n > 0, OTHER_EPOCH)
             return
         self.state.up()
-        abandoned = self._queue.answer_batch(given.top, given.epoch)
         self.metrics.last_number.set(given.top)
-        if batch.n:
+        if not batch.n:
+            self._queue.put_batch_back()
+        else:
+            abandoned = self._queue.answer_batch(given.top, given.epoch)
             self.metrics.visitors.inc(batch.n)
             self.metrics.batch_visitors.observe(batch.n)
             self.metrics.abandoned.inc(abandoned)
@@ -156,8 +189,11 @@ class Counter:
             case ExhaustedError():
                 self.state.up()
                 self._queue.refuse_batch("exhausted", str(error))
+            case OutdatedError():
+                self.state.tell("a batch was given up", str(error))
+                self._give_up(True, str(error))
             case _:
-                self._give_up(lost or isinstance(error, OutdatedError), str(error))
+                self._give_up(lost, str(error))
 
     def _give_up(self, lost: bool, why: str) -> None:
         """End a batch: those who wait are in the next one, unless they may have been counted."""

@@ -21,17 +21,27 @@ class Session:
         self.changes = 0
         """How often what is known of the epoch has changed."""
         self._pod = pod
+        self._sequence = 0
         self._begin()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the store has answered a batch of the session, and so would know it again or know of its end."""
+        return self._answered > 0
+
     def batch(self, n: int, *, ends: bool = False) -> Batch:
-        """Make the next batch, for `n` numbers; the last one of a session that ends."""
-        self._sequence += 1
+        """Make the next batch, for `n` numbers; the last one of a session that ends.
+
+        The first batch, until it is answered, is for nobody: a store that has forgotten the session could not tell that
+        it counted it before.
+        """
+        self._sequence = self._sequence + 1 if self.is_open else 1
         return Batch(
             epoch=self.epoch,
             client=self._client,
             sequence=self._sequence,
             answered=self._answered,
-            n=n,
+            n=n if self.is_open else 0,
             seen=self.seen,
             pod=self._pod,
             new_epoch=secrets.token_hex(4) if self.wiped else "",

@@ -11,11 +11,17 @@ from typing import Protocol
 LIMIT = 2**53
 """The highest number: above it the doubles of Redis' Lua are no longer exact."""
 
-SESSION_LIFETIME = 24 * 60 * 60
-"""Seconds for which a store remembers a client session's last batch, and shows a pod by its name."""
+SESSION_TIMEOUT = 20 * 60
+"""Seconds without a batch after which a store forgets a client session: TCP repeats no packet for so long."""
+
+POD_LIFETIME = 24 * 60 * 60
+"""Seconds without a batch for which a reading shows a pod by its name."""
+
+POD_LIMIT = 500
+"""Pods without a session that a reading shows by name, at most."""
 
 EARLIER_PODS = "earlier pods"
-"""The one entry into which pods unseen for that long are folded; no pod's name has a blank in it."""
+"""The entry for all other pods; no pod's name has a blank in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Batch:
     new_epoch: str
     """How the id ends of the epoch that this batch begins if the store is empty; if empty, it may begin none."""
     ends: bool = False
-    """Whether it is the session's last one: after a restart of the store, nobody waits for one that has ended."""
+    """Whether it is the session's last one: the store forgets the session at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +103,11 @@ class OtherEpochError(StoreError):
 
 
 class ForgottenError(StoreError):
-    """The store has forgotten a session, which was idle for longer than it remembers one."""
+    """The store has forgotten a session that ended, or was idle for long."""
 
 
 class OutdatedError(StoreError):
-    """A later batch of the same session was counted before this one."""
+    """The batch may have been counted, but the store no longer knows its range. Sending it again cannot help."""
 
 
 class ExhaustedError(StoreError):

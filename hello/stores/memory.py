@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from itertools import chain
 
-from hello.stores import Batch, Range, Reading
-from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading
+from hello.stores.rules import Record, State, count, fold, make_epoch, make_reading, notice_rollback, repeat
 
 
 class MemoryStore:
@@ -13,28 +14,36 @@ class MemoryStore:
     def __init__(self) -> None:
         self._state = State()
         self._records: dict[str, Record] = {}
+        self._shares: list[Record] = []
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         record = self._records.get(batch.client)
         repeated = repeat(batch, self._state, record)
         if repeated:
             return repeated
         record = self._records[batch.client] = count(batch, self._state, record, time.time_ns())
+        if batch.ends:
+            self._fold([batch.client])
+        elif batch.sequence == 1:
+            before = record.time - SESSION_TIMEOUT
+            self._fold([client for client, record in self._records.items() if record.time <= before])
         return Range(record.epoch, record.top, record.index)
 
+    def _fold(self, clients: list[str]) -> None:
+        gone = [self._records.pop(client) for client in clients]
+        self._shares = fold(self._state, self._shares, gone, time.time())
+
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         notice_rollback(self._state, epoch, seen)
-        return make_reading(self._state, ((record, time.time() - record.time) for record in self._records.values()))
+        records = chain(self._records.values(), self._shares)
+        return make_reading(self._state, ((record, time.time() - record.time) for record in records))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def wait_for_loss(self) -> None:
-        """Wait for ever: it lasts as long as this process."""
+        """Never return: the count lasts as long as this process."""
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""

@@ -5,10 +5,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from hello.stores import (
     EARLIER_PODS,
     LIMIT,
+    POD_LIFETIME,
+    POD_LIMIT,
     Batch,
     DistrustedError,
     ExhaustedError,
@@ -20,8 +23,8 @@ from hello.stores import (
     WipedError,
 )
 
-EPOCH = "[0-9]{16}-[!-~]+|[0-9a-f]{16}|[0-9a-f]{24}"
-"""The id of an epoch. One that an older version began has no time in it, and counts as earlier than all that have."""
+EPOCH = "[0-9]{16}-[!-~]+"
+"""The id of an epoch: when it began, in microseconds, and random digits."""
 
 ROLLED_BACK = "the store was rolled back: numbers that were given are missing from it"
 
@@ -135,7 +138,8 @@ def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
     # The batch may have been counted in an epoch that is over.
     if batch.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= batch.sequence):
         raise OtherEpochError(state.epoch)
-    if record is None and batch.answered:
+    # A record that a late first batch left behind knows nothing of the session.
+    if batch.answered and (record is None or (record.sequence == 1 and record.index != batch.answered)):
         raise ForgottenError("the store has forgotten this session")
     if last.sequence > batch.sequence:
         raise OutdatedError("a later batch was counted before this one")
@@ -160,6 +164,21 @@ def count(batch: Batch, state: State, record: Record | None, nanoseconds: int) -
     before = record.total if record and record.epoch == state.epoch else 0
     time = nanoseconds // 1_000_000_000
     return Record(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
+
+
+def fold(state: State, shares: Iterable[Record], records: Iterable[Record], now: float) -> list[Record]:
+    """Forget sessions by their records; the pods' shares, with what these sessions took.
+
+    Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+    """
+    gone = [record for record in records if record.epoch == state.epoch]
+    state.forgotten = max([state.forgotten, *(record.index for record in gone)])
+    pods: dict[str, Record] = {}
+    for record in chain(shares, gone):
+        pod = pods.setdefault(record.pod, Record(state.epoch, pod=record.pod))
+        pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
+    recent = (pod for pod in pods.values() if pod.time > now - POD_LIFETIME)
+    return sorted(recent, key=lambda pod: -pod.time)[:POD_LIMIT]
 
 
 def make_reading(state: State, records: Iterable[tuple[Record, float]]) -> Reading:

@@ -7,37 +7,51 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from hello.stores import (
-    SESSION_LIFETIME,
+    SESSION_TIMEOUT,
     Batch,
     BrokenError,
     DistrustedError,
     LostError,
     Range,
     Reading,
+    StoreError,
     UnavailableError,
 )
-from hello.stores.rules import Record, State, count, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores.rules import Record, State, count, fold, make_epoch, make_reading, notice_rollback, repeat
+
+try:
+    import fcntl
+except ImportError:  # Windows has locks of its own
+    fcntl = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), epoch TEXT NOT NULL,"
     " count INTEGER NOT NULL, began INTEGER NOT NULL, number INTEGER NOT NULL, forgotten INTEGER NOT NULL,"
-    " distrusted TEXT NOT NULL)",
+    " distrusted TEXT NOT NULL, in_use INTEGER NOT NULL)",
+    "INSERT OR IGNORE INTO counter VALUES (1, '', 0, 0, 0, 0, '', 0)",
     "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS shares (pod TEXT PRIMARY KEY, total INTEGER NOT NULL, time INTEGER NOT NULL)",
 )
 OURS = 0x48656C6F
 """The application id in the file's header, by which it is known as a counter's."""
 
-# What passes by itself (a full disk, a lock); every other error is for a person. https://www.sqlite.org/rescode.html
 PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+"""Errors that pass by themselves, such as a full disk or a lock: https://www.sqlite.org/rescode.html."""
+NO_WAL = {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_SHMLOCK, sqlite3.SQLITE_IOERR_SHMMAP}
+"""Errors of a file system without locks or shared memory."""
+
+UNFIT = "SQLite cannot keep its log on this file system (NFS, for one): use a local disk"
+LOST_LOG = "the file is a copy made while in use, or has lost its log: numbers that were given may be missing from it"
 
 
 class SqliteStore:
@@ -49,23 +63,20 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         return await self._run(lambda connection: _commit(connection, batch))
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         return await self._run(lambda connection: _read(connection, epoch, seen))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
         await self._run(lambda connection: _reset(connection, new_epoch, to))
 
     async def wait_for_loss(self) -> None:
-        """Wait for ever: a file sends no word."""
+        """Never return: a file does not say that it is gone."""
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Close the file, after the batch that is under way."""
+        """Close the file after the batch in flight."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
@@ -80,19 +91,43 @@ class SqliteStore:
         except ValueError as error:
             raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
-            self._disconnect()
-            if _passes(error):
-                raise LostError(f"{self.path}: {error}") from error
-            raise BrokenError(f"{self.path}: {error}{_missing_rights(self.path)}") from error
+            if _code(error) != sqlite3.SQLITE_FULL:  # a new log would be full soon, too
+                self._disconnect()
+            raise _explain(error, self.path) from error
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            _close(self._connection)
             self._connection = None
 
 
+def _explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """Separate what passes by itself from what a person must fix."""
+    code = _code(error)
+    if code in NO_WAL or (code == sqlite3.SQLITE_BUSY and not _has_locks(path)):
+        return BrokenError(f"{path}: {UNFIT} ({error})")
+    if code & 0xFF in PASSING or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+        return LostError(f"{path}: {error}")
+    return BrokenError(f"{path}: {error}{_missing_rights(path)}")
+
+
+def _code(error: sqlite3.Error | OSError) -> int:
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+def _has_locks(path: Path) -> bool:
+    """Try to lock the file, on which this process holds no lock now: SQLite says "busy" if there are no locks, too."""
+    if fcntl:
+        with suppress(BlockingIOError), path.open("rb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno != errno.ENOLCK
+    return True
+
+
 def _missing_rights(path: Path) -> str:
-    """Whose the file or the directory is and who runs, where this process may not write there; else nothing."""
+    """Name the owner of a place where this process may not write, and the user that it runs as."""
     if hasattr(os, "getuid"):
         for place in path, *path.parents:
             try:
@@ -101,35 +136,47 @@ def _missing_rights(path: Path) -> str:
                 continue
             if not os.access(place, os.W_OK):
                 own = f"user {os.getuid()}, group {os.getgid()}"
-                return f" ({place} is of user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
+                return f" ({place} is owned by user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
             if place.is_dir():
                 break
     return ""
 
 
-def _passes(error: sqlite3.Error | OSError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_lone_file(path.resolve())
     connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
-        with _transaction(connection):
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
     except BaseException:
         connection.close()
         raise
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        _close(connection)
+        raise
     return connection
+
+
+def _refuse_lone_file(file: Path) -> None:
+    """Refuse a file that could lose its log, which is another file beside it."""
+    if _is_mount_point(file):
+        raise BrokenError(f"{file}: a file that is mounted alone loses its log; mount the directory")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if file.stat().st_nlink > 1:
+            raise BrokenError(f"{file}: a file with several hard links loses its log: mount the directory")
+
+
+def _is_mount_point(file: Path) -> bool:
+    """Return whether anything is mounted there, from this disk or another one: proc(5)."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:  # no Linux
+        return False
+    escaped = str(file).translate({ord(character): f"\\{ord(character):03o}" for character in " \t\n\\"})
+    return any(line.split(" ")[4] == escaped for line in mounts.splitlines())
 
 
 def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
@@ -137,7 +184,39 @@ def _refuse_others(connection: sqlite3.Connection, path: Path) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application != OURS:
-        raise BrokenError(f"{path}: a database of something else")
+        raise BrokenError(f"{path}: this database belongs to another program")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise BrokenError(f"{path}: {UNFIT}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # else macOS' fsync leaves the data in the drive
+    with _transaction(connection):
+        for statement in SCHEMA:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
+        _mark_in_use(connection, Path(f"{path.resolve()}-wal"))
+    (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+    if is_busy:
+        raise UnavailableError(f"{path}: other processes hold its log")
+
+
+def _mark_in_use(connection: sqlite3.Connection, log: Path) -> None:
+    """Mark the file before any number is in its log alone; distrust a file that has the mark but no log."""
+    (in_use,) = connection.execute("SELECT max(in_use) FROM counter").fetchone()
+    if in_use and not log.stat().st_size:
+        connection.execute("UPDATE counter SET distrusted = ?", (LOST_LOG,))
+    connection.execute("UPDATE counter SET in_use = 1")
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    """Remove the mark and close. A log begun anew has room for this even if the disk is full."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        connection.execute("UPDATE counter SET in_use = 0")
+    connection.close()
 
 
 @contextmanager
@@ -169,24 +248,29 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
 
 def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: Record | None) -> Range:
     record = count(batch, state, before, time.time_ns())
-    if batch.sequence == 1:
-        _fold(connection, state, record.time - SESSION_LIFETIME)
-    _write(connection, state)
     connection.execute(
         "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
     )
+    if batch.ends:
+        _fold(connection, state, "client = ?", batch.client)
+    elif batch.sequence == 1:  # this keeps the table small
+        _fold(connection, state, "time <= ?", record.time - SESSION_TIMEOUT)
+    _write(connection, state)
     return Range(record.epoch, record.top, record.index)
 
 
-def _fold(connection: sqlite3.Connection, state: State, before: int) -> None:
-    """Forget who was last seen before then; new sessions come with a first batch, so this keeps the table small.
+def _fold(connection: sqlite3.Connection, state: State, which: str, value: str | int) -> None:
+    gone = connection.execute(f"SELECT * FROM sessions WHERE {which}", (value,)).fetchall()  # noqa: S608
+    connection.execute(f"DELETE FROM sessions WHERE {which}", (value,))  # noqa: S608
+    shares = fold(state, _shares(connection, state), (Record(*row[1:]) for row in gone), time.time())
+    connection.execute("DELETE FROM shares")
+    rows = ((share.pod, share.total, share.time) for share in shares)
+    connection.executemany("INSERT INTO shares VALUES (?, ?, ?)", rows)
 
-    Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
-    """
-    query = "SELECT max(number) FROM sessions WHERE time <= ? AND epoch = ?"
-    (last,) = connection.execute(query, (before, state.epoch)).fetchone()
-    state.forgotten = max(state.forgotten, last or 0)
-    connection.execute("DELETE FROM sessions WHERE time <= ?", (before,))
+
+def _shares(connection: sqlite3.Connection, state: State) -> Iterator[Record]:
+    for pod, total, last in connection.execute("SELECT * FROM shares").fetchall():
+        yield Record(state.epoch, time=last, total=total, pod=pod)
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
@@ -195,7 +279,7 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
-    records = (Record(*row[1:]) for row in rows)
+        records = chain((Record(*row[1:]) for row in rows), list(_shares(connection, state)))
     return make_reading(state, ((record, time.time() - record.time) for record in records))
 
 
@@ -203,12 +287,13 @@ def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
     with _transaction(connection):
         epoch = make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
         _write(connection, State(epoch, to, to))
+        connection.execute("DELETE FROM shares")
 
 
 def _state(connection: sqlite3.Connection) -> State:
     row = connection.execute("SELECT * FROM counter").fetchone()
-    return State(*row[1:]) if row else State()
+    return State(*row[1:-1]) if row else State()
 
 
 def _write(connection: sqlite3.Connection, state: State) -> None:
-    connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?, ?, ?)", astuple(state))
+    connection.execute("INSERT OR REPLACE INTO counter VALUES (1, ?, ?, ?, ?, ?, ?, 1)", astuple(state))

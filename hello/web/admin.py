@@ -21,7 +21,8 @@ class Admin:
         """Answer 200 once the store has answered this process: from then on a lost store must not empty the Service."""
         if self._counter.state.reached.is_set():
             return Response(text="ok\n")
-        return Response(status=503, text="The store has not answered yet.\n", headers={"Retry-After": "1"})
+        text = ": ".join(filter(None, ("The store has not answered yet", self._counter.state.reason)))
+        return Response(status=503, text=f"{text}.\n", headers={"Retry-After": "1"})
 
     async def metrics(self, _: BaseRequest) -> Response:
         """Answer in Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/."""

@@ -19,56 +19,68 @@ from hello.web.page import Greeter
 MESSAGE_INTERVAL = 1.0
 """Seconds between two messages; they also keep proxies from closing the stream."""
 
+STREAM_LIFETIME = 60.0
+"""Seconds after which a stream ends and the page opens another.
+
+A proxy that buffers the stream reads it to its end, even after its client has gone: only the end frees the place.
+"""
+
 LATE_READINGS = 3
-"""Readings in a row that may be late, each by a period, before the store is said to be away: a slow machine is none."""
+"""Consecutive late readings before the store counts as lost: a slow machine may be late."""
 
 WATCHER_LIMIT = 2000
-"""Browsers that may watch one process: from one address, as many as leave as many places to others."""
+"""Streams of one process. One address may take as many as it leaves free for others."""
 
 SEND_TIMEOUT = 5.0
-"""Seconds after which a watcher who takes nothing is dropped."""
+"""Seconds after which a client that reads nothing is dropped."""
 
 POD_TIMEOUT = HEARTBEAT_INTERVAL + 3
-"""Seconds without a batch after which a pod is taken to be gone."""
+"""Seconds without a batch after which a pod counts as gone."""
 
 GONE_POD_LIFETIME = 600
-"""Seconds for which a pod that is gone keeps a line of its own."""
+"""Seconds for which a pod that is gone keeps its own line."""
 
 POD_LIMIT = 50
-"""Pods with a line of their own, at the most."""
+"""Pods with their own line."""
 
 
 class Events:
-    """The stream. One reader asks the store once a second, while somebody watches this process."""
+    """The stream. While anybody watches, one reader reads the store once a second for all of them."""
 
-    def __init__(self, counter: Counter, greeter: Greeter, store: str, leaving: asyncio.Event) -> None:
+    def __init__(self, counter: Counter, greeter: Greeter, leaving: asyncio.Event) -> None:
         self._counter = counter
         self._greeter = greeter
-        self._store = store
         self._leaving = leaving
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Future[str] = self._loop.create_future()
-        """The message to come; empty if it is the end."""
+        """The next message; empty if this process is leaving."""
         self._watchers = Tally[str | None]()
-        """How many watch, by address."""
+        """Streams by address."""
         self._late = 0
-        """Readings in a row that were late."""
+        """Consecutive late readings."""
         self._outage = Outage()
 
     async def watch(self, request: BaseRequest) -> StreamResponse:
-        """Send a message a second until either side leaves; 503 if this process is leaving, or has no place."""
+        """Send a message a second; 503 if this process is leaving or has no place left."""
         left = WATCHER_LIMIT - self._watchers.total()
         if self._leaving.is_set() or self._watchers[request.remote] >= left:
-            text = "This pod is leaving.\n" if self._leaving.is_set() else "As many are watching as may watch.\n"
+            text = "This pod is shutting down.\n" if self._leaving.is_set() else "Too many viewers.\n"
             return Response(status=503, text=text, headers={"Retry-After": "1"})
         response = EventSourceResponse(send_timeout=SEND_TIMEOUT)
         with self._place(request.remote), suppress(ConnectionError, TimeoutError):
             await response.prepare(request)
             async with response:
-                while message := await asyncio.shield(self._next):
-                    await response.send(message)
+                await self._send_messages(response)
         response.force_close()
         return response
+
+    async def _send_messages(self, response: EventSourceResponse) -> None:
+        began = self._loop.time()
+        while message := await asyncio.shield(self._next):
+            await response.send(message)
+            if self._loop.time() - began > STREAM_LIFETIME:
+                await response.send("", event="end")
+                return
 
     @contextmanager
     def _place(self, address: str | None) -> Iterator[None]:
@@ -85,7 +97,7 @@ class Events:
             self._counter.metrics.watchers.set(self._watchers.total())
 
     async def _read_on(self) -> None:
-        """Tell all who watch. A reading begins after they came, so it is not below what they know already."""
+        """Tell all who watch. A reading begins after they arrived, so it is not below what they already know."""
         self._late = 0
         while not self._leaving.is_set():
             due = self._loop.time() + MESSAGE_INTERVAL
@@ -97,8 +109,8 @@ class Events:
         self._next.set_result("")
 
     async def _message(self) -> dict[str, Any]:
-        """What there is to tell: the count, or how the store is if it does not tell."""
-        message = {**self._greeter._asdict(), "store": self._store, "state": "up", "reason": ""}
+        """The count, or how the store is if it cannot be read."""
+        message = {**self._greeter._asdict(), "state": "up", "reason": ""}
         try:
             async with asyncio.timeout(MESSAGE_INTERVAL):
                 reading = await self._counter.read()

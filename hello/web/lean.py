@@ -103,7 +103,7 @@ class Visitors:
         try:
             messages = self._parser.feed_data(header)[0]
         except HttpProcessingError:
-            messages = ()
+            messages = []
         for message, body in messages:
             if body.is_eof() and _is_plain(message):
                 return self._greetings[preferred_type(message.headers.getall(ACCEPT, ("",)))]

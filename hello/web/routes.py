@@ -48,12 +48,12 @@ class Routes:
         return response
 
 
-def public_routes(counter: Counter, greeter: Greeter, visits: Visits, store: str, leaving: Event) -> Routes:
-    """What visitors reach. `store` is the kind of store, for the live page."""
+def public_routes(counter: Counter, greeter: Greeter, visits: Visits, leaving: Event) -> Routes:
+    """What visitors reach."""
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)
-    routes.add("/events", GET=Events(counter, greeter, store, leaving).watch)
+    routes.add("/events", GET=Events(counter, greeter, leaving).watch)
     return routes
 
 

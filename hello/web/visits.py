@@ -63,7 +63,7 @@ class Visits:
         try:
             reading = await self._counter.read()
         except RefusedError as error:
-            return _refusal(error, TEXT).response()
+            return self._refusal(error, TEXT).response()
         if _preferred(request) != JSON:
             return Response(text=f"{reading.count}\n", headers=headers)
         total = {"count": reading.count, "epoch": reading.epoch, "pods": dict(reading.pods)}
@@ -86,17 +86,18 @@ class Visits:
     def refuse(self, error: RefusedError, content_type: str) -> Answer:
         """What a visitor is told who was not counted."""
         self._counter.metrics.refused.labels(error.reason).inc()
-        return _refusal(error, content_type)
+        return self._refusal(error, content_type)
+
+    def _refusal(self, error: RefusedError, content_type: str) -> Answer:
+        """Say who refuses: a proxy's own 503 does not."""
+        is_page = content_type == HTML
+        text = page.refusal(error, self._greeter) if is_page else f"{error}\n"
+        headers: list[tuple[str, str]] = [(RETRY_AFTER, "1"), (HELLO_POD, self._greeter.pod)]
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, HTML if is_page else TEXT, headers, text)
 
 
 def _preferred(request: BaseRequest) -> str:
     return preferred_type(request.headers.getall(ACCEPT, ("",)))
-
-
-def _refusal(error: RefusedError, content_type: str) -> Answer:
-    text = page.refusal(error) if content_type == HTML else f"{error}\n"
-    kind = HTML if content_type == HTML else TEXT
-    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, kind, [(RETRY_AFTER, "1")], text)
 
 
 def _answer(status: HTTPStatus, content_type: str, headers: list[tuple[str, str]], text: str) -> Answer:

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Saves what etcd holds: backup.sh FILE. KUBECTL: the command, with its options.
+# Saves what etcd holds: backup.sh FILE. KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 [ -n "$1" ] || fail "say which file: make backup FILE=count.db"
+sh "$(dirname "$0")/has-etcd.sh"
 pod=pod/etcd-backup
 echo "saving $1"
 $KUBECTL delete $pod --ignore-not-found >/dev/null

@@ -1,37 +1,63 @@
 #!/bin/sh
 # Runs `hello check` with these options: check.sh OPTION… Where the node's port cannot be reached, or INSIDE is set, it runs as a Job in
-# the cluster, of the image that runs there. Its report is printed, and its exit code is this one's. KUBECTL: the command, with its options.
+# the cluster, with the image that runs there. It prints the report, and exits with the check's exit code. Ctrl-C ends the visits; the verdict
+# follows. KUBECTL: the command, with its options. NAMESPACE: the counter's. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 2; }
 here=$(dirname "$0")
 
 if [ -z "${INSIDE:-}" ]; then
-	! said=$(sh "$here/url.sh" 2>&1) || exec .venv/bin/hello check "$said" "$@"
-	case $said in
-	*"needs a tunnel"*) echo "the node's port cannot be reached from here: checking in the cluster" >&2 ;;
-	*) fail "$said" ;;
+	reached=0
+	url=$(sh "$here/url.sh") || reached=$?
+	case $reached in
+	0) exec .venv/bin/hello check "$url" --rate=100 "$@" ;;
+	3) echo "checking in the cluster instead" >&2 ;;
+	*) exit 2 ;;
 	esac
 fi
 
 image=$($KUBECTL get deployment hello-world --output='jsonpath={.spec.template.spec.containers[0].image}' 2>/dev/null) \
 	|| fail "there is no Deployment hello-world: make deploy"
-options=
-for option; do options="$options, \"$option\""; done
-job=$(sed "s|image: hello-counter\$|image: $image|; s|\(args: .*\)]\$|\1$options]|" manifests/check/job.yaml \
-	| $KUBECTL create --filename=- --output=name)
-trap '$KUBECTL delete "$job" --wait=false >/dev/null' EXIT
-trap 'exit 130' INT TERM
-of_pod() { $KUBECTL get pod --selector="job-name=${job#*/}" --output="jsonpath={.items[*].status.containerStatuses[*].state.$1}"; }
+arguments='"check", "http://hello-world", "--rate=100"'
+for option; do arguments="$arguments, \"$(printf %s "$option" | sed 's/[\\"]/\\&/g')\""; done
+kustomization=$(sh "$here/kustomization.sh" manifests/check "$NAMESPACE" "$image" <<-EOF
+	  - target: {kind: Job}
+	    patch: |
+	      - {op: replace, path: /spec/template/spec/containers/0/args, value: [$arguments]}
+	nameSuffix: "-$$"
+EOF
+)
+job=$($KUBECTL create --kustomize="$kustomization" --output=name)
+name=${job#*/}
+shown=$(mktemp)
+trap '$KUBECTL delete "$job" --wait=false >/dev/null; rm -f "$shown"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-left=60
-until $KUBECTL logs --follow "$job" 2>/dev/null; do
-	left=$((left - 1))
-	[ "$left" -gt 0 ] || fail "the check did not start: $(of_pod waiting.message)"
+of_pod() { $KUBECTL get pod --selector="job-name=$name" --output="jsonpath={.items[*].status.$1}" 2>/dev/null || true; }
+event() { $KUBECTL get event --field-selector="type=Warning,involvedObject.name=$1" --output='jsonpath={.items[-1:].message}' 2>/dev/null || true; }
+why() {
+	pod=$($KUBECTL get pod --selector="job-name=$name" --output='jsonpath={.items[*].metadata.name}')
+	echo "$(event "${pod:-$name}") $(of_pod 'containerStatuses[*].state.waiting.message')"
+}
+
+began=$(date +%s)
+until [ -n "$(of_pod 'containerStatuses[*].state.running.startedAt')$(of_pod 'containerStatuses[*].state.terminated.exitCode')" ]; do
+	waited=$(($(date +%s) - began))
+	[ $waited -lt 5 ] || [ -n "${said:-}" ] || { said=$(why) && echo "the check is waiting to start: $said" >&2; }
+	[ $waited -lt 60 ] || fail "the check did not start: $(why)"
 	sleep 1
 done
-until code=$(of_pod terminated.exitCode) && [ -n "$code" ]; do
-	left=$((left - 1))
-	[ "$left" -gt 0 ] || fail "the check's verdict is not known"
-	sleep 1
+
+trap 'trap "exit 130" INT; echo "ending the visits" >&2; $KUBECTL exec "$job" -- sh -c "kill -INT 1" 2>/dev/null || true' INT
+# The stream of a log may end before the log does: it is followed again from where it ended. Once the exit code is known,
+# the log is whole.
+code='' missed=0
+while [ -z "$code" ]; do
+	code=$(of_pod 'containerStatuses[*].state.terminated.exitCode')
+	[ -n "$(of_pod phase)" ] || missed=$((missed + 1))
+	[ $missed -lt 5 ] || fail "the check's pod is gone, and its verdict is not known"
+	$KUBECTL logs --follow "$job" 2>/dev/null | awk -v shown="$(wc -l <"$shown")" 'NR > shown { print; fflush() }' | tee -ia "$shown" || true
+	[ -n "$code" ] || sleep 1
 done
 exit "$code"

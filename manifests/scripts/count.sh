@@ -1,13 +1,11 @@
 #!/bin/sh
-# Prints the total, asked through the API server, which reaches it without a tunnel: count.sh SECONDS, which it waits for it.
-# KUBECTL: the command, with its options.
+# Prints the total, asked through the API server, which reaches it without a tunnel: count.sh SECONDS, for which it tries.
+# KUBECTL: the command, with its options. NAMESPACE: the counter's.
 set -eu
 $KUBECTL get service hello-world >/dev/null 2>&1 || { echo "there is no Service hello-world: make deploy" >&2; exit 1; }
-namespace=$($KUBECTL config view --minify --output='jsonpath={.contexts[0].context.namespace}')
-left=$1
-until said=$($KUBECTL get --raw "/api/v1/namespaces/${namespace:-default}/services/hello-world:80/proxy/count" 2>&1); do
-	left=$((left - 1))
-	[ "$left" -gt 0 ] || { echo "no pod answers: $said" >&2; sh "$(dirname "$0")/reasons.sh" >&2; exit 1; }
+began=$(date +%s)
+until said=$($KUBECTL get --raw "/api/v1/namespaces/$NAMESPACE/services/hello-world:80/proxy/count" 2>&1); do
+	[ $(($(date +%s) - began)) -lt "$1" ] || { echo "nobody tells the count: $said" >&2; sh "$(dirname "$0")/reasons.sh" >&2; exit 1; }
 	sleep 1
 done
 echo "$said" | sed 's/^{"count": \([0-9]*\).*/\1/' # the API server asks for JSON

@@ -1,18 +1,41 @@
 #!/bin/sh
-# Says why pods are not ready: what each waits for, and the last warning of it. KUBECTL: the command, with its options.
+# Says what is wrong with our nodes, claims and pods, each in a line. KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
-ours=app.kubernetes.io/part-of=hello-world
-pods=$($KUBECTL get pod --selector=$ours --output='jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status} {.status.phase} {.status.containerStatuses[*].state.waiting.reason}{"\n"}{end}')
-last() { $KUBECTL get event --field-selector="type=Warning,$1" --sort-by=.metadata.creationTimestamp --output='jsonpath={.items[-1:].message}' 2>/dev/null; }
+list() { $KUBECTL get "$1" --selector="$2" --no-headers --output="custom-columns=$3" 2>/dev/null || true; }
+warning() { $KUBECTL get event --field-selector="type=Warning,$1" --sort-by=.metadata.creationTimestamp --output='jsonpath={.items[-1:].message}' 2>/dev/null || true; }
 
-echo "$pods" | while read -r pod ready phase waiting; do
-	[ -n "$pod" ] && [ "$ready" != True ] || continue
-	echo "$pod: ${waiting:-$phase}: $(last "involvedObject.name=$pod")"
-	case $waiting in CrashLoopBackOff) $KUBECTL logs "$pod" --previous --tail=1 ;; esac
+# The pod's own last error, unless the store is back since; or the last word of a container that ended.
+error() {
+	$KUBECTL logs "$1" --tail=500 2>/dev/null | awk '/"level": "(error|critical)"/ { said = $0 } /"event": "store is up"/ { said = "" } END { print said }' \
+		| sed -E 's/^\{"error": "(([^"\\]|\\.)*)", "event": "([^"]*)".*/\3: \1/'
+}
+
+list node '' 'NAME:.metadata.name,READY:.status.conditions[?(@.type=="Ready")].status' \
+	| awk '$2 != "True" { print "node " $1 " is not ready" }'
+
+list persistentvolumeclaim "$OURS" 'NAME:.metadata.name,PHASE:.status.phase' | while read -r claim phase; do
+	[ "$phase" = Bound ] || echo "the claim $claim is $phase: $(warning "involvedObject.name=$claim")"
 done
 
-# What may not be created has no pod to tell of it.
-for owner in $($KUBECTL get replicaset,statefulset --selector=$ours --output=name); do
-	forbidden=$(last "reason=FailedCreate,involvedObject.name=${owner#*/}")
-	[ -z "$forbidden" ] || echo "${owner#*/}: $forbidden"
+columns='NAME:.metadata.name,READY:.status.conditions[?(@.type=="Ready")].status,PHASE:.status.phase'
+columns=$columns',STARTS:.status.initContainerStatuses[*].state.waiting.reason,WAITS:.status.containerStatuses[*].state.waiting.reason'
+list pod "$OURS" "$columns" | while read -r pod ready phase starting waiting; do
+	why=
+	[ "$ready" = True ] || {
+		for word in "$waiting" "$starting" "$phase"; do case $word in '<none>') ;; *) why=$word; break ;; esac; done
+		[ "$why" != Running ] || why='not ready'
+		event=$(warning "involvedObject.name=$pod")
+		why=$why${event:+: $event}
+	}
+	case $waiting in
+	CrashLoopBackOff) said=$($KUBECTL logs "$pod" --previous --tail=1 2>/dev/null) || true ;;
+	*) said=$(error "$pod") ;;
+	esac
+	[ -z "$why$said" ] || echo "$pod${why:+: $why}${said:+: $said}"
+done
+
+# What may not be created has no pod to tell of it. A ReplicaSet of before that wants no pods lacks none.
+list replicaset,statefulset "$OURS" 'NAME:.metadata.name,WANTS:.spec.replicas,HAS:.status.replicas' | awk '$2 + 0 > $3 + 0 { print $1 }' | while read -r owner; do
+	forbidden=$(warning "reason=FailedCreate,involvedObject.name=$owner")
+	[ -z "$forbidden" ] || echo "$owner: $forbidden"
 done

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Puts what was saved in the place of what etcd holds: restore.sh FILE. A file that is no whole snapshot changes nothing.
-# KUBECTL: the command, with its options.
+# KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 [ -n "$1" ] || fail "say which file: make restore FILE=count.db"
 [ -r "$1" ] || fail "there is no file $1"
+sh "$(dirname "$0")/has-etcd.sh"
 pod=pod/etcd-restore
 start() {
 	$KUBECTL delete $pod --ignore-not-found >/dev/null
@@ -34,4 +35,5 @@ until_phase 'Succeeded|Failed'
 [ "$phase" = Succeeded ] || fail "$1 is not restored; do it again: $($KUBECTL logs $pod --container=replace --tail=1)"
 trap - EXIT
 start
-echo "restored. Pods that saw more refuse visitors until you say where to go on: hello reset --to=N in one of them"
+echo "restored. Pods that saw a higher number refuse visitors until you say which number was the last:" \
+	"kubectl exec deployment/hello-world -- hello reset --yes --to=N"

@@ -1,15 +1,20 @@
 """The counter on the cluster, as the faults need it: Redis' volume on node 2, two more counters on small disks."""
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 import hello
-from tests.chaos.nodes import node, on_node, running
-from tests.e2e.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.nodes import node, on_node, running
 
 HERE = Path(__file__).parent
+MINIKUBE = ROOT / "manifests/overlays/minikube"
 OF_REDIS = "--selector=app.kubernetes.io/name=redis"
 REDIS_NODE = 2
 OTHER_VERSION = "1000.0.0"
@@ -47,12 +52,22 @@ def deploy(release: Release) -> str:
     """Count on minikube, with Redis' data where its node can lose power; the counter's URL."""
     make("no-tour", "password")
     on_node(node(REDIS_NODE), f"mkdir -p {DATA} && find {DATA} -mindepth 1 -delete && chown 999:999 {DATA}")
+    run("kubectl", "apply", "--filename=-", answer=_volume())
     apply(release, OF_REDIS)
     redis_ready()
     apply(release)
-    _apply(kubectl("kustomize", str(HERE / "disks")), release.image)
+    kubectl("apply", f"--kustomize={HERE / 'disks'}")
     make("wait")
     return make("url")
+
+
+def _volume() -> str:
+    """Redis' volume, on its node."""
+    volume: dict[str, Any] = yaml.safe_load((MINIKUBE / "volume/persistentvolume.yaml").read_text())
+    volume["metadata"]["labels"]["app.kubernetes.io/part-of"] = "hello-world"
+    (term,) = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    term["matchExpressions"] = [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node(REDIS_NODE)]}]
+    return json.dumps(volume)
 
 
 def undeploy() -> None:
@@ -68,18 +83,13 @@ def _load(root: Path) -> str:
 
 
 def apply(release: Release, *selection: str) -> None:
-    """Apply a version's manifests, or some of them, with Redis' volume on its node."""
-    manifest = kubectl("kustomize", str(release.root / "manifests/overlays/minikube"))
-    for old, new in ("minikube.k8s.io/primary", "kubernetes.io/hostname"), ('- "true"', f"- {node(REDIS_NODE)}"):
-        assert old in manifest
-        manifest = manifest.replace(old, new)
-    _apply(manifest, release.image, *selection)
+    """Apply a version's manifests, or some of them."""
+    kubectl("apply", f"--kustomize={manifest(release.root)}", *selection)
 
 
-def _apply(manifest: str, image: str, *selection: str) -> None:
-    named = manifest.replace("image: hello-counter\n", f"image: {image}\n")
-    assert named != manifest
-    run("kubectl", "apply", "--filename=-", *selection, answer=named)
+def manifest(root: Path) -> Path:
+    """The kustomization that make deploys from a source tree."""
+    return root / make("--no-print-directory", f"--directory={root}", "manifest")
 
 
 def disk_url(name: str, namespace: str = DISKS) -> str:

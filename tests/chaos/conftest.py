@@ -1,21 +1,23 @@
-"""The fire's table, printed at the end; `--short` injects each fault once or twice only, and leaves some out."""
+"""What the faults share. `--short` injects each fault once or twice only, and leaves some out."""
 
-import json
 import os
 import random
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.cluster import DISKS, Release, deploy, disk_url, prepare, undeploy
-from tests.chaos.fire import Fire, Row, Visitors
-from tests.e2e.commands import ROOT
+from tests.chaos.fire import Fire, Visitors
+from tests.support.commands import ROOT
+from tests.support.tables import update_table
 
 SEED = int(os.environ.get("SEED", random.randrange(1_000_000)))
-FIRES: list[Fire] = []
+FIRES: dict[pytest.Function, Fire] = {}
+README = Path(__file__).with_name("README.md")
 
 
 def pytest_report_header() -> str:
@@ -23,16 +25,12 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    line = terminalreporter.write_line
-    line(f"{'fault':<58} {'times':>5} {'answers':>8} {'refused':>8} {'failed':>7} {'allowed':>7} {'broken':>7}")
-    rows = [fire.row() for fire in FIRES]
-    total = Row("in all", *(sum(getattr(row, name) for row in rows) for name in Row.__annotations__ if name != "fault"))
-    for row in [*rows, total]:
-        lost = f"{row.refused:>8} {row.failed:>7} {row.allowed:>7}"
-        line(f"{row.fault:<58} {row.injected:>5} {row.answers:>8} {lost} {row.broken:>7}")
-    build = ROOT / "build"
-    build.mkdir(exist_ok=True)
-    (build / "chaos.json").write_text(json.dumps([asdict(row) for row in rows], indent=2))
+    """Write the faults that cost no more than they may into the README's tables, and print these."""
+    failed = {report.nodeid for report in terminalreporter.stats.get("failed", [])}
+    for heading in sorted({item.module.TABLE for item in FIRES}):
+        fires = [fire for item, fire in FIRES.items() if heading == item.module.TABLE and item.nodeid not in failed]
+        for line in update_table(README, {fire.name: fire.figures() for fire in fires}, heading):
+            terminalreporter.write_line(line)
 
 
 def keep_logs(name: str, *namespace: str) -> None:
@@ -76,14 +74,22 @@ def visitors(url: str) -> Iterator[Visitors]:
         yield visitors
 
 
+def title(test: str) -> str:
+    """What a fault is called in the table: `test_redis_killed_with_9` is "Redis killed (SIGKILL)"."""
+    words = re.sub(r"\[(.*)\]", r" \1", test.removeprefix("test_")).replace("_", " ")
+    for word, spelling in ("redis", "Redis"), ("sqlite", "SQLite"), ("dns", "DNS"), ("with 9", "(SIGKILL)"):
+        words = words.replace(word, spelling)
+    return words
+
+
 @pytest.fixture
 def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Iterator[Fire]:
     """The fault that a test is named after; by the mark `disk` it is that of a counter on a small disk."""
     mark = request.node.get_closest_marker("disk")
     with Visitors(disk_url(*mark.args)) if mark else nullcontext(visitors) as those:
-        fire = Fire(request.node.name.removeprefix("test_").replace("_", " "), those, short)
+        fire = Fire(title(request.node.name), those, short)
         fire.control()
         yield fire
         fire.end()
-        FIRES.append(fire)
+        FIRES[request.node] = fire
         keep_logs(request.node.name, *((mark.args[1:] or [DISKS]) if mark else []))

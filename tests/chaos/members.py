@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.chaos.nodes import running
-from tests.e2e.commands import kubectl, until
+from tests.support.commands import kubectl, until
+from tests.support.nodes import running
 
 OF_ETCD = "--selector=app.kubernetes.io/name=etcd"
 ETCD = "etcd --config-file"
 """The command that runs in a member's pod."""
 NAMES = "etcd-0", "etcd-1", "etcd-2"
-REJOINED = 60
-"""Seconds after a node's return in which its member must be in again."""
 
 
 def etcdctl(pod: str, *words: str, namespace: Sequence[str] = ()) -> str:
@@ -73,9 +71,9 @@ def ready() -> int:
     return int(kubectl("get", "statefulset/etcd", "--output=jsonpath={.status.readyReplicas}") or 0)
 
 
-def whole(seconds: float = 120) -> None:
+def whole() -> None:
     """Wait until all three are ready, and of the newest revision."""
-    kubectl("rollout", "status", "statefulset/etcd", f"--timeout={seconds:.0f}s")
+    kubectl("rollout", "status", "statefulset/etcd", "--timeout=3m")
 
 
 def replace(name: str) -> None:

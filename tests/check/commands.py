@@ -29,7 +29,6 @@ class Result(NamedTuple):
 
 
 async def start(*arguments: str) -> Process:
-    """Start it."""
     return await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE, stderr=PIPE)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright
 
-from tests.page.window import FLAGS, chromium
+from tests.support.browser import FLAGS, chromium
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build"

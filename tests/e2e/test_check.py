@@ -8,7 +8,7 @@ from subprocess import PIPE, STDOUT
 
 import pytest
 
-from tests.e2e.commands import ENVIRONMENT, RATE, ROOT, come, kubectl, make, pods, until
+from tests.support.commands import ENVIRONMENT, RATE, ROOT, come, kubectl, make, pods, until
 
 BUILD = ROOT / "build"
 CHECK = "--selector=app.kubernetes.io/name=hello-check"

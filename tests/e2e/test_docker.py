@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.e2e.commands import is_up, make, run, until
+from tests.support.commands import is_up, make, run, until
 
 LIMIT = 45_000_000
 """Bytes that the image may add to its base."""
@@ -79,6 +79,31 @@ def test_a_named_volume_keeps_the_count_past_the_container(container: Callable[.
         run("docker", "volume", "rm", "--force", volume)
 
 
+def test_a_file_is_copied_and_put_back_as_the_readme_says(container: Callable[..., Container], tmp_path: Path) -> None:
+    counter = container()
+    assert counter.visit() == 1
+    run("docker", "stop", counter.name)
+    subprocess.run(f"docker cp {counter.name}:/data/hello.db - >{tmp_path}/hello.tar", shell=True, check=True)
+    other = container()
+    run("docker", "stop", other.name)
+    subprocess.run(f"docker cp - {other.name}:/data <{tmp_path}/hello.tar", shell=True, check=True)
+    for each in counter, other:
+        run("docker", "start", each.name)
+        each.await_start()
+        assert each.visit() == 2
+    run("docker", "exec", other.name, "hello", "reset", "--yes", "--to=7")
+    assert other.visit() == 8
+
+
+def test_a_file_that_is_mounted_alone_is_refused(image: str, tmp_path: Path) -> None:
+    (tmp_path / "hello.db").touch()
+    mount = f"--volume={tmp_path}/hello.db:/data/hello.db"
+    ran = subprocess.run(["docker", "run", "--rm", mount, image], capture_output=True, text=True)
+    assert ran.stderr.startswith("hello: /data/hello.db: ")
+    assert "mount the directory" in ran.stderr
+    assert ran.returncode == 1
+
+
 def test_it_needs_no_rights_and_no_writable_root(container: Callable[..., Container]) -> None:
     counter = container("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
     assert counter.visit() == 1
@@ -104,7 +129,7 @@ def test_a_directory_of_somebody_else_s_is_named(image: str, tmp_path: Path) -> 
     command = ["docker", "run", "--rm", "--user=1234:1234", f"--volume={tmp_path}:/data", image]
     ran = subprocess.run(command, capture_output=True, text=True)
     (line,) = [line for line in ran.stderr.splitlines() if not line.startswith("{")]
-    assert line.endswith("(/data is of user 0, group 0; this process runs as user 1234, group 1234)")
+    assert line.endswith("(/data is owned by user 0, group 0; this process runs as user 1234, group 1234)")
     assert ran.returncode == 1
 
 
@@ -131,6 +156,15 @@ def test_it_becomes_healthy(image: str, options: tuple[str, ...], command: tuple
 
 def health(name: str) -> str:
     return run("docker", "inspect", "--format={{.State.Health.Status}}", name)
+
+
+def test_what_lies_in_the_working_directory_makes_it_no_less_healthy(
+    container: Callable[..., Container], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "hello.py").write_text("raise SystemExit(1)")
+    counter = container(f"--volume={tmp_path}:/mine", "--workdir=/mine", "--health-interval=1s")
+    until(lambda: health(counter.name) == "healthy", "healthy")
 
 
 def test_it_is_unhealthy_where_nobody_answers(container: Callable[..., Container]) -> None:

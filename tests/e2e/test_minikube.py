@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
+from tests.support.commands import MAY_BE_AWAY, OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
 
 TOUR = ROOT / "manifests/tour"
 
@@ -31,7 +31,7 @@ def url() -> str:
 def test_deploy_clears_the_tour_away_and_prints_the_url() -> None:
     kubectl("create", "-f", str(TOUR / "deployment.yaml"), "-f", str(TOUR / "service.yaml"))
     *steps, url = make("deploy").splitlines()
-    assert "waiting for the pods" in steps
+    assert "deployment.apps/hello-world created" in steps
     assert url == make("url")
 
 
@@ -74,10 +74,11 @@ def test_scaling_up_and_down_fails_no_visitor(url: str, visitors: Visitors) -> N
 
 
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url, "--allow-lost=100%"):
+    with visitors.watching(url, *MAY_BE_AWAY):
         make("undeploy")
-    assert kubectl("get", "all,pvc,pv,configmap,pdb,networkpolicy", OURS, "--output=name") == ""
-    assert kubectl("get", "secret", "redis-password", "--ignore-not-found", "--output=name") == ""
+    assert kubectl("get", "all,pvc,configmap,secret,pdb,networkpolicy", OURS, "--output=name") == ""
+    for name in "secret/redis-password", "persistentvolume/hello-world-redis":
+        assert kubectl("get", name, "--ignore-not-found", "--output=name") == ""
     kubectl("create", "-f", str(TOUR / "deployment.yaml"))  # a tour that ended half-way: still paused, and no Service
     url = make("deploy").splitlines()[-1]
     with visitors.watching(url):

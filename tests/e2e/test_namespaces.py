@@ -1,6 +1,7 @@
 """The counter in a namespace that enforces `restricted`, beside the default one's, which must be there."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.commands import ENVIRONMENT, ROOT, kubectl, make, run
+from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, run
 
 NAMESPACE = "hello-restricted"
+VOLUME = f"hello-world-redis-{NAMESPACE}"
 TOUR = ROOT / "manifests/tour"
 
 
@@ -30,21 +32,34 @@ def _restricted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 
 @pytest.mark.usefixtures("_restricted")
-def test_the_tour_and_the_counter_run_where_restricted_is_enforced_and_leave_the_other_namespace_alone() -> None:
-    volumes = set(kubectl("get", "persistentvolume", "--output=name").split())
+def test_the_counter_runs_where_restricted_is_enforced_and_leaves_all_others_alone_and_outlives_its_namespace() -> None:
+    other = volume("hello-world-redis")
     kubectl("create", "-f", str(TOUR / "deployment.yaml"))
     kubectl("rollout", "resume", "deployment/hello-world")
     kubectl("rollout", "status", "deployment/hello-world", "--timeout=1m")
     url = make("deploy").splitlines()[-1]
     assert "visitor 1," in run("curl", "--silent", url)
-    assert set(kubectl("get", "persistentvolume", "--output=name").split()) == {
-        *volumes,
-        f"persistentvolume/hello-world-redis-{NAMESPACE}",
-    }
+    assert volume(VOLUME)
     make("undeploy")
-    assert set(kubectl("get", "persistentvolume", "--output=name").split()) == volumes
+    assert not volume(VOLUME)
+    assert volume("hello-world-redis") == other
+
+    kubectl("create", "service", "clusterip", "redis", "--tcp=6379")
+    refused = subprocess.run(["make", "deploy"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert "Service/redis" in refused.stderr
+    kubectl("delete", "service", "redis")
+
     url = make("deploy").splitlines()[-1]
     assert "visitor 2," in run("curl", "--silent", url)
+    for verb in "delete", "create":
+        kubectl(verb, "namespace", NAMESPACE)
+    make("deploy")
+    assert run("curl", "--silent", f"{make('url')}/count") == "2"
+
+
+def volume(name: str) -> str:
+    """What tells a volume from another one of that name."""
+    return kubectl("get", "persistentvolume", name, "--ignore-not-found", "--output=jsonpath={.metadata.uid}")
 
 
 def pods(directory: Path, overlay: str = "minikube", **kustomization: Any) -> dict[str, Any]:

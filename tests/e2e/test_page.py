@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.e2e.commands import make, total
 from tests.page.conftest import browser, window  # noqa: F401 -- fixtures
-from tests.page.window import Window
+from tests.support.browser import Window
+from tests.support.commands import make, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,10 +27,10 @@ async def test_the_page_lives_on_while_every_pod_is_replaced(
 
     await asyncio.to_thread(make, "restart")
 
-    await here.shows("#news", re.compile("is new"), seconds=30)
-    await here.shows("#news", re.compile("is gone"), seconds=60)
-    await here.shows("#stream", "live from", seconds=30)
+    await here.shows("#news", re.compile("is new"))
+    await here.shows("#news", re.compile("is gone"))
+    await here.shows("#stream", "live from")
     await here.page.get_by_role("button", name="Visit 100 times").click()
-    await here.shows("#visited", "None came twice", seconds=30)
+    await here.shows("#visited", "No number came twice")
     await here.counts(await asyncio.to_thread(total, url))
     assert await asyncio.to_thread(total, url) == before + 101

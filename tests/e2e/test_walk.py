@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.commands import ROOT, kubectl, make, run
 from tests.e2e.walk import Reader, blocks, matches
+from tests.support.commands import ROOT, kubectl, make, run
 
 TEXT, SPANISH = (ROOT / "manifests/tour" / name for name in ("README.md", "README.es.md"))
 BLOCKS = list(blocks(TEXT.read_text()))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from tests.e2e.commands import ENVIRONMENT, ROOT
+from tests.support.commands import ENVIRONMENT, ROOT
 
 PARTS = (
     *("Dockerfile", ".dockerignore", "LICENSE", "hello", "manifests", "pyproject.toml"),

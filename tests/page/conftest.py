@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.page.window import FLAGS, Window, chromium
+from tests.support.browser import FLAGS, Window, chromium
 from tests.support.processes import Hello, RedisServer
 
 EXPECTED = {"serving", "store is up", "store is lost", "leaving"}

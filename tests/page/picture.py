@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from playwright.async_api import async_playwright
 
 from tests.page.service import Service
-from tests.page.window import FLAGS, Window, chromium
+from tests.support.browser import FLAGS, Window, chromium
 from tests.support.processes import Hello, RedisServer
 
 PICTURE = Path(__file__).with_name("page.png")

@@ -1,11 +1,23 @@
 """The stream, without a browser."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer, TestClient
+
+from hello.counting.counter import Counter
+from hello.metrics import Metrics
+from hello.stores import Store
+from hello.web.page import Greeter
+from hello.web.routes import public_routes
+from hello.web.visits import Visits
+
+Client = TestClient[web.BaseRequest, None]
 
 
 class Stream:
@@ -17,6 +29,8 @@ class Stream:
     async def next(self) -> Any:
         """The next message; nothing if the stream is over."""
         async for line in self.content:
+            if line == b"event: end\r\n":
+                return None
             if line.startswith(b"data:"):
                 return json.loads(line.removeprefix(b"data:"))
         return None
@@ -29,3 +43,14 @@ async def watch(url: str) -> AsyncIterator[Stream]:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
         yield Stream(response.content)
+
+
+@asynccontextmanager
+async def served(store: Store) -> AsyncIterator[Client]:
+    """A server in this process."""
+    async with Counter(store, "pod", Metrics(), deadline=10).running() as counter:
+        greeter = Greeter("pod", "memory")
+        routes = public_routes(counter, greeter, Visits(counter, greeter), asyncio.Event())
+        client: Client
+        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
+            yield client

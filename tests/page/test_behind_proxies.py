@@ -2,17 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.page.stream import watch
-from tests.page.window import Window
-from tests.support.processes import Hello
-from tests.support.proxies import nginx, varnish
+from hello.stores.memory import MemoryStore
+from hello.web import events
+from tests.page.stream import served, watch
+from tests.support.browser import Window
+from tests.support.processes import PATIENCE, Hello, until
+from tests.support.proxies import lighttpd, nginx, varnish
 
 Windows = Callable[..., Awaitable[Window]]
+Proxy = Callable[[str, Path], AbstractAsyncContextManager[str]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,15 +29,22 @@ async def proxied(pods: list[Hello], tmp_path: Path) -> AsyncIterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("path", ["/slash/", "/slash", "/bare/", "/bare", "/bare?from=here"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/slash/",
+        "/bare?from=here",
+        *(pytest.param(path, marks=pytest.mark.long) for path in ("/slash", "/bare/", "/bare")),
+    ],
+)
 async def test_the_page_lives_under_a_prefix(proxied: str, pods: list[Hello], window: Windows, path: str) -> None:
     here = await window()
     await here.open(proxied + path)
     await here.counts(number := await here.number())
     assert await here.page.evaluate("getComputedStyle(document.body).margin") == "0px", "it has its style"
-    await here.counts(await pods[1].visit(), seconds=2)
-    await here.page.click("#visit")
-    await here.shows("#visited", f"100 visits got the numbers {number + 2} to {number + 101}", 30)
+    await here.counts(await pods[1].visit())
+    made = await here.visit()
+    await here.shows("#visited", f"{made} visits got the numbers {number + 2} to {number + 1 + made}")
     asked = {address.removeprefix(proxied) for address in here.requested if address.startswith("http")}
     assert all(address.startswith(path[:5]) for address in asked), asked
 
@@ -49,14 +61,60 @@ async def test_who_was_not_counted_tries_again_under_the_prefix(
         async with here.page.expect_navigation():
             await here.page.click("text=Try again")
         assert here.page.url == url + path
-        await here.shows("#trouble", "The store is away")
+        await here.shows("#trouble", "The store is not answering")
 
 
 @pytest.mark.parametrize(("proxy", "path"), [(nginx, "/slash"), (nginx, "/bare"), (varnish, "")])
-async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: type, path: str) -> None:
+async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: Proxy, path: str) -> None:
     async with proxy(pods[0].url, tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
         number = await pods[0].visit()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             for each in stream, other:
                 while (await each.next())["count"] < number:
                     pass
+
+
+HOLDING = [(lighttpd, "/"), pytest.param(nginx, "/buffered/", marks=pytest.mark.long)]
+"""What holds a stream back: lighttpd until its end, nginx until its buffer is full."""
+
+
+@pytest.mark.parametrize(("proxy", "path"), HOLDING)
+async def test_a_page_whose_stream_is_held_back_asks_for_the_count(
+    pods: list[Hello], window: Windows, tmp_path: Path, proxy: Proxy, path: str
+) -> None:
+    async with proxy(pods[0].url, tmp_path) as url:
+        here = await window()
+        await here.open(url + path)
+        await here.shows("#stream", "no live stream: asking every 2 s")
+        await here.shows("#news", "No live stream comes through: this page asks for the count instead.")
+        await here.counts(await here.number())
+        await here.counts(await pods[1].visit())
+        await here.shows("#pods tr:has-text('pod-a')", "greeted you")
+        await here.shows("#pods", "pod-b")
+        await here.shows("#store", "Redis: counting")
+        await here.shows("#visited", f"{await here.visit()} visits got the numbers")
+        await here.accessible()
+
+
+@pytest.mark.parametrize(("proxy", "path"), HOLDING)
+async def test_a_place_is_free_again_though_a_proxy_held_its_stream_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: Proxy, path: str
+) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
+    monkeypatch.setattr(events, "STREAM_LIFETIME", 1)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
+    async with served(MemoryStore()) as client, proxy(str(client.make_url("/")), tmp_path) as url:
+
+        async def has_room() -> bool:
+            return (await client.get("/events")).status == 200
+
+        for _ in range(2):
+            await leave(f"{url}{path}events")
+        await until(has_room, "its places are free", 5)
+
+
+async def leave(address: str) -> None:
+    """Begin to watch, and go away without a message."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.2), aiohttp.request("GET", address):
+            pass

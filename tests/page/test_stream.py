@@ -4,30 +4,24 @@ import asyncio
 import json
 import math
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from signal import SIGTERM
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import RawTestServer, TestClient
 
-from hello.counting.counter import Counter
-from hello.metrics import Metrics
-from hello.stores import EARLIER_PODS, Reading, Store
+from hello.stores import EARLIER_PODS, Reading
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from hello.web.page import Greeter
-from hello.web.routes import public_routes
-from hello.web.visits import Visits
-from tests.page.stream import Stream, watch
+from tests.page.stream import Client, Stream, served, watch
 from tests.support.client import Connection, figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.stores import FIRST
 
 Make = Callable[..., Hello]
-Client = TestClient[web.BaseRequest, None]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def readings(server: RedisServer) -> int:
     """How often the store was read so far: what reads it, and hardly anything else, reads all shares."""
     lines = await server.lines("INFO", "commandstats")
-    return next(int(line.split("calls=")[1].split(",")[0]) for line in lines if "cmdstat_hgetall:" in line)
+    return next(int(line.split("calls=")[1].split(",")[0]) for line in lines if "cmdstat_hscan:" in line)
 
 
 async def have_watchers(server: Hello, number: int) -> None:
@@ -83,7 +77,7 @@ async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redi
 async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis_server: RedisServer) -> None:
     server = await hello("--store", redis_server.url).start()
     number = await server.visit()
-    async with watch(server.url) as stream, asyncio.timeout(30):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         redis_server.kill()
         while (told := await stream.next())["state"] != "lost":
@@ -124,12 +118,12 @@ async def test_only_so_many_pods_have_a_line() -> None:
 
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
-    server = await hello("--store", "memory:", "--drain", "60").start()
+    server = await hello("--store", "memory:", "--drain", "600").start()
     connection = await Connection.open(server.url)
     connection.send(path="/events")
     await connection.reader.readuntil(b"data:")
     server.signal(SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
     connection.close()
     assert await server.visit() == 1
@@ -139,34 +133,10 @@ async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
 
 async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
     server = await hello("--store", "memory:").start()
-    async with watch(server.url) as stream, asyncio.timeout(8):
+    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
         assert await server.stop() == 0
     assert server.events()[-1] == "leaving"
-
-
-async def test_a_watcher_who_takes_nothing_is_dropped(pods: list[Hello], redis: RedisServer) -> None:
-    names = [str(i) * 40 for i in range(10, 50)]
-    now = (await redis.lines("TIME"))[0]
-    await redis.call("HSET", "{hello}:pods", *(word for name in names for word in (name, f"0 {now}")))
-    with socket.socket() as stalled:
-        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        stalled.connect(("127.0.0.1", pods[0].port))
-        stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
-        await have_watchers(pods[0], 1)
-        await have_watchers(pods[0], 0)
-    await redis.call("HDEL", "{hello}:pods", *names)
-
-
-@asynccontextmanager
-async def served(store: Store) -> AsyncIterator[Client]:
-    """A server in this process."""
-    async with Counter(store, "pod", Metrics()).running() as counter:
-        greeter = Greeter("pod")
-        routes = public_routes(counter, greeter, Visits(counter, greeter), "memory", asyncio.Event())
-        client: Client
-        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
-            yield client
 
 
 class SlowStore(MemoryStore):
@@ -217,18 +187,48 @@ async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(mon
             async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
                 assert stream.status == 200
         second.close()
-
-        async def has_room() -> bool:
-            async with client.get("/events") as again:
-                return again.status == 200
-
-        await until(has_room, "there is room again")
+        await until(lambda: has_room(client), "there is room again")
 
 
 def from_elsewhere(client: Client) -> aiohttp.ClientSession:
     """A client of another address of this machine's."""
     assert client.host == "127.0.0.1"
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
+
+
+async def test_a_watcher_who_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.02)
+    monkeypatch.setattr(events, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
+    store = MemoryStore()
+    await store.commit(replace(FIRST, pod="x" * 500_000))
+    async with served(store) as client:
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            stalled.connect((client.host, client.port))
+            stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
+            assert await asyncio.to_thread(stalled.recv, 100)
+            assert not await has_room(client)
+            await until(lambda: has_room(client), "it is dropped")
+
+
+async def has_room(client: Client) -> bool:
+    """Whether this address may watch."""
+    async with client.get("/events") as stream:
+        return stream.status == 200
+
+
+async def test_a_stream_ends_after_a_while_and_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
+    monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
+    async with served(MemoryStore()) as client, client.get("/events") as first:
+        assert not await has_room(client)
+        monkeypatch.setattr(events, "STREAM_LIFETIME", 0)
+        stream = Stream(first.content)
+        while await stream.next():
+            pass
+        assert await first.content.read() == b"data: \r\n\r\n"
+        assert await has_room(client)
 
 
 async def test_watching_counts_nobody(hello: Make) -> None:

@@ -3,45 +3,54 @@
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from signal import SIGINT
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
-TOOLS = "awk cat cut dirname echo find git grep head ln make mkdir rm sed seq sh sleep sort tail test touch tr wc"
+TOOLS = (
+    "awk cat chmod cut date dirname echo find git grep head ln make mkdir mktemp rm sed seq sh sleep"
+    " sort tail tee test touch tr wc"
+)
 WORKS = "exit 0"
 UP = '{"Name":"minikube","Host":"Running","Kubelet":"Running","APIServer":"Running","Kubeconfig":"Configured"}'
-STATUS = f"case $1 in status) echo '[{UP},{UP.replace('Running', 'Stopped')}]'; exit 2 ;; esac"
+STATUS = f"""case $1 in
+status) echo '[{UP},{UP.replace("Running", "Stopped")}]'; exit 2 ;;
+profile) echo '* minikube' ;;
+esac"""
 STOPPED = "echo 'Profile not found'; exit 85"
 KUBELET = STATUS.replace('"Kubelet":"Running"', '"Kubelet":"Stopped"')
 TAKES = f"echo \"$*\" >>calls\n{STATUS}\ncase $* in 'image ls') cat taken ;; esac"
 """It takes the images that are in the file `taken`, whatever it is told to."""
 KUBECTL = """
 case $* in
-*--context=second*.server*) echo https://127.0.0.1:2 ;;
-*--context=second*provider*) echo minikube.sigs.k8s.io ;;
-*--context=second*.name*) echo second ;;
-*minify*.name*) echo minikube ;;
-*.server*) echo https://127.0.0.1:1 ;;
+*current-context*) echo minikube ;;
 *nodePort*) echo 9 ;;
 *InternalIP*) echo 127.0.0.1 ;;
-*endpointslice*) echo 10.0.0.1 ;;
-*raw*) echo '{"count": 42, "pods": {}}' ;;
+*proxy/count*) echo '{"count": 42, "pods": {}}' ;;
 esac
 """
-ELSEWHERE = (
-    "case $* in *minify*.server*) echo https://other ;; *minify*.name*) echo other ;; *.server*) echo https://1 ;; esac"
-)
 MISSES = f"case $* in *images*) echo '[\"redis:8.2\"]' ;; esac\n{KUBECTL}"
 """Its one node has no image of ours."""
 SAVES = "case $1 in save) touch build/image.tar ;; esac"
-CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28"}
+LEAPS = "echo >>leaps; wc -l <leaps | sed s/$/0/"
+"""Ten seconds pass between two questions for the time."""
+CLUSTER = {"minikube": STATUS, "kubectl": KUBECTL, "curl": "exit 28", "sleep": WORKS, "date": LEAPS}
 TUNNEL = "minikube service hello-world --url"
+NOT_FOUND = "echo 'Error from server (NotFound)' >&2; exit 1"
 
 
-def nodes(number: int) -> str:
+def but(pattern: str, answer: str) -> dict[str, str]:
+    """The tools of a cluster whose kubectl answers this to what matches."""
+    return CLUSTER | {"kubectl": f"case $* in {pattern}) {answer} ;; esac\n{KUBECTL}"}
+
+
+def nodes(number: int) -> dict[str, str]:
     """So many nodes, and no class of volumes."""
-    return f"case $* in 'get node'*) seq {number} ;; *storageclass*) exit 1 ;; esac\n{KUBECTL}"
+    return but(f"*get' 'node' '*) seq {number}; exit ;; *storageclass*", "exit 1")
 
 
 class Make:
@@ -60,15 +69,28 @@ class Make:
             (self.path / tool).symlink_to(shutil.which(tool) or tool)
 
     def __call__(self, *arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
-        """Run it; its tools are scripts."""
+        """Run it; its tools are scripts. A question is answered with no."""
+        with self.start(*arguments, **tools) as process:
+            output, errors = process.communicate("no\n")
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def start(self, *arguments: str, **tools: str) -> subprocess.Popen[str]:
+        """Start it, as the leader of its processes."""
         for name, script in tools.items():
+            (self.path / name).unlink(missing_ok=True)  # it may be a link to the system's own
             (self.path / name).write_text(f"#!/bin/sh\n{script}\n")
             (self.path / name).chmod(0o755)
         others = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
         environment = others | {"PATH": str(self.path)}
-        command = ["make", *arguments]
-        return subprocess.run(
-            command, cwd=self.directory, env=environment, capture_output=True, text=True, input="no\n"
+        return subprocess.Popen(
+            ["make", *arguments],
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def take(self) -> str:
@@ -95,53 +117,122 @@ def make(tmp_path: Path) -> Make:
         ("deploy", {}, "there is no minikube: install it"),
         ("deploy", CLUSTER | {"minikube": STOPPED}, "minikube does not run: minikube start"),
         ("deploy", CLUSTER | {"minikube": KUBELET}, "minikube's kubelet does not run: minikube start"),
-        ("deploy", CLUSTER | {"kubectl": ELSEWHERE}, "kubectl config use-context minikube, or make … CONTEXT=minikube"),
-        ("undeploy", CLUSTER | {"kubectl": ELSEWHERE}, "kubectl's context 'other' is not minikube's"),
-        ("url", CLUSTER | {"kubectl": KUBECTL.replace("echo 9", "exit 1")}, "no Service hello-world: make deploy"),
+        ("deploy", but("*minify*", "exit 1"), "kubectl has no context 'minikube': minikube update-context"),
         (
-            "status",
-            CLUSTER | {"kubectl": f"case $* in get' 'service*) exit 1 ;; esac\n{KUBECTL}"},
-            "no Service hello-world",
+            "deploy",
+            but("*minify*namespace*) echo gone; exit ;; *get' 'namespace' 'gone", NOT_FOUND),
+            "there is no namespace gone: kubectl create namespace gone",
         ),
-        ("url", CLUSTER | {"kubectl": KUBECTL.replace("echo 10.0.0.1", "")}, "no pod is ready: make status"),
+        ("undeploy", but("*get' 'namespace*", "echo no route to host >&2; exit 1"), "no route to host"),
+        ("deploy OVERLAY=none", CLUSTER, "there is no overlay 'none': OVERLAY=minikube or OVERLAY=replicated"),
+        ("deploy OVERLAY=minikube", but("*labels.overlay*", "echo replicated"), "the overlay 'replicated' is deployed"),
+        (
+            "deploy",
+            but("*custom-columns*--kustomize*", "echo Service redis '<none>'"),
+            "in the way in the namespace default: Service/redis.",
+        ),
+        (
+            "deploy",
+            but("*custom-columns*data-etcd-0*", "echo PersistentVolumeClaim data-etcd-0 theirs"),
+            "PersistentVolumeClaim/data-etcd-0.",
+        ),
+        ("deploy", but("*get' 'persistentvolume' '*", "echo ' default/theirs Bound'"), "hello-world-redis is not ours"),
+        ("url", but("*nodePort*", "exit 1"), "no Service hello-world: make deploy"),
+        ("url", but("*spec.replicas*", "echo 0"), "there are no pods: make scale N=3"),
         ("url", CLUSTER, TUNNEL),
+        ("url URL=http://127.0.0.1:6", CLUSTER, "is its tunnel still open?"),
+        ("status", but("*get' 'service*", "exit 1"), "no Service hello-world"),
         (
             "load",
             CLUSTER | {"docker": SAVES, "minikube": f"touch taken; {TAKES}", "kubectl": MISSES},
             "did not take the image",
         ),
         ("scale", CLUSTER, "say how many pods: make scale N=5"),
-        ("deploy OVERLAY=replicated", CLUSTER | {"kubectl": nodes(2)}, "minikube start --nodes 3"),
-        ("deploy OVERLAY=replicated", CLUSTER | {"kubectl": nodes(3)}, "minikube addons enable csi-hostpath-driver"),
+        ("deploy OVERLAY=replicated", nodes(2), "minikube start --nodes 3"),
+        ("deploy OVERLAY=replicated", nodes(3), "minikube addons enable csi-hostpath-driver"),
         ("backup", CLUSTER, "say which file: make backup FILE=count.db"),
+        ("backup FILE=count.db", CLUSTER, "make backup and make restore are for etcd"),
         ("restore", CLUSTER, "say which file: make restore FILE=count.db"),
         ("restore FILE=count.db", CLUSTER, "there is no file count.db"),
+        ("purge", CLUSTER, "nothing deleted"),
     ],
 )
 def test_one_line_says_what_is_missing(make: Make, target: str, tools: dict[str, str], line: str) -> None:
     done = make(*target.split(), **tools)
-    said, stopped = done.stderr.splitlines()
+    (said,) = [line for line in done.stderr.splitlines() if not line.startswith(("make: ***", "make[1]: ***"))]
     assert line in said
-    assert stopped.startswith("make: ***")
-
-
-def test_an_overlay_that_is_not_there_is_told_of_before_anything_is_done(make: Make) -> None:
-    done = make("deploy", "OVERLAY=none", **CLUSTER)
     assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "there is no overlay 'none': OVERLAY=minikube or OVERLAY=replicated" in line
 
 
-def test_another_context_is_taken_when_it_leads_to_minikubes_cluster(make: Make) -> None:
-    alias = f"case $* in --context=alias*|'config view --output'*) ;; *) exit 1 ;; esac\n{KUBECTL}"
-    tools = CLUSTER | {"curl": WORKS, "kubectl": alias}
-    assert make("url", "CONTEXT=alias", **tools).stdout == "http://127.0.0.1:9\n"
+def test_an_object_of_somebody_elses_is_neither_changed_nor_deleted(make: Make) -> None:
+    theirs = (
+        "*custom-columns*--kustomize*) echo Service redis '<none>' ;; *' apply '*|*' delete '*|*' create '*|*' patch '*"
+    )
+    assert make("deploy", **but(theirs, 'echo "$*" >>changed')).returncode == 2
+    changes = (make.directory / "changed").read_text().splitlines()
+    assert changes
+    assert all("--selector=app.kubernetes.io/part-of=hello-tour" in change for change in changes)
+    assert make("undeploy", **but("*' delete '*", 'echo "$*" >>deleted')).returncode == 0
+    deletions = (make.directory / "deleted").read_text().splitlines()
+    assert deletions
+    assert all("--selector=app.kubernetes.io/part-of=hello-world" in deletion for deletion in deletions)
 
 
-def test_the_context_of_another_profile_is_refused_with_what_to_do(make: Make) -> None:
-    done = make("url", "CONTEXT=second", **CLUSTER)
-    assert done.returncode == 2
-    assert "minikube profile second" in done.stderr
+@pytest.mark.parametrize(
+    ("cluster", "taken"),
+    [
+        ("", "minikube"),
+        ("*labels.overlay*) echo replicated", "replicated"),
+        ("*persistentvolumeclaim*name=etcd*) echo persistentvolumeclaim/data-etcd-0", "replicated"),
+        ("*labels.overlay*) echo minikube ;; *persistentvolumeclaim*name=etcd*) echo pvc/data-etcd-0", "minikube"),
+    ],
+)
+def test_the_overlay_that_is_deployed_or_has_left_its_volumes_is_deployed_again(
+    make: Make, cluster: str, taken: str
+) -> None:
+    nodes = "*get' 'node*name) seq 3 ;;"
+    make.take()
+    kubectl = f"case $* in {nodes} {cluster or 'none)'} ;; esac\n{KUBECTL}"
+    done = make("deploy", docker=SAVES, **CLUSTER | {"minikube": TAKES, "kubectl": kubectl})
+    assert f"applying manifests/overlays/{taken}" in done.stdout.splitlines()
+
+
+def test_pods_that_were_scaled_stay_as_many(make: Make) -> None:
+    make.take()
+    scaled = but("*spec.replicas*", "echo 5")
+    done = make("deploy", docker=SAVES, **scaled | {"minikube": TAKES})
+    assert "applying manifests/overlays/minikube, with 5 pods as before" in done.stdout.splitlines()
+    generated = yaml.safe_load((make.directory / "build/default/minikube/kustomization.yaml").read_text())
+    assert generated["replicas"] == [{"name": "hello-world", "count": 5}]
+
+
+def test_a_volume_whose_claim_is_gone_is_taken_up(make: Make) -> None:
+    found = "*get' 'persistentvolume' '*) echo hello-world default/redis Released ;; *' patch '*"
+    done = make("volume", **but(found, 'echo "$*" >patched'))
+    assert (done.returncode, done.stdout) == (0, "taking up the volume hello-world-redis\n")
+    assert "/spec/claimRef/uid" in (make.directory / "patched").read_text()
+
+
+def test_make_uses_minikubes_context_whatever_is_kubectls(make: Make) -> None:
+    tools = but("*current-context*", "echo other")
+    done = make("status", **tools)
+    assert done.stdout.splitlines()[-1] == "42 visitors have been counted."
+    assert "kubectl config use-context minikube" in done.stderr
+    other = but("--context=minikube*|*current-context*) ;; *", "exit 1")
+    assert make("status", **other).returncode == 0
+
+
+def test_a_pod_that_is_not_ready_yet_is_waited_for(make: Make) -> None:
+    ready = "[ -e ready ] || exit"
+    serves = "if [ -e asked ]; then touch ready; exit 0; else touch asked; exit 1; fi"
+    done = make("url", **but("*proxy/healthz*", serves) | {"curl": f"{ready} 7"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "http://127.0.0.1:9\n", "waiting for a pod\n")
+
+
+def test_a_node_that_learns_late_that_a_pod_is_ready_needs_no_tunnel(make: Make) -> None:
+    refuses_twice = "echo >>refused; [ $(wc -l <refused) -gt 2 ] || exit 7"
+    done = make("url", **CLUSTER | {"curl": refuses_twice})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "http://127.0.0.1:9\n", "")
 
 
 def test_a_node_that_cannot_be_reached_is_tried_once_and_never_through_a_proxy(make: Make) -> None:
@@ -155,10 +246,11 @@ def test_a_node_that_cannot_be_reached_is_tried_once_and_never_through_a_proxy(m
 
 RUNS_JOBS = f"""
 case $* in
-*create*) cat >job; echo job.batch/hello-check-abc; exit ;;
+*create*) echo job.batch/hello-check-abc; exit ;;
 *logs*) echo 'Visits lost: 1 of 2'; exit ;;
 *delete*) echo "$*" >deleted; exit ;;
 *terminated*) echo 1; exit ;;
+*phase*) echo Succeeded; exit ;;
 *deployment*) echo hello-counter:1a2b; exit ;;
 esac
 {KUBECTL}
@@ -169,6 +261,8 @@ esac
 def _installed(make: Make) -> None:
     """`hello check` tells what it is asked."""
     (make.directory / ".venv/bin").mkdir(parents=True)
+    (make.directory / ".venv/bin/python").symlink_to("/bin/sh")
+    (make.directory / ".venv/pyvenv.cfg").write_text(f"command = python3 -m venv {make.directory}/.venv\n")
     (make.directory / ".venv/.run").touch()
     hello = make.directory / ".venv/bin/hello"
     hello.write_text('#!/bin/sh\necho "$*"\n')
@@ -180,27 +274,64 @@ def _installed(make: Make) -> None:
 def test_the_check_runs_as_a_job_where_the_node_cannot_be_reached_or_it_is_told_to(
     make: Make, curl: str, inside: str
 ) -> None:
-    options = "OPTIONS=--duration=60 --allow-lost=1%", f"INSIDE={inside}"
+    options = """OPTIONS=--duration=60 '--report=a|b&c"d\\e.html'""", f"INSIDE={inside}"
     done = make("check", *options, **CLUSTER | {"kubectl": RUNS_JOBS, "curl": curl})
     assert done.stdout == "Visits lost: 1 of 2\n"
     assert done.stderr.splitlines()[-1].endswith("check] Error 1")
-    job = (make.directory / "job").read_text()
-    assert "image: hello-counter:1a2b\n" in job
-    assert 'args: [check, "http://hello-world", "--duration=60", "--allow-lost=1%"]\n' in job
+    generated = yaml.safe_load((make.directory / "build/default/check/kustomization.yaml").read_text())
+    (image, version), _, (arguments,) = (yaml.safe_load(patch["patch"]) for patch in generated["patches"])
+    assert (image["value"], version["value"]) == ("hello-counter:1a2b", "1a2b")
+    assert arguments["value"] == [
+        "check",
+        "http://hello-world",
+        "--rate=100",
+        "--duration=60",
+        '--report=a|b&c"d\\e.html',
+    ]
     assert "delete job.batch/hello-check-abc" in (make.directory / "deleted").read_text()
 
 
 @pytest.mark.usefixtures("_installed")
 def test_the_check_runs_here_where_the_node_can_be_reached(make: Make) -> None:
     done = make("check", "OPTIONS=--duration=60", **CLUSTER | {"curl": WORKS})
-    assert (done.returncode, done.stdout) == (0, "check http://127.0.0.1:9 --duration=60\n")
+    assert (done.returncode, done.stdout) == (0, "check http://127.0.0.1:9 --rate=100 --duration=60\n")
 
 
 @pytest.mark.usefixtures("_installed")
 def test_the_check_says_what_is_missing_before_it_runs_anywhere(make: Make) -> None:
     assert "is its tunnel still open?" in make("check", "URL=http://127.0.0.1:6", **CLUSTER).stderr
-    nothing = CLUSTER | {"kubectl": KUBECTL.replace("echo 9", "exit 1")}
-    assert "there is no Service hello-world: make deploy" in make("check", **nothing).stderr
+    assert "there is no Service hello-world: make deploy" in make("check", **but("*nodePort*", "exit 1")).stderr
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_check_that_cannot_start_says_why(make: Make) -> None:
+    forbidden = "*create*) echo job.batch/hello-check-abc; exit ;; *get' 'event*"
+    done = make("check", "INSIDE=1", **but(forbidden, "echo 'exceeded quota'"))
+    waits, failed, *_ = done.stderr.splitlines()
+    assert waits.startswith("the check is waiting to start: exceeded quota")
+    assert failed.startswith("the check did not start: exceeded quota")
+
+
+@pytest.mark.usefixtures("_installed")
+def test_ctrl_c_ends_the_visits_of_a_check_in_the_cluster_and_shows_the_verdict(make: Make) -> None:
+    kubectl = f"""
+case $* in
+*create*) echo job.batch/hello-check-abc; exit ;;
+*running*) echo now; exit ;;
+*terminated*) [ ! -e ended ] || echo 0; exit ;;
+*phase*) echo Running; exit ;;
+*exec*kill' '-INT*) touch ended; exit ;;
+*logs*) echo 'first line'; if [ -e ended ]; then echo 'Promise kept'; else touch following; exec sleep 60; fi ;;
+esac
+{KUBECTL}"""
+    sleep = shutil.which("sleep")
+    with make.start("check", "INSIDE=1", **CLUSTER | {"kubectl": kubectl, "sleep": f'exec {sleep} "$@"'}) as process:
+        while not (make.directory / "following").exists():
+            time.sleep(0.05)
+        os.killpg(process.pid, SIGINT)
+        said, errors = process.communicate()
+    assert said.splitlines() == ["first line", "Promise kept"]
+    assert errors.splitlines()[0] == "ending the visits"
 
 
 def test_a_tunnels_address_is_taken_instead_of_the_nodes(make: Make) -> None:
@@ -209,9 +340,17 @@ def test_a_tunnels_address_is_taken_instead_of_the_nodes(make: Make) -> None:
     assert "http://127.0.0.1:6 cannot be reached" in make("url", "URL=http://127.0.0.1:6", **tools).stderr
 
 
-def test_the_count_needs_no_way_to_the_node(make: Make) -> None:
-    done = make("status", **CLUSTER)
-    assert (done.returncode, done.stdout) == (0, "42\n")
+def test_the_status_ends_with_the_count_in_a_sentence_and_names_nodes_that_are_not_ready(make: Make) -> None:
+    listed = "*get' 'node' '--no-headers"
+    done = make("status", **but(listed, "echo minikube Ready control-plane 5m; echo minikube-m02 NotReady 5m"))
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "The node minikube-m02 is not ready: NotReady.",
+            "asking for the count",
+            "42 visitors have been counted.",
+        ],
+    )
 
 
 def test_where_the_node_cannot_be_reached_make_deploy_goes_on_to_its_end_and_tells_of_the_tunnel(make: Make) -> None:
@@ -219,29 +358,48 @@ def test_where_the_node_cannot_be_reached_make_deploy_goes_on_to_its_end_and_tel
     done = make("deploy", docker=SAVES, **CLUSTER | {"minikube": TAKES})
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "making",
         "building",
         "loading",
         "applying",
-        *["waiting"] * 3,
+        "waiting",
     ]
     (hint,) = done.stderr.splitlines()
     assert TUNNEL in hint
 
 
-def test_a_rollout_that_does_not_end_is_told_of_with_each_pods_reason(make: Make) -> None:
+LOST = '{"error": "Redis: \\\\"no\\\\" connection", "event": "store is lost", "level": "error", "timestamp": "now"}'
+UP_AGAIN = '{"event": "store is up", "level": "info", "timestamp": "now"}'
+
+
+def test_a_rollout_that_does_not_end_is_told_of_with_what_is_wrong(make: Make) -> None:
     kubectl = f"""
 case $* in
-*rollout*) echo Waiting >&2; echo "error: timed out" >&2; exit 1 ;;
-*"get pod"*) echo "pod-1 True Running"; echo "pod-2 False Pending ErrImageNeverPull" ;;
-*"get event"*name=pod-2*) printf "Container image is not present" ;;
+*rollout*) echo Waiting; echo "error: timed out" >&2; exit 1 ;;
+*get' 'node*) echo "minikube True"; echo "minikube-m02 Unknown" ;;
+*get' 'persistentvolumeclaim*) echo "redis Pending" ;;
+*get' 'pod*) echo "pod-1 True Running <none> <none>"; echo "pod-2 False Pending <none> ErrImageNeverPull"
+	echo "pod-3 <none> Pending <none> <none>"; echo "pod-4 False Running <none> <none>" ;;
+*get' 'replicaset*) echo "old 0 0"; echo "new 3 1" ;;
+*get' 'event*name=redis*) printf "volume already bound to a different claim" ;;
+*get' 'event*name=pod-2*) printf "Container image is not present" ;;
+*get' 'event*name=pod-3*) printf "unbound claims" ;;
+*get' 'event*FailedCreate*name=*) printf "exceeded quota" ;;
+*logs' 'pod-1*) echo '{LOST}'; echo '{UP_AGAIN}' ;;
+*logs' 'pod-4*) echo '{UP_AGAIN}'; echo '{LOST}' ;;
 *) {KUBECTL} ;;
 esac
 """
     done = make("wait", **CLUSTER | {"kubectl": kubectl})
     assert done.returncode == 2
-    assert done.stderr.splitlines()[:2] == [
+    assert done.stderr.splitlines()[:-1] == [
         "error: timed out",
+        "node minikube-m02 is not ready",
+        "the claim redis is Pending: volume already bound to a different claim",
         "pod-2: ErrImageNeverPull: Container image is not present",
+        "pod-3: Pending: unbound claims",
+        r"pod-4: not ready: store is lost: Redis: \"no\" connection",
+        "new: exceeded quota",
     ]
 
 
@@ -252,6 +410,7 @@ def test_without_docker_every_node_builds_the_image(make: Make) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"building hello-counter:{tag}\n"
     assert (make.directory / "calls").read_text().splitlines() == [
+        "profile",
         "status --output=json",
         f"image build --all --tag hello-counter:{tag} .",
         "image build --all --tag hello-counter:latest .",
@@ -259,11 +418,21 @@ def test_without_docker_every_node_builds_the_image(make: Make) -> None:
     ]
 
 
+def test_a_text_changes_no_tag(make: Make) -> None:
+    tag = make.take()
+    for text in "README.md", "hello/README.md":
+        (make.directory / text).write_text("a typo")
+    assert make.take() == tag
+    (make.directory / "hello/code.py").touch()
+    assert make.take() != tag
+
+
 def test_purge_deletes_nothing_without_a_yes(make: Make) -> None:
-    touching = "case $* in *delete*|*apply*) echo deleted >&2 ;; *current-context) echo minikube ;; esac"
-    done = make("purge", **CLUSTER | {"kubectl": touching})
-    assert done.returncode == 2
-    assert "deleted" not in done.stderr
+    done = make("purge", **but("*delete*|*apply*", "echo deleted"))
+    assert (done.returncode, done.stdout) == (
+        2,
+        "This deletes the count in the namespace default for good. Type yes to go on: ",
+    )
 
 
 def test_help_names_every_target_that_a_person_calls(
@@ -299,3 +468,27 @@ esac
 """
     assert make(".venv/.run", python3=python).returncode == 0
     assert set((make.directory / "installed").read_text().split()) == {"0"}
+
+
+def test_a_virtual_environment_that_was_moved_or_has_no_python_any_more_is_made_anew(make: Make) -> None:
+    python = """
+case $* in *venv*--clear*)
+    rm -rf .venv
+    mkdir -p .venv/bin
+    ln -s "$0" .venv/bin/python
+    echo "command = python3 -m $* $PWD/.venv" >.venv/pyvenv.cfg
+    printf '#!/bin/sh\necho serving\n' >.venv/bin/hello
+    chmod +x .venv/bin/hello
+esac
+"""
+    assert make("run", python3=python).stdout == "making .venv\nserving\n"
+    assert make("run").stdout == "serving\n"
+
+    make.directory = make.directory.rename(make.directory.with_name("another name"))
+    make.path = make.directory / "path"
+    assert make("run", python3=python).stdout == "making .venv\nserving\n"
+    assert make("run").stdout == "serving\n"
+
+    (make.directory / ".venv/bin/python").unlink()
+    (make.directory / ".venv/bin/python").symlink_to("/usr/bin/python-that-was-removed")
+    assert make("run").stdout == "making .venv\nserving\n"

@@ -23,7 +23,7 @@ from hello.counting.counter import LEAVE_TIMEOUT
 from hello.stores import Batch
 from hello.stores.redis.store import RedisStore
 from hello.web.connections import LINGERING
-from tests.support.processes import REDIS_SERVER, free_port, until
+from tests.support.processes import PATIENCE, REDIS_SERVER, free_port, until
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -105,15 +105,41 @@ def test_a_leaving_pod_has_time_to_drain_and_to_finish_what_is_in_flight() -> No
     assert spec["terminationGracePeriodSeconds"] >= drain + deadline + LINGERING + LEAVE_TIMEOUT
 
 
-def test_the_claim_is_bound_to_the_volume_whose_directory_is_made_and_emptied() -> None:
-    volume = load(MINIKUBE / "persistentvolume.yaml")
+def test_the_claim_is_bound_to_the_volume_whose_directory_is_made() -> None:
+    volume = load(MINIKUBE / "volume/persistentvolume.yaml")
     patches = [yaml.safe_load(patch["patch"]) for patch in load(MINIKUBE / "kustomization.yaml")["patches"]]
-    claim = next(patch["spec"] for patch in patches if patch["kind"] == "PersistentVolumeClaim")
-    assert claim == {"storageClassName": volume["spec"]["storageClassName"], "volumeName": volume["metadata"]["name"]}
+    claim = next(patch for patch in patches if patch["kind"] == "PersistentVolumeClaim")
+    assert claim["spec"] == {
+        "storageClassName": volume["spec"]["storageClassName"],
+        "volumeName": volume["metadata"]["name"],
+    }
+    assert volume["spec"]["claimRef"] == {"namespace": "default", "name": claim["metadata"]["name"]}
     assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
-    for once in "make-volume.yaml", "empty-volume.yaml":
-        directory = pod_spec(load(MINIKUBE / once))["volumes"][0]["hostPath"]
-        assert directory == {"path": volume["spec"]["local"]["path"], "type": "DirectoryOrCreate"}
+    directory = pod_spec(load(MINIKUBE / "volume/directory.yaml"))["volumes"][0]["hostPath"]
+    assert directory == {"path": volume["spec"]["local"]["path"], "type": "DirectoryOrCreate"}
+
+
+@each(sorted(MANIFESTS.glob("overlays/*/kustomization.yaml")))
+def test_an_overlay_makes_nothing_that_belongs_to_the_whole_cluster_and_bears_its_name(file: Path) -> None:
+    kustomization = load(file)
+    assert {"pairs": {"overlay": file.parent.name}} in kustomization["labels"]
+    listed = [file.parent / name for name in (*kustomization["resources"], *kustomization["components"])]
+    objects = [load(each) for directory in listed for each in directory.glob("*.yaml") if each in OBJECTS]
+    assert {"PersistentVolume", "Namespace", "ClusterRole"}.isdisjoint(each["kind"] for each in objects)
+
+
+@each(OBJECTS)
+def test_a_field_reference_has_its_version_so_that_a_server_side_apply_meets_no_conflict(file: Path) -> None:
+    text = file.read_text()
+    assert len(re.findall("fieldRef:", text)) == len(re.findall("fieldRef:\n +apiVersion: v1\n", text))
+
+
+def test_the_context_of_the_image_has_the_dockerfile_and_what_it_copies() -> None:
+    ignoring, *kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if "__pycache__" not in line]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    needed = {f"!{name}" for names in copied for name in names.split()} | {"!Dockerfile"}
+    assert ignoring == "*"
+    assert needed <= set(kept)
 
 
 def test_the_image_is_of_this_version_and_of_the_user_that_the_pods_run_as() -> None:
@@ -183,7 +209,7 @@ async def running(pod: Pod) -> AsyncIterator[None]:
         await until(pod.answers, "the component's Redis")
         yield
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)
@@ -240,7 +266,7 @@ async def test_a_second_redis_on_the_same_directory_does_not_start(pod: Pod) -> 
     configuration.write_text(configuration.read_text().replace(f"port {pod.port}", f"port {free_port()}"))
     with pod.start() as second:
         try:
-            assert second.wait(10) == 1
+            assert second.wait(PATIENCE) == 1
         finally:
             second.kill()
     assert await pod.answers()
@@ -249,7 +275,7 @@ async def test_a_second_redis_on_the_same_directory_does_not_start(pod: Pod) -> 
 def test_redis_does_not_start_with_an_empty_password(tmp_path: Path) -> None:
     with Pod(tmp_path, "\n").start() as process:
         try:
-            assert process.wait(10) == 1
+            assert process.wait(PATIENCE) == 1
         finally:
             process.kill()
     assert (tmp_path / "errors").read_text() == "the Secret redis-password holds an empty password\n"

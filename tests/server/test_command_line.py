@@ -16,8 +16,8 @@ import pytest
 from hello import __version__
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
-from tests.support.linux import mounted
-from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.linux import mounted, require
+from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -26,7 +26,7 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Com
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE,
         env={"HELLO_STORE": "memory:"} | os.environ | environment,  # never what this user has counted
     )
 
@@ -139,7 +139,10 @@ async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) 
     assert await server.stop() == 0
 
     warnings = [line for line in server.log if not line.startswith("{")]
-    assert [line.split("=")[0] for line in warnings] == ["hello: HELLO_ADMIN_PORT", "hello: HELLO_REUSE_PORT"]
+    assert [line.split("=")[0] for line in warnings] == [
+        "hello: ignored HELLO_ADMIN_PORT",
+        "hello: ignored HELLO_REUSE_PORT",
+    ]
     ran = run("serve", "--host", "192.0.2.1", HELLO_PORT="tcp://10.96.1.2:80")
     assert "port 8080" in ran.stderr
 
@@ -357,6 +360,38 @@ async def test_an_empty_variable_tells_nothing(hello: Callable[..., Hello]) -> N
     assert "hello-version" not in (await request(server.url)).headers
 
 
+async def test_blanks_and_a_carriage_return_around_a_value_are_no_part_of_it(
+    hello: Callable[..., Hello], tmp_path: Path
+) -> None:
+    values = {"STORE": f"sqlite:{tmp_path}/hello.db \r", "POD": " pod\r\n", "LOG": "Warning\r", "VERSION": " \r"}
+    server = await hello("--drain", "0\r", **{f"HELLO_{name}": value for name, value in values.items()}).start()
+
+    headers = (await request(server.url)).headers
+    assert headers["hello-pod"] == "pod"
+    assert "hello-version" not in headers
+    assert await server.stop() == 0
+    assert (tmp_path / "hello.db").exists()
+    assert server.log == []
+
+
+def test_a_machine_without_room_for_a_thread_is_one_line() -> None:
+    inject = "strace", "-f", "-o", os.devnull, "-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN"
+    require(*inject, "true")
+    serve = [*inject, sys.executable, "-m", "hello", "serve", "--store=memory:", f"--port={free_port()}"]
+    ran = subprocess.run(serve, capture_output=True, text=True, timeout=PATIENCE)
+
+    assert "cannot start a thread" in complaint(ran)
+    assert ran.returncode == 1
+
+
+def test_a_library_on_pythonpath_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").touch()
+    ran = run("serve", PYTHONPATH=str(tmp_path))
+
+    assert "PYTHONPATH" in complaint(ran)
+    assert ran.returncode == 1
+
+
 async def test_a_flag_wins_over_its_variable(hello: Callable[..., Hello]) -> None:
     server = await hello("--pod", "flag", HELLO_STORE="memory:", HELLO_POD="variable").start()
 
@@ -429,6 +464,7 @@ def test_reset_of_a_memory_store_is_refused() -> None:
     assert ran.returncode == 2
 
 
+@pytest.mark.long
 async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
     redis_server.signal(SIGSTOP)
     ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")

@@ -133,7 +133,7 @@ async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Coun
 
 
 async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
-    counter.leave()
+    counter.leave_at_once()
     for late in counter.next(), counter.read():
         with pytest.raises(RefusedError) as refused:
             await late
@@ -156,7 +156,7 @@ async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
 
     gate.open.clear()
     monkeypatch.setattr(gate, "read", slow)
-    async with Counter(gate, "pod", Metrics()).running() as counter:
+    async with Counter(gate, "pod", Metrics(), deadline=10).running() as counter:
         gate.open.set()
         reader = asyncio.create_task(counter.read())
         await sent.wait()
@@ -169,7 +169,7 @@ async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
 
 
 async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
-    async with Counter(gate, "pod", Metrics()).running() as counter:
+    async with Counter(gate, "pod", Metrics(), deadline=10).running() as counter:
         await counter.state.reached.wait()
         gate.batches.clear()
         visitor = await first_trip(counter, gate)
@@ -194,7 +194,7 @@ async def test_a_trip_that_the_store_refused_is_sent_again_as_it_was(
     assert (await counter.next()).number == 1
     assert len(gate.batches) == 4
     assert len(set(gate.batches)) == 1
-    assert b"hello_trip_retries_total 3.0" in counter.metrics.text()
+    assert b"hello_batch_retries_total 3.0" in counter.metrics.text()
 
 
 async def test_what_a_reading_told_meanwhile_is_known_to_a_batch_that_is_sent_again(

@@ -27,9 +27,9 @@ async def served(
     counter: Counter, *, lean: bool = True, leaving: asyncio.Event | None = None, version: str | None = None
 ) -> AsyncIterator[str]:
     """A port of a server in this process, with or without its lean half."""
-    greeter, leaving = Greeter("pod-%d<&>", version), leaving or asyncio.Event()
+    greeter, leaving = Greeter("pod-%d<&>", "memory", version), leaving or asyncio.Event()
     visits = Visits(counter, greeter)
-    routes = public_routes(counter, greeter, visits, "memory", leaving)
+    routes = public_routes(counter, greeter, visits, leaving)
     port = Port(routes, Limits(100, 2**20), Visitors(counter, visits, leaving) if lean else None)
     listener = await asyncio.get_running_loop().create_server(port, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -144,7 +144,7 @@ async def compare(pieces: list[bytes]) -> None:
     await store.reset("epoch", 1_000_000)  # so that all numbers have as many digits
     metrics = Metrics()
     seen = []
-    async with Counter(store, "pod-%d<&>", metrics).running() as counter:
+    async with Counter(store, "pod-%d<&>", metrics, deadline=10).running() as counter:
         for lean in True, False:
             async with served(counter, lean=lean, version="1.2") as url:
                 before = counted(metrics)

@@ -8,18 +8,15 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 import pytest
 
 from tests.support.client import Connection, Response, figure, request
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, RedisServer, until
 from tests.support.witness import Witness
 
 pytestmark = pytest.mark.usefixtures("half")
 
-SOON = 10
-"""Seconds in which a server that waits for nobody has left, on a busy machine too."""
 
-
-async def left_soon(server: Hello) -> list[str]:
+async def left_well(server: Hello) -> list[str]:
     """Wait until a server has left well, with nothing but its logs on standard error; what it logged."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
     assert all(json.loads(line)["level"] in ("info", "warning") for line in server.log)
     return server.events()
@@ -42,7 +39,7 @@ async def waiting_visitors(server: Hello, redis: RedisServer, count: int = 5) ->
     visitors = [asyncio.create_task(request(server.url)) for _ in range(count)]
 
     async def under_way() -> bool:
-        return await figure(server.url, "hello_trip_retries_total") > 0
+        return await figure(server.url, "hello_batch_retries_total") > 0
 
     await until(under_way, "their batch is sent again")
     return visitors
@@ -56,7 +53,7 @@ async def test_an_idle_server_leaves_at_once(hello: Callable[..., Hello], number
     await kept.receive()
     server.signal(number)
 
-    assert await left_soon(server) == [*server.events()[:-1], "leaving"]
+    assert await left_well(server) == [*server.events()[:-1], "leaving"]
     assert await kept.closed()
     kept.close()
 
@@ -77,7 +74,7 @@ async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello:
     kept.close()
     assert (await request(server.url, path="/readyz")).status == 200
     assert await server.visit() == 3
-    await left_soon(server)
+    await left_well(server)
     with pytest.raises(ConnectionRefusedError):
         await request(server.url)
 
@@ -109,7 +106,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: Callable[..., Hello], redis_
         await until(all_are_there, "all have come")
         old.signal(SIGTERM)
 
-    await left_soon(old)
+    await left_well(old)
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
@@ -124,7 +121,7 @@ async def test_who_waits_for_the_store_is_served_before_the_server_leaves(
 
     responses = await asyncio.gather(*visitors)
     assert sorted(int(response.headers["hello-count"]) for response in responses) == [1, 2, 3, 4, 5]
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
 
 
@@ -143,14 +140,14 @@ async def refuses_connections(server: Hello) -> None:
 async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_once(
     hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
 ) -> None:
-    server = await (await hello("--store", redis_server.url, "--drain", "60", "--deadline", "60").start()).ready()
+    server = await (await hello("--store", redis_server.url, "--drain", "600", "--deadline", "600").start()).ready()
     visitors = await waiting_visitors(server, redis_server)
     for number in numbers[:-1]:
         server.signal(number)
         await hears_that_it_leaves(server)
     server.signal(numbers[-1])
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         responses = await asyncio.gather(*visitors)
         assert await server.exit() == 0
     assert {response.status for response in responses} == {503}
@@ -163,7 +160,7 @@ async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_onc
 async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
     hello: Callable[..., Hello], redis_server: RedisServer, path: str, numbers: list[Signals]
 ) -> None:
-    server = await (await hello("--store", redis_server.url, "--deadline", "60").start()).ready()
+    server = await (await hello("--store", redis_server.url, "--deadline", "600").start()).ready()
     visitors = await waiting_visitors(server, redis_server, 1)
     connection = await Connection.open(server.url)
     connection.send(path=path)
@@ -172,7 +169,7 @@ async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
         await refuses_connections(server)
     server.signal(numbers[-1])
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         response = await connection.receive()
         assert await server.exit() == 0
     assert (response.status, response.body) == (503, "This pod is leaving.\n")
@@ -181,12 +178,12 @@ async def test_a_server_that_leaves_already_can_be_told_to_leave_at_once(
 
 
 async def test_a_second_sigterm_ends_a_drain(hello: Callable[..., Hello]) -> None:
-    server = await hello("--store", "memory:", "--drain", "60").start()
+    server = await hello("--store", "memory:", "--drain", "600").start()
     server.signal(SIGTERM)
     await hears_that_it_leaves(server)
     server.signal(SIGTERM)
 
-    await left_soon(server)
+    await left_well(server)
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
@@ -200,7 +197,7 @@ async def test_requests_that_never_end_keep_nobody(hello: Callable[..., Hello], 
     await connections[1].receive()
     server.signal(number)
 
-    await left_soon(server)
+    await left_well(server)
     for connection in connections:
         connection.close()
 
@@ -213,9 +210,49 @@ async def test_a_server_can_be_stopped_while_it_waits_for_redis(
     server = await hello("--store", redis_server.url).start()
     server.signal(number)
 
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
     assert "Traceback" not in "".join(server.log)
+
+
+async def left_though_redis_was_away(server: Hello) -> list[str]:
+    """Wait until a server has left; what it logged."""
+    async with asyncio.timeout(PATIENCE):
+        assert await server.exit() == 0
+    assert "Traceback" not in "".join(server.log)
+    return server.events()
+
+
+async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
+    hello: Callable[..., Hello], redis_server: RedisServer
+) -> None:
+    """Else those that stay would wait for it after a restart of Redis."""
+    old = await (await hello("--store", redis_server.url, "--drain", "0").start()).ready()
+    new = await (await hello("--store", redis_server.url).start()).ready()
+    assert [await server.visit() for server in (old, new)] == [1, 2]
+    redis_server.kill()
+    old.signal(SIGTERM)
+    await refuses_connections(old)
+    await asyncio.sleep(1)  # the fault itself
+    await redis_server.start()
+
+    assert await new.visit() == 3
+    await left_though_redis_was_away(old)
+    new.signal(SIGTERM)
+    assert "roll call timed out: some processes did not report" not in await left_though_redis_was_away(new)
+
+
+@pytest.mark.parametrize("numbers", [[SIGTERM], [SIGTERM, SIGTERM], [SIGTERM, SIGINT], [SIGINT]])
+async def test_a_server_leaves_in_the_end_though_redis_stays_away(
+    hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
+) -> None:
+    deadline = "1" if numbers == [SIGTERM] else "600"
+    server = await (await hello("--store", redis_server.url, "--deadline", deadline).start()).ready()
+    redis_server.kill()
+    for number in numbers:
+        server.signal(number)
+        await refuses_connections(server)
+    await left_though_redis_was_away(server)
 
 
 async def test_what_was_counted_before_leaving_is_kept(hello: Callable[..., Hello], redis_server: RedisServer) -> None:

@@ -27,11 +27,12 @@ async def test_a_number_of_an_epoch_that_was_left_is_given_to_nobody() -> None:
 
 async def test_an_epoch_is_learned_of_by_a_batch_that_was_sent_before_a_reading_of_another_one() -> None:
     store, one, other = MemoryStore(), Session("one"), Session("other")
-    first = other.batch(1)
-    other.accept(first, await store.commit(first))
+    for _ in range(2):  # a session's first batch is for nobody
+        first = other.batch(1)
+        other.accept(first, await store.commit(first))
     early = one.batch(1)
     one.read(await store.read("", 0))
     await store.reset("later", 0)
     given = await store.commit(early)
     assert one.accept(early, given)
-    assert (one.epoch, one.seen) == (given.epoch, 1)
+    assert (one.epoch, one.seen) == (given.epoch, 0)

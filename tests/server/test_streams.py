@@ -9,7 +9,7 @@ from signal import SIGTERM
 import pytest
 
 from tests.support.client import Connection
-from tests.support.processes import Hello
+from tests.support.processes import PATIENCE, Hello
 
 MANY = 3000
 """Lines of which a pipe that nobody reads takes but a few."""
@@ -41,7 +41,7 @@ async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., He
     server.signal(SIGTERM)
 
     assert server.process
-    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
     assert await server.exit() == 0
     assert 0 < len(server.log) < MANY
     assert all(line.endswith("}") for line in server.log[:-1])
@@ -70,4 +70,4 @@ async def test_a_log_that_nobody_can_read_any_more_holds_nobody_up(hello: Callab
 
     assert [await server.visit() for _ in range(3)] == [1, 2, 3]
     server.signal(SIGTERM)
-    assert await asyncio.to_thread(server.process.wait, 10) == 0
+    assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0

@@ -61,7 +61,6 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Hang up."""
         self.writer.close()
 
 

@@ -35,8 +35,8 @@ REDIS_SERVER = _REDIS or _ON_PATH or _VALKEY or "redis-server"
 REDIS_SERVERS = {"redis": REDIS_SERVER, "redis-server": _ON_PATH, "valkey-server": _VALKEY}
 """The servers over which the contract of a store must hold, and where they are, if they are there."""
 
-STARTUP = 20
-"""Seconds after which a process that is not up is taken for dead."""
+PATIENCE = 60
+"""Seconds after which a test gives up waiting. It catches what hangs, and says nothing of how fast anything is."""
 
 
 def _ports() -> Iterator[int]:
@@ -58,7 +58,7 @@ def free_port() -> int:
             return port
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = STARTUP) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = PATIENCE) -> None:
     """Wait until a condition holds; fail the test if it never does."""
     try:
         async with asyncio.timeout(seconds):
@@ -68,7 +68,23 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: fl
         raise AssertionError(f"{what}: not so after {seconds} s") from None
 
 
-class RedisServer:
+class StoreServer:
+    """A server that keeps the count."""
+
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def signal(self, number: Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it, as a power cut would; what it had not written is gone."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class RedisServer(StoreServer):
     """A redis-server that fsyncs before it answers. Killed, it leaves its data; `start` brings it back on its port."""
 
     def __init__(
@@ -82,7 +98,6 @@ class RedisServer:
         self.arguments = arguments
         self.command: tuple[str, ...] = ()
         """What is put before its own command: a tracer."""
-        self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> Self:
         """Start it, and wait until it answers."""
@@ -121,19 +136,8 @@ class RedisServer:
             writer.close()
             await writer.wait_closed()
 
-    def signal(self, number: Signals) -> None:
-        """Send it a signal."""
-        assert self.process
-        self.process.send_signal(number)
 
-    def kill(self) -> None:
-        """Kill it, as a power cut would; what it had not written is gone."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
-class EtcdServer:
+class EtcdServer(StoreServer):
     """A member of an etcd, the only one unless others are named. Killed, it leaves its data; `start` brings it back.
 
     Without `durable` it does not fsync: that takes most of a test's time.
@@ -148,7 +152,6 @@ class EtcdServer:
         self.arguments = [*arguments, *([] if durable else ["--unsafe-no-fsync"])]
         self.cluster = f"{directory.name}={self.peer}"
         """All members' names and where they reach each other."""
-        self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> Self:
         """Start it, and wait until it answers."""
@@ -184,21 +187,9 @@ class EtcdServer:
         return ran.stdout
 
     def control(self, *command: str | int | Path) -> "subprocess.CompletedProcess[str]":
-        """Run etcdctl."""
         words = ["etcdctl", "--endpoints", self.endpoint, *map(str, command)]
         environment = os.environ | {"ETCDCTL_API": "3"}
-        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=STARTUP)
-
-    def signal(self, number: Signals) -> None:
-        """Send it a signal."""
-        assert self.process
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """Kill it."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=PATIENCE)
 
 
 class Hello:
@@ -257,21 +248,20 @@ class Hello:
         return number
 
     def signal(self, number: Signals) -> None:
-        """Send it a signal."""
         assert self.process
         self.process.send_signal(number)
 
-    async def exit(self) -> int:
+    async def exit(self, seconds: float | None = None) -> int:
         """Wait until it has ended; its exit code. Its logs are in `log` from then on."""
         assert self.process
-        _, errors = await asyncio.to_thread(self.process.communicate)
+        _, errors = await asyncio.to_thread(self.process.communicate, timeout=seconds)
         self.log += errors.splitlines()
         return self.process.returncode
 
     async def stop(self, number: Signals = SIGTERM) -> int:
         """Send it a signal, and wait until it has ended; its exit code."""
         self.signal(number)
-        return await self.exit()
+        return await self.exit(PATIENCE)
 
     async def kill(self) -> None:
         """Kill it, if it still runs; it must not have ended by itself."""

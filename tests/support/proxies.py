@@ -23,9 +23,17 @@ http {{
         listen 127.0.0.1:{port};
         location / {{ proxy_pass http://hello; }}
         location /slash/ {{ proxy_pass http://hello/; }}
+        location /buffered/ {{ proxy_pass http://hello/; proxy_ignore_headers X-Accel-Buffering; }}
         location ~ ^/bare(/|$) {{ rewrite ^/bare/?(.*)$ /$1 break; proxy_pass http://hello; }}
     }}
 }}
+"""
+LIGHTTPD = """
+server.document-root = "{directory}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.modules = ("mod_proxy")
+proxy.server = ("/" => (("host" => "127.0.0.1", "port" => {target})))
 """
 VARNISH = """
 vcl 4.1;
@@ -46,14 +54,28 @@ async def nginx(url: str, directory: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def lighttpd(url: str, directory: Path) -> AsyncIterator[str]:
+    """Put lighttpd before a server; its URL. It reads an answer to its end before it passes any of it on."""
+    require("lighttpd", "-v")
+    port, file = free_port(), directory / "lighttpd.conf"
+    file.write_text(LIGHTTPD.format(directory=directory, port=port, target=_port(url)))
+    async with _running(port, "lighttpd", "-D", "-f", str(file)) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
 async def varnish(url: str, directory: Path, more: str = "") -> AsyncIterator[str]:
     """Put Varnish before a server, with more of its language; its URL."""
     require("varnishd", "-V")
     port, file = free_port(), directory / "hello.vcl"
-    file.write_text(VARNISH.format(port=url.rstrip("/").rpartition(":")[2], more=more))
+    file.write_text(VARNISH.format(port=_port(url), more=more))
     names = ("-n", str(directory / "varnish"), "-f", str(file), "-a", f"127.0.0.1:{port}")
     async with _running(port, "varnishd", "-F", "-j", "none", *names, "-s", "malloc,16m") as proxy:
         yield proxy
+
+
+def _port(url: str) -> str:
+    return url.rstrip("/").rpartition(":")[2]
 
 
 @asynccontextmanager

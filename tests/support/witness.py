@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from time import monotonic_ns
 
 from tests.support.client import request
-from tests.support.processes import Hello, until
+from tests.support.processes import PATIENCE, Hello, until
 
 CUT, UNREACHED = 0, -1
 """For a status: the connection ended without a whole answer; there was no connection."""
@@ -52,7 +52,7 @@ class Witness:
         """Send one request over a connection of its own."""
         sent, status, number, epoch = monotonic_ns(), UNREACHED, 0, ""
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 response = await request(server.url, path=path, Accept="application/json")
         except ConnectionRefusedError:
             pass

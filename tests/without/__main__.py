@@ -10,9 +10,8 @@ from tests.without.lines import LINES
 
 
 @click.command()
-@click.option("--context", help="kubectl's, if not the current one.")
 @click.argument("name", default="")
-def without(context: str | None, name: str) -> None:
+def without(name: str) -> None:
     """Deploy the counter without a line, in a namespace of its own, and see what is lost."""
     if not name:
         for line in LINES.values():
@@ -24,7 +23,7 @@ def without(context: str | None, name: str) -> None:
     line = LINES[name]
     signal(SIGTERM, default_int_handler)
     try:
-        with namespace(context, line.nodes):
+        with namespace(line.nodes):
             click.echo(f"deploying without {name}")
             deploy(name)
             if line.serves:

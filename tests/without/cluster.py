@@ -5,37 +5,47 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Self
 
 import yaml
 
-from tests.chaos.cluster import redis_ready
-from tests.chaos.nodes import running
-from tests.e2e.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+from tests.chaos.cluster import manifest, redis_ready
+from tests.support.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+from tests.support.nodes import running
 
 NAMESPACE = "hello-without"
 KUSTOMIZATION = ROOT / "build/without/kustomization.yaml"
+CHECK = """\
+  - target: {{kind: Job}}
+    patch: |
+      - {{op: replace, path: /spec/template/spec/containers/0/args, value: {arguments}}}
+      - {{op: add, path: /spec/template/spec/nodeSelector, value: {{minikube.k8s.io/primary: "true"}}}}
+nameSuffix: "-{suffix}"
+"""
+"""What differs in a Job from the one of manifests/check."""
 
 
 @contextmanager
-def namespace(context: str | None = None, nodes: int = 1) -> Iterator[None]:
+def namespace(nodes: int = 1) -> Iterator[None]:
     """Make a namespace, and let kubectl and make mean it; at the end, take away all that was made there.
 
-    context: kubectl's, if it is not the current one. nodes: how many the cluster must have.
+    nodes: how many the cluster must have.
     """
-    make("load", *([f"CONTEXT={context}"] if context else []))
+    make("load")
     before = dict(ENVIRONMENT)
     with TemporaryDirectory() as directory:
         configuration = Path(directory) / "configuration"
-        view = ["config", "view", "--raw", "--flatten", "--minify"]
-        configuration.write_text(kubectl(*([f"--context={context}"] if context else []), *view))
+        context = run("minikube", "profile").strip("* ")
+        configuration.write_text(kubectl(f"--context={context}", "config", "view", "--raw", "--flatten", "--minify"))
         ENVIRONMENT["KUBECONFIG"] = str(configuration)
         try:
             there = len(kubectl("get", "node", "--output=name").split())
             assert there >= nodes, (
                 f"this needs {nodes} nodes, and there is {there}: minikube delete, minikube start --nodes={nodes}"
             )
+            kubectl("config", "use-context", context)
             kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
             _remove()
             try:
@@ -61,20 +71,14 @@ def _remove() -> None:
 def deploy(line: str | None) -> None:
     """Put the counter without that line in the place of what is there."""
     kustomization = {
-        "resources": ["../../manifests/overlays/minikube"],
+        "resources": [f"../../{manifest(ROOT).relative_to(ROOT)}"],
         "components": [f"../../manifests/without/{line}"] if line else [],
         "labels": [{"pairs": {"app.kubernetes.io/instance": NAMESPACE}, "includeTemplates": True}],
     }
     KUSTOMIZATION.parent.mkdir(parents=True, exist_ok=True)
     KUSTOMIZATION.write_text(yaml.safe_dump(kustomization))
     kubectl("delete", "networkpolicy,poddisruptionbudget", OURS)  # which it may lack
-    apply()
-
-
-def apply(root: Path = ROOT) -> None:
-    """Apply what was last deployed, from a source tree."""
-    manifest = make("--no-print-directory", f"--directory={root}", "manifest", "KUSTOMIZATION=build/without")
-    run("kubectl", "apply", "--filename=-", answer=manifest)
+    kubectl("apply", f"--kustomize={KUSTOMIZATION.parent}")
 
 
 def settle() -> None:
@@ -96,20 +100,17 @@ def tried(*command: str, errors: int = subprocess.DEVNULL) -> subprocess.Complet
 class Visitors:
     """`hello check` in the cluster, as manifests/check has it, on the node that carries the control plane."""
 
-    def __init__(self, clients: int = 20) -> None:
+    def __init__(self) -> None:
         self.kept = False
         """Whether the promise was kept and nothing lost."""
         self.said = ""
         """The last line of the report."""
-        self._clients = clients
 
     def __enter__(self) -> Self:
-        job: dict[str, Any] = yaml.safe_load((ROOT / "manifests/check/job.yaml").read_text())
-        pod = job["spec"]["template"]["spec"]
-        pod["nodeSelector"] = {"minikube.k8s.io/primary": "true"}
-        pod["containers"][0] |= {"image": _image(), "imagePullPolicy": "Never"}
-        pod["containers"][0]["args"] += ["--alone", "--duration=600", f"--rate={RATE}", f"--clients={self._clients}"]
-        self._job = run("kubectl", "create", "--filename=-", "--output=name", answer=json.dumps(job))
+        visits = ["--alone", "--duration=600", f"--rate={RATE}"]
+        patches = CHECK.format(arguments=json.dumps(["check", "http://hello-world", *visits]), suffix=token_hex(3))
+        command = ("sh", "manifests/scripts/kustomization.sh", "manifests/check", NAMESPACE, _image())
+        self._job = kubectl("create", f"--kustomize={run(*command, answer=patches)}", "--output=name")
         try:
             before = count()
             until(lambda: count() > before + RATE, "visitors are counted")

@@ -15,14 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import hello
-from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, ready_endpoints, redis_ready
-from tests.chaos.nodes import APP, REDIS, kill, on_node, primary, ready, running
-from tests.e2e.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
-from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, apply, proxied, tried
+from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
+from tests.support.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
+from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, running
+from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
 
 DEPLOYMENT = "deployment/hello-world"
-MANY = 800
-"""Visitors: more than come while nobody is answered."""
 
 PATIENCE = 90
 """Seconds for which something is waited for that may never come."""
@@ -59,7 +57,7 @@ def replace_redis() -> Outcome:
 
 def freeze_redis() -> Outcome:
     """Redis is frozen for 8 s."""
-    with Visitors(clients=MANY) as visitors:
+    with Visitors() as visitors:
         with _frozen(running(OF_REDIS), REDIS):
             time.sleep(8)  # it takes most of that to be seen
         time.sleep(3)  # the pods are ready again
@@ -68,7 +66,7 @@ def freeze_redis() -> Outcome:
 
 def replace_pods_in_an_outage() -> Outcome:
     """All pods are deleted while Redis is frozen for 5 s."""
-    with Visitors(clients=MANY) as visitors:
+    with Visitors() as visitors:
         with _frozen(running(OF_REDIS), REDIS):
             kubectl("delete", "pod", COUNTER, "--wait=false")
             time.sleep(5)
@@ -140,7 +138,8 @@ def release() -> Outcome:
         version.write_text(version.read_text().replace(hello.__version__, OTHER_VERSION))
         try:
             make(f"--directory={other}", "load")
-            apply(other)
+            manifest(other)
+            kubectl("apply", f"--kustomize={other / KUSTOMIZATION.parent.relative_to(ROOT)}")
             _rollout_ends()
             serves = kubectl("exec", DEPLOYMENT, "--", "hello", "--version").split()[-1]
         finally:
@@ -286,8 +285,8 @@ def _failing(name: str) -> str | None:
 
 def _loaded() -> bool:
     """Put our image on the nodes; whether that was done. They tell some seconds late that they have another one."""
-    building = bool(shutil.which("docker"))  # else the cluster builds, and only if need be
-    return len(make("load").splitlines()) > building
+    word = "loading" if shutil.which("docker") else "building"
+    return any(line.startswith(word) for line in make("load").splitlines())
 
 
 def _last_words(pod: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.e2e.commands import ROOT
+from tests.support.commands import ROOT
 from tests.without import experiments
 from tests.without.experiments import Outcome
 

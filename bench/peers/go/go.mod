@@ -1,11 +1,10 @@
 module hello.example/peer
 
-go 1.24
-
-require github.com/redis/go-redis/v9 v9.22.0
+go 1.25.0
 
 require (
-	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	go.uber.org/atomic v1.11.0 // indirect
-	golang.org/x/sys v0.30.0 // indirect
+	github.com/gomodule/redigo v1.9.3
+	github.com/redis/rueidis v1.0.79
 )
+
+require golang.org/x/sys v0.47.0 // indirect

@@ -2,7 +2,7 @@
 const http = require("node:http");
 const Redis = require("ioredis");
 
-const redis = new Redis(process.env.REDIS_URL);
+const redis = new Redis(`redis://${process.env.REDIS}`);
 
 http
   .createServer(async (request, response) => {

@@ -29,6 +29,7 @@ from aiohttp import (
 )
 
 from hello.stores import LostError, UnavailableError
+from hello.stores.etcd.cluster import Cluster
 from hello.stores.url import Host, Password, ServerUrl
 
 COMMAND_TIMEOUT = 1.0
@@ -37,16 +38,17 @@ COMMAND_TIMEOUT = 1.0
 PORT = 2379
 PREFIX = "/hello"
 
-# https://grpc.io/docs/guides/status-codes/: all others say that a transaction was not carried out.
 UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
+"""After all other codes nothing was done: https://grpc.io/docs/guides/status-codes/."""
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
-"""A token is from before the rights were changed."""
+"""The token is older than the last change of rights."""
+COMPACTED = "mvcc: required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL tells: the members' own URLs, and where the counter's keys are."""
+    """What a URL says: the members' own URLs, and the prefix of the counter's keys."""
 
     url: ServerUrl
     members: tuple[str, ...]
@@ -62,7 +64,7 @@ def parse(url: str, password: Password | None) -> Address:
         raise ValueError("it names no member")
     prefix = parts.path.rstrip("/") or PREFIX
     if not re.fullmatch("[!-~]+", prefix):
-        raise ValueError(f"{prefix!r} is not a word of visible ASCII")
+        raise ValueError(f"{prefix!r} is not printable ASCII without blanks")
     protocol = "https" if parts.scheme == "etcds" else "http"
     return Address(parts, tuple(f"{protocol}://{_authority(host)}" for host in parts.hosts), prefix)
 
@@ -72,42 +74,42 @@ def _authority(host: Host) -> str:
 
 
 class Client:
-    """Calls one member, the same one as long as it answers; one connection is kept."""
+    """Calls one member, the same one as long as it answers, over one connection."""
 
-    def __init__(self, address: Address) -> None:
-        """Connect with the first call, and read the password for each login."""
+    def __init__(self, address: Address, cluster: Cluster) -> None:
         self._address = address
-        # Processes begin with different members, so that not all lean on one.
+        self._cluster = cluster
+        # Processes start with different members to share the load.
         self._member = random.randrange(len(address.members))  # noqa: S311
         self._session: ClientSession | None = None
         self._token = ""
 
     @property
     def members(self) -> int:
-        """How many members there are to ask."""
         return len(self._address.members)
 
     async def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method once, such as `kv/txn`; the next call goes to another member if this one gives no answer.
+        """Call a method once, such as `kv/txn`. If this member does not answer, the next call goes to another one.
 
         Raises UnavailableError if nothing was done, LostError if that is not known.
         """
         member = self._address.members[self._member]
         try:
-            return await self._call_as_user(f"{member}/v3/{method}", body)
+            answer = await self._call_as_user(f"{member}/v3/{method}", body)
+            self._cluster.check(member, cluster_of(answer))
         except UnavailableError as error:
             self._member = (self._member + 1) % self.members
             await self.close()
             raise type(error)(f"etcd at {member.partition('//')[2]}: {error}") from error
+        return answer
 
     async def close(self) -> None:
-        """Close the connection."""
         session, self._session = self._session, None
         if session:
             await session.close()
 
     async def _call_as_user(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Log in first, if there is a user; and anew if the token has expired, with which nothing was done."""
+        """Log in first if there is a user, and again if the token has expired: then nothing was done."""
         if self._address.url.user and not self._token:
             await self._log_in(url)
         try:
@@ -129,7 +131,7 @@ class Client:
         self._token = str(answer.get("token", ""))
 
     async def _post(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one request, once: aiohttp repeats no POST."""
+        """Send one request; aiohttp never repeats a POST."""
         headers = {"Authorization": self._token} if self._token else {}
         try:
             if self._session is None:
@@ -139,37 +141,52 @@ class Client:
         except (ClientConnectorError, ConnectionTimeoutError, ssl.SSLError) as error:
             raise UnavailableError(_words(error)) from error
         except (ClientError, OSError, RuntimeError, ValueError) as error:
-            # A RuntimeError: aiohttp's for a body whose connection has closed, uvloop's for a transport that has.
+            # aiohttp and uvloop raise RuntimeError if the connection has closed.
             raise LostError(_words(error)) from error
 
     def _connect(self) -> ClientSession:
-        """Make the session of one connection, which reads the files of TLS anew: certificates are renewed."""
+        """Make a session of one connection. It reads the TLS files again, since certificates are renewed."""
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
         connector = TCPConnector(ssl=self._address.url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
 
 
+def cluster_of(answer: Mapping[str, Any]) -> str:
+    """The id of the cluster that an answer is from."""
+    return str((answer.get("header") or {}).get("cluster_id", ""))
+
+
+class CompactedError(UnavailableError):
+    """The revision has been compacted."""
+
+
 class _TokenError(UnavailableError):
-    """The token is none any more: nothing was done."""
+    """The token is no longer valid: nothing was done."""
 
 
 async def _answer(response: ClientResponse) -> dict[str, Any]:
     text = await response.text()
-    told: Any = None
+    answer: Any = None
     with suppress(ValueError):
-        told = json.loads(text)
-    answer: dict[str, Any] = told if isinstance(told, dict) else {}
-    if response.status == 200 and isinstance(told, dict):
-        return answer
-    message, code = answer.get("message") or answer.get("error"), answer.get("code")
-    if not isinstance(message, str) or not isinstance(code, int):
-        raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
-    message = message.removeprefix("etcdserver: ")
+        answer = json.loads(text)
+    match answer:
+        case dict() if response.status == 200:
+            return answer
+        case {"message": str(message), "code": int(code)}:
+            raise _error(message.removeprefix("etcdserver: "), code)
+    if response.status == 404:
+        raise LostError("it has no JSON gateway: start it with --enable-grpc-gateway")
+    raise LostError(f"not an answer of etcd ({response.status}): {text[:100]!r}")
+
+
+def _error(message: str, code: int) -> UnavailableError:
     if code == UNAUTHENTICATED or STALE in message:
-        raise _TokenError(message)
+        return _TokenError(message)
+    if message == COMPACTED:
+        return CompactedError(message)
     if "user name is empty" in message:
-        raise UnavailableError("it wants a user and a password, and was given none")
-    raise (LostError if code in UNKNOWN_OUTCOME else UnavailableError)(message)
+        return UnavailableError("it wants a user and a password; neither is set")
+    return LostError(message) if code in UNKNOWN_OUTCOME else UnavailableError(message)
 
 
 def _words(error: Exception) -> str:
@@ -178,7 +195,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
     if isinstance(error, (ServerDisconnectedError, ClientPayloadError)):
-        return "the connection was cut before the answer was whole"
+        return "connection closed before the whole answer arrived"
     if isinstance(error, ClientConnectorError) and not isinstance(error, ClientSSLError) and error.os_error.errno:
         code = error.os_error.errno  # below 0 it is the resolver's
         return os.strerror(code) if code > 0 else str(error.os_error.strerror)

@@ -1,7 +1,7 @@
 """What a counter keeps in etcd, key by key, and the parts of which its transactions are made.
 
-Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. In this
-order, since a commit reads all but the last in one range.
+Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. A commit
+reads all but the last in one range.
 """
 
 import json
@@ -17,32 +17,31 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a client session's key holds; the record's index is the revision that changed it last, its top is unknown.
+class SessionKey:
+    """What a client session's key holds. The record's index is the key's last revision; its top is unknown.
 
-    seen: what the batch had seen in its epoch when it was sent: etcd counts it before anybody can compare.
+    seen: the highest number that the batch's process had seen. etcd counts the batch before anybody can compare.
     """
 
     record: Record
     seen: int
 
     @classmethod
-    def parse(cls, text: str, revision: int) -> "Session":
+    def parse(cls, text: str, revision: int) -> "SessionKey":
         """Read a value; raises ValueError."""
         epoch, sequence, total, seen, time, pod = text.split(" ")
         return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
 
     def text(self) -> str:
-        """Write a value."""
         one = self.record
         return f"{one.epoch} {one.sequence} {one.total} {self.seen} {one.time} {one.pod}"
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What an epoch began with, what was counted in it apart from the sessions' keys, and what was folded into it.
+    """An epoch's count when it began, and its present count apart from the sessions' keys.
 
-    forgotten: the highest revision of a session's key that was folded. revision: which changed this key last.
+    forgotten: the highest revision of a session's key that was folded. revision: this key's last one.
     """
 
     began: int = 0
@@ -57,15 +56,15 @@ class Base:
         return cls(began, count, forgotten, revision)
 
     def text(self) -> str:
-        """Write a value."""
         return f"{self.began} {self.count} {self.forgotten}"
 
 
 @dataclass(slots=True)
 class View:
-    """What the keys hold at one revision; without an epoch the store is empty.
+    """What the keys hold at one revision. Without an epoch the store is empty.
 
-    latest: the latest epoch known to who distrusted. shares: the folded sessions' numbers by pod, as records.
+    latest: the latest epoch known to the process that distrusted etcd. shares: the folded sessions' numbers by pod.
+    names: the keys in the range that a commit reads, also those that no counter wrote.
     """
 
     revision: int = 0
@@ -74,19 +73,19 @@ class View:
     base: Base = field(default_factory=Base)
     latest: str = ""
     distrusted: str = ""
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: dict[str, SessionKey] = field(default_factory=dict)
     shares: list[Record] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
-        """All numbers of the epoch."""
         sessions = (session.record for session in self.sessions.values())
         return self.base.count + sum(record.total for record in sessions if record.epoch == self.epoch)
 
     def state(self) -> State:
-        """The same as the rules have it; raises ValueError if no counter wrote it."""
+        """Convert it for the rules; raises ValueError if no counter wrote it."""
         if bool(self.epoch) != bool(self.base.revision):
-            raise ValueError("it is an epoch without a base, or a base without an epoch")
+            raise ValueError("an epoch without a base, or a base without an epoch")
         base = self.base
         return State(self.epoch, self.count, base.began, self.revision, base.forgotten, self.distrusted)
 
@@ -100,41 +99,54 @@ class Keys:
         self.epoch = f"{prefix}/epoch"
         self.sessions = f"{prefix}/sessions/"
         self.shares = f"{prefix}/shares"
+        self._end = f"{self.sessions[:-1]}0"
 
     def session(self, client: str) -> str:
-        """The key of a client session."""
         return self.sessions + client
 
-    def all(self, revision: int = 0) -> Json:
-        """Get all keys, at a revision or as they are."""
-        return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0"), "revision": str(revision)}
+    def all(self) -> Json:
+        return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0")}
 
-    def counted(self, revision: int = 0) -> Json:
-        """Get all keys of which the count is made."""
-        return {"key": _code(self.base), "range_end": _code(f"{self.sessions[:-1]}0"), "revision": str(revision)}
+    def counted(self, changed_after: int = 0) -> Json:
+        """Get the keys that make up the count: how many there are, and those that changed after a revision."""
+        keys = {"key": _code(self.base), "range_end": _code(self._end)}
+        return {**keys, "min_mod_revision": str(changed_after + 1)} if changed_after else keys
 
-    def view(self, answer: Mapping[str, Any], revision: int) -> View:
-        """Read what a range has brought; raises ValueError if no counter wrote it."""
-        view = View(revision)
+    def update(self, view: View, answer: Mapping[str, Any], revision: int) -> bool:
+        """Bring a view to a later revision by the keys that changed; raises ValueError if no counter wrote them.
+
+        Returns false if keys were deleted, which no range shows. An unchanged key was in the view before, so the view
+        is complete if it has as many keys as there are.
+        """
+        view.revision = revision
         for pair in answer.get("kvs", ()):
-            key, text, changed = _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"])
-            if key == self.base:
-                view.base = Base.parse(text, changed)
-            elif key == self.distrusted:
-                view.latest, _, view.distrusted = text.partition(" ")
-            elif key == self.epoch:
-                view.epoch, view.epoch_revision = word(text), changed
-            elif key == self.shares:
-                view.shares = list(_shares(text))
-            elif key.startswith(self.sessions):
-                view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+            self._set(view, _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"]))
         for record in view.shares:
             record.epoch = view.epoch
+        return len(view.names) == int(answer.get("count", 0))
+
+    def view(self, answer: Mapping[str, Any], revision: int) -> View:
+        """Make a view of all keys; raises ValueError if no counter wrote them."""
+        view = View()
+        self.update(view, answer, revision)
         return view
+
+    def _set(self, view: View, key: str, text: str, changed: int) -> None:
+        if key == self.base:
+            view.base = Base.parse(text, changed)
+        elif key == self.distrusted:
+            view.latest, _, view.distrusted = text.partition(" ")
+        elif key == self.epoch:
+            view.epoch, view.epoch_revision = word(text), changed
+        elif key == self.shares:
+            view.shares = list(_shares(text))
+        elif key.startswith(self.sessions):
+            view.sessions[key.removeprefix(self.sessions)] = SessionKey.parse(text, changed)
+        if key < self._end:
+            view.names.add(key)
 
 
 def shares(records: list[Record]) -> str:
-    """Write what pods have a share of."""
     return json.dumps({record.pod: [record.total, record.time] for record in records})
 
 
@@ -148,12 +160,12 @@ def _shares(text: str) -> Iterator[Record]:
 
 
 def is_unchanged(key: str, revision: int) -> Json:
-    """Compare a key with the revision that changed it last; 0 if there is no such key."""
+    """Compare a key's last revision; 0 if there is no such key."""
     return {"key": _code(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
 def are_unchanged(keys: Mapping[str, Any], revision: int) -> Json:
-    """Compare a range of keys with a revision after which none of them changed."""
+    """Compare a range of keys: none of them changed after a revision."""
     where = {"key": keys["key"], "range_end": keys["range_end"]}
     return {**where, "target": "MOD", "result": "LESS", "mod_revision": str(revision + 1)}
 
@@ -164,12 +176,10 @@ def holds(key: str, text: str) -> Json:
 
 
 def put(key: str, text: str) -> Json:
-    """Write a key."""
     return {"request_put": {"key": _code(key), "value": _code(text)}}
 
 
 def delete(key: str) -> Json:
-    """Delete a key."""
     return {"request_delete_range": {"key": _code(key)}}
 
 

@@ -1,21 +1,18 @@
 -- Counts one batch, once.
 -- KEYS: 1 the counter. ARGV: 1 epoch, 2 client, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why distrusted,
--- 10 'ended' if it is the session's last
+-- 10 'ends' if it is the session's last
 -- Answers {client, sequence, what, …}; numbers leave as '%.0f', since Lua's own conversion rounds at 14 digits.
-local LIMIT, SESSION_LIFETIME = 9007199254740992, 86400
+local LIMIT = 9007199254740992
 local key, epoch, client, sequence, pod, new_epoch = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7], ARGV[8]
-local answered, n, seen = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local answered, n, seen, ends = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[10] == 'ends'
 
-local function text(number) return string.format('%.0f', number) end
 local function answer(...) return {client, ARGV[3], ...} end
 
-local values = redis.call('HMGET', key, 'epoch', 'count', 'index', 'forgotten', 'distrusted', client)
-local counter = {epoch = values[1], count = values[2], forgotten = values[4]}
-check(counter)
-local current, record = counter.epoch, values[6]
-local count, index, forgotten = whole(counter.count), whole(values[3]), whole(counter.forgotten)
-local its_epoch, last, top, its_index, _, total = parse(record)
-if values[5] then return answer('distrusted', values[5]) end
+local counter, record = load(key, client)
+local current = counter.epoch
+local count, index, forgotten = to_number(counter.count), to_number(counter.index), to_number(counter.forgotten)
+local its_epoch, last, top, its_index, _, total = parse_record(record)
+if counter.distrusted then return answer('distrusted', counter.distrusted) end
 
 if current then
   if rolled_back(counter, epoch, seen, answered, record) then
@@ -27,32 +24,79 @@ if current then
   if epoch ~= '' and epoch ~= current or its_epoch ~= current and last >= sequence then
     return answer('other epoch', current)
   end
-  if not record and answered > 0 then return answer('forgotten') end
+  -- A record that a late first batch left behind knows nothing of the session.
+  if answered > 0 and (not record or last == 1 and its_index ~= answered) then return answer('forgotten') end
   if last > sequence then return answer('outdated') end
   if count > LIMIT - n then return answer('exhausted') end
 elseif new_epoch == '' then
   return answer('wiped')
 end
 
-local now, gone, begins = redis.call('TIME')[1], {}, {}
-if not current then
-  current, count, index, forgotten = make_epoch(epoch, new_epoch), 0, 0, 0
-  begins = {'epoch', current, 'began', '0'}
-elseif sequence == 1 then
-  local _, records = load(key)
-  for id, value in pairs(records) do
-    local in_epoch, _, _, at, time = parse(value)
-    if time <= now - SESSION_LIFETIME and #gone < 1000 then
-      gone[#gone + 1] = id
-      -- Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
-      if in_epoch == current then forgotten = math.max(forgotten, at) end
+local now = tonumber(redis.call('TIME')[1])
+local fields, gone, shares, changed = {}, {}, {}, {}
+
+-- Let a session go, and add what it took to the share of its pod.
+-- Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+local function fold(id, in_epoch, at, time, took, by)
+  gone[#gone + 1] = id
+  if in_epoch ~= current then return end
+  local share_epoch, share, latest = parse_share(shares[by])
+  if share_epoch ~= current then share, latest = 0, 0 end
+  shares[by] = table.concat({current, text(share + took), text(math.max(latest, time))}, ' ')
+  changed[by], forgotten = true, math.max(forgotten, at)
+end
+
+-- New sessions come with a first batch: that they let idle ones go keeps the hash small.
+local function fold_idle()
+  local sessions
+  sessions, shares = scan(key, 0)
+  for id, value in pairs(sessions) do
+    local in_epoch, _, _, at, time, took, by = parse_record(value)
+    if time <= now - SESSION_TIMEOUT then fold(id, in_epoch, at, time, took, by) end
+  end
+end
+
+-- The numbers of pods that are not among the last ones belong to earlier pods.
+local function drop_shares()
+  local kept = {}
+  for by, value in pairs(shares) do
+    local share_epoch, _, time = parse_share(value)
+    kept[#kept + 1] = {share_epoch == current and time > now - POD_LIFETIME and time or 0, by}
+  end
+  table.sort(kept, function(one, other) return one[1] > other[1] end)
+  for place, share in ipairs(kept) do
+    if place > POD_LIMIT or share[1] == 0 then
+      gone[#gone + 1] = 'pod:' .. share[2]
+      changed[share[2]] = nil
     end
   end
 end
 
+if not current then
+  current, count, index, forgotten = make_epoch(epoch, new_epoch), 0, 0, 0
+  fields = {'epoch', current, 'began', '0'}
+elseif sequence == 1 then
+  fold_idle()
+  drop_shares()
+end
+
 if its_epoch ~= current then total = 0 end
-top, index = text(count + n), text(index + 1)
-record = table.concat({current, ARGV[3], top, index, now, text(total + n), pod, ARGV[10]}, ' ')
-redis.call('HSET', key, 'count', top, 'index', index, 'forgotten', text(forgotten), client, record, unpack(begins))
-if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
-return answer('range', current, top, index)
+top, index = count + n, index + 1
+if ends then
+  shares[pod] = redis.call('HGET', key, 'pod:' .. pod)
+  fold(client, current, index, now, total + n, pod)
+else
+  record = table.concat({current, ARGV[3], text(top), text(index), text(now), text(total + n), pod}, ' ')
+  fields[#fields + 1], fields[#fields + 2] = client, record
+end
+if #gone > 0 then
+  redis.call('HSET', key, 'forgotten', text(forgotten))  -- first: who is gone without it would seem to be lost
+  call('HDEL', key, gone)
+  local words = {}
+  for by in pairs(changed) do
+    words[#words + 1], words[#words + 2] = 'pod:' .. by, shares[by]
+  end
+  call('HSET', key, words)
+end
+redis.call('HSET', key, 'count', text(top), 'index', text(index), 'forgotten', text(forgotten), unpack(fields))
+return answer('range', current, text(top), text(index))

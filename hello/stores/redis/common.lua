@@ -1,6 +1,12 @@
 -- What every script begins with; the rules are those of rules.py.
--- A counter is one hash: epoch, count, began, index, forgotten, distrusted, and for each client session, by its id of 32 digits,
--- the record "epoch sequence top index time total pod ended". One write changes it, so Redis, which undoes nothing, need not.
+-- A counter is one hash: epoch, count, began, index, forgotten, distrusted; for each client session, by its id of 32 digits,
+-- the record "epoch sequence top index time total pod"; and by 'pod:' and its name, the share of each pod whose sessions
+-- were folded, "epoch total time".
+local SESSION_TIMEOUT, POD_LIFETIME, POD_LIMIT = 1200, 86400, 500
+local FIELDS = 2000  -- sessions and shares that a script looks at; where there are more, some of them
+local WORDS = 1000  -- words that are unpacked at once: Lua's stack has a limit
+
+local function text(number) return string.format('%.0f', number) end
 
 local function begun(epoch)
   return tonumber(string.match(epoch or '', '^(' .. string.rep('%d', 16) .. ')%-') or 0)
@@ -11,40 +17,60 @@ local function make_epoch(before, ending)
   return string.format('%016.0f-', math.max(now[1] * 1000000 + now[2], begun(before) + 1)) .. ending
 end
 
-local function whole(value)
+local function to_number(value)
   if value and not string.match(value, '^%d+$') then error('what it holds is not a count') end
   return tonumber(value or 0)
 end
 
-local function parse(value)
-  local epoch, sequence, top, index, time, total = string.match(value or ' 0 0 0 0 0 ', '^(%S*) (%d+) (%d+) (%d+) (%d+) (%d+) ')
-  if not total then error('what it holds is not the record of a session') end
-  return epoch, tonumber(sequence), tonumber(top), tonumber(index), tonumber(time), tonumber(total)
+local function parse_record(value)
+  local epoch, sequence, top, index, time, total, pod =
+    string.match(value or '- 0 0 0 0 0 -', '^(%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
+  if not pod then error('what it holds is not the record of a session') end
+  return epoch, tonumber(sequence), tonumber(top), tonumber(index), tonumber(time), tonumber(total), pod
 end
 
-local function check(counter)
+local function parse_share(value)
+  local epoch, total, time = string.match(value or '- 0 0', '^(%S+) (%d+) (%d+)$')
+  if not time then error('what it holds is not the share of a pod') end
+  return epoch, tonumber(total), tonumber(time)
+end
+
+-- The counter's own fields, and the record of a session.
+local function load(key, client)
+  local names, counter = {'epoch', 'count', 'began', 'index', 'forgotten', 'distrusted', client}, {}
+  local values = redis.call('HMGET', key, unpack(names))
+  for i = 1, 6 do counter[names[i]] = values[i] end
   local epoch = counter.epoch
-  local is_older = epoch and (#epoch == 16 or #epoch == 24) and string.match(epoch, '^[%da-f]+$')  -- its id tells no time
-  if epoch and not is_older and not string.match(epoch, '^' .. string.rep('%d', 16) .. '%-[!-~]+$') then
+  if epoch and not string.match(epoch, '^' .. string.rep('%d', 16) .. '%-[!-~]+$') then
     error('what it holds is not the id of an epoch')
   end
   if not epoch ~= not counter.count then error('what it holds is an epoch without a count, or a count without an epoch') end
+  return counter, values[7]
 end
 
-local function load(key)
-  local fields, counter, records = redis.call('HGETALL', key), {}, {}
+-- Sessions' records by their ids, and shares by pod; from where the last look ended, and where this one does.
+local function scan(key, cursor)
+  local found, sessions, shares = redis.call('HSCAN', key, cursor, 'COUNT', FIELDS), {}, {}
+  local fields = found[2]
   for i = 1, #fields, 2 do
-    local of = #fields[i] == 32 and records or counter
-    of[fields[i]] = fields[i + 1]
+    local pod = string.match(fields[i], '^pod:(.*)$')
+    if pod then
+      shares[pod] = fields[i + 1]
+    elseif #fields[i] == 32 then
+      sessions[fields[i]] = fields[i + 1]
+    end
   end
-  check(counter)
-  return counter, records
+  return sessions, shares, found[1]
+end
+
+local function call(command, key, words)
+  for i = 1, #words, WORDS do redis.call(command, key, unpack(words, i, math.min(i + WORDS - 1, #words))) end
 end
 
 local function rolled_back(counter, epoch, seen, answered, record)
   if counter.epoch ~= epoch then return begun(counter.epoch) < begun(epoch) end
-  local _, _, _, index = parse(record)
-  return whole(counter.count) < seen or index < answered and (record or answered > whole(counter.forgotten))
+  local _, _, _, index = parse_record(record)
+  return to_number(counter.count) < seen or index < answered and (record or answered > to_number(counter.forgotten))
 end
 
 -- The epoch that follows is to be later than the one that was seen, whatever the clock says then.

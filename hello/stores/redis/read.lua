@@ -1,11 +1,13 @@
--- Reads the count and the sessions' records; distrusts a store that was rolled back since it was last seen.
+-- Reads the count, the sessions' records and the pods' shares; distrusts a store that was rolled back since it was last seen.
 -- KEYS: 1 the counter. ARGV: 1 epoch, 2 seen, 3 why distrusted
-local counter, records = load(KEYS[1])
-local values = {}
-for _, record in pairs(records) do values[#values + 1] = record end
+local counter = load(KEYS[1], '')
 if counter.epoch and not counter.distrusted and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), 0) then
   distrust(KEYS[1], counter, ARGV[1], ARGV[3])
   counter.distrusted = ARGV[3]
 end
+local sessions, shares = scan(KEYS[1], 0)
+local records, parts = {}, {}
+for _, record in pairs(sessions) do records[#records + 1] = record end
+for pod, share in pairs(shares) do parts[#parts + 1] = share .. ' ' .. pod end
 local time = redis.call('TIME')[1]
-return {counter.epoch or '', counter.count or '0', counter.began or '0', counter.distrusted or '', time, values}
+return {counter.epoch or '', counter.count or '0', counter.began or '0', counter.distrusted or '', time, records, parts}

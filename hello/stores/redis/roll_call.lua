@@ -1,40 +1,45 @@
--- After a restart of Redis: takes down what a session has seen, and answers how many have yet to say so.
--- On the roll are the sessions that have not ended and whose last batch was not older than ROLL seconds, twice a
--- heartbeat, at the last batch of all. It is made once a run.
--- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of those who have yet to speak
--- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 client (empty if none speaks), 5 answered, 6 '1' if the wait is over
+-- After a restart of Redis: notes what a session has seen; answers which run of Redis this is, and how many sessions have
+-- not said what they saw.
+-- On the roll are the sessions whose last batch was not older than ROLL seconds, twice a heartbeat, at the last batch of
+-- all. It is made once a run, while nobody counts.
+-- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of those who have not spoken
+-- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 client (empty if none speaks), 5 answered,
+-- 6 the run in which the wait is over: the end of a wait belongs to one run too
 local ROLL = 10
 local client = ARGV[4]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local counter, records = load(KEYS[1])
+local counter, record = load(KEYS[1], client)
 
-local backwards = counter.epoch and not counter.distrusted
-  and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), records[client])
-
-local roll = {'run', run}
-if redis.call('HGET', KEYS[2], 'run') ~= run then
-  local times, newest, last = {}, 0, 0
-  for id, record in pairs(records) do
-    local epoch, _, _, index, time = parse(record)
-    if epoch == counter.epoch then
-      if not string.match(record, ' ended$') then times[id] = time end
-      if index > newest then newest, last = index, time end
+local function make_roll()
+  local times, newest, last, cursor, roll = {}, 0, 0, '0', {}
+  repeat
+    local sessions, _, following = scan(KEYS[1], cursor)
+    for id, value in pairs(sessions) do
+      local epoch, _, _, index, time = parse_record(value)
+      if epoch == counter.epoch then
+        times[id] = time
+        if index > newest then newest, last = index, time end
+      end
     end
-  end
+    cursor = following
+  until cursor == '0'
   for id, time in pairs(times) do
-    if time >= last - ROLL then
-      roll[#roll + 1] = id
-      roll[#roll + 1] = ''
-    end
+    if time >= last - ROLL then roll[#roll + 1], roll[#roll + 2] = id, '' end
   end
   redis.call('DEL', KEYS[2])
+  call('HSET', KEYS[2], roll)
+  redis.call('HSET', KEYS[2], 'run', run)  -- last: without it the roll is made again
 end
-if backwards then distrust(KEYS[1], counter, ARGV[1], ARGV[3]) end
-redis.call('HSET', KEYS[2], unpack(roll))
+
+if counter.epoch and not counter.distrusted
+  and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), record) then
+  distrust(KEYS[1], counter, ARGV[1], ARGV[3])
+end
+if redis.call('HGET', KEYS[2], 'run') ~= run then make_roll() end
 redis.call('HDEL', KEYS[2], client)
 local missing = redis.call('HLEN', KEYS[2]) - 1
-if ARGV[6] == '1' then
+if ARGV[6] == run then
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[2], 'run', run)
 end
-return missing
+return {run, missing}

@@ -2,8 +2,11 @@
 
 import asyncio
 import math
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha1
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,8 +45,8 @@ Well above what a packet's repetition, a look-up of a name or a busy node delay 
 ROLL_CALL_INTERVAL = 0.1
 """Seconds between two looks at who has yet to speak."""
 
-# A closed connection can look like a TypeError on some CPython (redis-py #4287), and like a RuntimeError in uvloop.
 LOST = RedisError, OSError, TypeError, RuntimeError
+"""A closed connection can be a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
 
 Words = tuple[str | int, ...]
 
@@ -68,6 +71,23 @@ class Script:
 COMMIT, READ, RESET, ROLL_CALL = map(Script, ("commit.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
+@dataclass(slots=True)
+class Wait:
+    """How long this process waits in a roll call: in one run of Redis. Another run may hold older data."""
+
+    run: str = ""
+    end: float = math.inf
+
+    def begin(self, run: str) -> None:
+        """Begin to wait, unless this process waits in that run already."""
+        if run != self.run:
+            self.run, self.end = run, time.monotonic() + ROLL_CALL_TIMEOUT
+
+    def over(self) -> str:
+        """The run in which the wait is over; empty if there is none."""
+        return self.run if time.monotonic() >= self.end else ""
+
+
 class RedisStore:
     """A Store in Redis 7 or later. One connection commits, one reads, and one tells when Redis is gone."""
 
@@ -77,6 +97,7 @@ class RedisStore:
         self._commits, self._readings, self._silent = make(), make(), make()
         self._silence: asyncio.Timeout | None = None
         """Ends when the silent connection is to end."""
+        self._wait = Wait()
         self._commits.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
@@ -86,9 +107,8 @@ class RedisStore:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        """Count a batch; see Store."""
         seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
-        answer = await _run(self._commits, COMMIT, _words(batch), seen)
+        answer = await self._run(self._commits, COMMIT, _words(batch), seen)
         match answer:
             case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
                 if what == "range":
@@ -98,13 +118,12 @@ class RedisStore:
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        """Read the count; see Store."""
         said = epoch, seen, ROLLED_BACK
-        return _reading(await _run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
+        return _reading(await self._run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        """Begin a new epoch; see Store."""
-        await _call(self._readings, RESET, 1, COUNTER, new_epoch, to, known=False)
+        await _connect(self._readings)
+        await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 
     async def wait_for_loss(self) -> None:
         """Return when Redis has ended a connection over which nothing is ever sent."""
@@ -121,6 +140,32 @@ class RedisStore:
         finally:
             self._silence = None
 
+    async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:
+        """Run a script by its hash. If Redis does not know it, this is another run of Redis: the roll is called first.
+
+        The script is loaded over the connection that learned of the end of the roll call: a new one may lead to yet
+        another run, whose roll call is not over.
+        """
+        await _connect(connection)
+        try:
+            return await _call(connection, "EVALSHA", script.sha, *words)
+        except NoScriptError:
+            await self._answer_roll_call(connection, said)
+            return await _call(connection, "EVAL", script.text, *words)
+
+    async def _answer_roll_call(self, connection: Connection, said: Words) -> None:
+        """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
+        while True:
+            over = self._wait.over()
+            run, missing = await _call(connection, "EVAL", ROLL_CALL.text, 2, COUNTER, ROLL, *said, over)
+            if not missing:
+                return
+            if run == over:
+                log.warning("roll call timed out: some processes did not report", missing=missing)
+                return
+            self._wait.begin(run)
+            await asyncio.sleep(ROLL_CALL_INTERVAL)
+
     async def close(self) -> None:
         """Close the connections."""
         for connection in self._commits, self._readings, self._silent:
@@ -129,8 +174,8 @@ class RedisStore:
 
 def _words(batch: Batch) -> Words:
     numbers = batch.sequence, batch.answered, batch.n, batch.seen
-    ended = "ended" if batch.ends else ""
-    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ended
+    ends = "ends" if batch.ends else ""
+    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ends
 
 
 def _range(epoch: str, top: str, index: str) -> Range:
@@ -142,16 +187,22 @@ def _range(epoch: str, top: str, index: str) -> Range:
 
 def _reading(answer: Any) -> Reading:
     try:
-        epoch, count, began, distrusted, now, records = answer
+        epoch, count, began, distrusted, now, records, shares = answer
         state = State(epoch, int(count), int(began), distrusted=distrusted)
-        return make_reading(state, ((record, int(now) - record.time) for record in map(_record, records)))
+        known = chain(map(_record, records), map(_share, shares))
+        return make_reading(state, ((record, int(now) - record.time) for record in known))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
 def _record(text: str) -> Record:
-    epoch, sequence, top, index, time, total, pod, _ = text.split(" ")
+    epoch, sequence, top, index, time, total, pod = text.split(" ")
     return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
+
+
+def _share(text: str) -> Record:
+    epoch, total, time, pod = text.split(" ")
+    return Record(epoch, time=int(time), total=int(total), pod=pod)
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:
@@ -171,39 +222,18 @@ def _refuse(what: str, detail: str = "") -> NoReturn:
     raise LostError(f"Redis answered {what!r}")
 
 
-async def _run(connection: Connection, script: Script, words: Words, said: Words) -> Any:
-    """Run a script by its hash. Redis has begun anew if it does not know it: then the roll is called first."""
-    try:
-        return await _call(connection, script, *words)
-    except NoScriptError:
-        await _answer_roll_call(connection, said)
-        return await _call(connection, script, *words, known=False)
-
-
-async def _answer_roll_call(connection: Connection, said: Words) -> None:
-    """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + ROLL_CALL_TIMEOUT
-    while True:
-        over = loop.time() >= end
-        missing = await _call(connection, ROLL_CALL, 2, COUNTER, ROLL, *said, int(over), known=False)
-        if not missing:
-            return
-        if over:
-            log.warning("not all who counted before the restart of Redis have said what they saw", missing=missing)
-            return
-        await asyncio.sleep(ROLL_CALL_INTERVAL)
-
-
-async def _call(connection: Connection, script: Script, *words: str | int, known: bool = True) -> Any:
-    """Run a script, by its hash if Redis is thought to know it; raises NoScriptError, or an UnavailableError."""
-    await _connect(connection)
-    name = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
+async def _call(connection: Connection, *words: str | int) -> Any:
+    """Send a command over an open connection; raises NoScriptError, or an UnavailableError."""
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT):
-            await connection.send_packed_command(_packed(connection, *name, *words), check_health=False)
+            if not connection.is_connected:  # it would connect again by itself
+                raise ConnectionError("the connection ended")
+            await connection.send_packed_command(_packed(connection, *words), check_health=False)
             return await connection.read_response()
     except NoScriptError:
+        raise
+    except asyncio.CancelledError:
+        await connection.disconnect(nowait=True)  # an answer may still come, and would be taken for the next one
         raise
     except LOST as error:
         await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
@@ -226,6 +256,9 @@ async def _connect(connection: Connection) -> None:
             await connection.disconnect(nowait=True)
         async with asyncio.timeout(COMMAND_TIMEOUT):
             await connection.connect()
+    except asyncio.CancelledError:
+        await connection.disconnect(nowait=True)
+        raise
     except LOST as error:
         await connection.disconnect(nowait=True)
         raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error

@@ -1,7 +1,6 @@
-"""The live page, whole in one answer: no later request for a part of it can go astray.
+"""The live page, complete in one response, so that no later request for a part of it can go wrong.
 
-A part would be asked for at an address that a proxy's prefix may have changed, and be answered by another pod, which is
-of another version during a rollout.
+A proxy's prefix may change a part's address, and during a rollout a pod of another version may answer.
 """
 
 from base64 import b64encode
@@ -18,12 +17,13 @@ def _text(name: str) -> str:
 
 
 def _source(content: str) -> str:
-    """What allows just this content: https://www.w3.org/TR/CSP3/#grammardef-hash-source."""
+    """Allow exactly this content: https://www.w3.org/TR/CSP3/#grammardef-hash-source."""
     return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"
 
 
-SCRIPTS = "elements.js", "stream.js", "store.js", "total.js", "pods.js", "visits.js", "begin.js"
-PAGE, STYLE, SCRIPT = _text("page.html"), _text("page.css"), "\n".join(map(_text, SCRIPTS))
+SCRIPTS = "elements", "requests", "windows", "stream", "store", "total", "pods", "visits", "begin"
+PAGE, STYLE = _text("page.html"), _text("page.css")
+SCRIPT = "\n".join(_text(f"{name}.js") for name in SCRIPTS)
 
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; script-src {_source(SCRIPT)}; style-src {_source(STYLE)};"
@@ -34,9 +34,10 @@ HEADERS = {
 
 
 class Greeter(NamedTuple):
-    """Who greets: a pod, and its version and node if they were told."""
+    """Who greets: a pod, the kind of its store, and its version and node where they are known."""
 
     pod: str
+    store: str
     version: str | None = None
     node: str | None = None
 
@@ -47,13 +48,13 @@ def greeting(visit: Visit, greeter: Greeter) -> str:
     told = [("version", greeter.version), ("node", greeter.node)]
     where = ", ".join(f'{what} <b id="{what}">{escape(name)}</b>' for what, name in told if name)
     you = f'You are visitor <strong id="number">{number}</strong> greeted by <b id="greeter">{escape(greeter.pod)}</b>'
-    return _page(f"Visitor {number}", f'{you} <span id="where">{where}</span>', epoch)
+    return _page(f"Visitor {number}", f'{you} <span id="where">{where}</span>', greeter.store, epoch)
 
 
-def refusal(error: RefusedError) -> str:
+def refusal(error: RefusedError, greeter: Greeter) -> str:
     """The page of a visitor who was not counted."""
-    return _page("Not counted", f'You were not counted: {escape(str(error))} <a href="">Try again</a>')
+    return _page("Not counted", f'You were not counted: {escape(str(error))} <a href="">Try again</a>', greeter.store)
 
 
-def _page(title: str, you: str, epoch: str = "") -> str:
-    return PAGE.format(title=title, you=you, epoch=escape(epoch), style=STYLE, script=SCRIPT)
+def _page(title: str, you: str, store: str, epoch: str = "") -> str:
+    return PAGE.format(title=title, you=you, store=store, epoch=escape(epoch), style=STYLE, script=SCRIPT)

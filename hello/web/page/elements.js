@@ -1,12 +1,12 @@
 "use strict";
 
-// Writing into the page.
+// Writing to the page.
 
 const find = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const perSecond = (rate) => (rate < 9.95 ? rate.toFixed(1) : number(Math.round(rate)));
 
-// A pod's name is input: it is only ever written as text.
+// A pod's name is untrusted: it is only ever written as text.
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -19,7 +19,7 @@ function add(parent, tag, className = "", text = "") {
   return element;
 }
 
-// An alert is read out when it changes: write it only then.
+// Screen readers read an alert out whenever it is written: write only changes.
 function warn(id, text) {
   if (find(id).textContent === text) return;
   find(id).hidden = !text;

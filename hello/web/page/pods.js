@@ -1,10 +1,9 @@
-// The pods. Each keeps the letter and the colour in which it was first shown: eight colours come again, and not everybody
-// sees them.
+// The pods. Each keeps its letter and its colour. There are only eight colours, and not everybody can tell them apart.
 
 const faces = new Map();
-const versions = new Map(); // of each pod, as far as it was told
+const versions = new Map(); // of each pod, where known
 const known = new Set();
-const arrivals = new Map(); // when a pod came that was not there before
+const arrivals = new Map(); // when each new pod first appeared
 const rows = new Map();
 
 function face(pod) {
@@ -19,7 +18,7 @@ function learn({ pod, version }) {
 function showPods({ pods, earlier }) {
   const first = !rows.size;
   const lines = [...pods].sort((a, b) => a.gone - b.gone || (a.pod < b.pod ? -1 : 1));
-  if (earlier) lines.push({ pod: "earlier pods", count: earlier, gone: true });
+  if (earlier) lines.push({ pod: "other pods", count: earlier, gone: true });
   for (const [pod, row] of rows)
     if (!lines.some((line) => line.pod === pod)) {
       row.line.remove();
@@ -44,7 +43,7 @@ function makeRow({ pod, gone }, first) {
   line.className = colour;
   const head = add(line, "th");
   head.scope = "row";
-  add(head, "i", "face", letter).ariaHidden = "true";
+  add(head, "i", "face", letter).setAttribute("aria-hidden", "true");
   add(head, "span", "pod", pod);
   const tags = ["greeted you", "new", "gone", ""].map((text) => add(head, "span", "tag", text));
   const bar = add(add(head, "div", "bar"), "i");

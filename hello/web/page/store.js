@@ -1,21 +1,20 @@
-// What the stream tells, of the store first.
+// What a message tells, of the store first.
 
 const MINUTE = 60_000;
 const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file", etcd: "etcd", etcds: "etcd" }; // all others are Redis
-const STATES = { up: "counting", starting: "has not answered yet", lost: "away", distrusted: "not to be trusted" };
+const STATES = { up: "counting", starting: "no answer yet", lost: "not answering", distrusted: "not trusted" };
 
 let state = "up";
-let store;
-let epoch = find("page").dataset.epoch;
+let { store, epoch } = find("page").dataset;
 let readings = []; // of the last minute: when, count, and each pod's share
 
 function show(message) {
-  if (broken && sender) tell(`The stream is back, from ${message.pod}.`);
+  tellLink(message);
   sender = message.pod;
-  showStream(false);
+  showLink(message.polled ? "polling" : "live");
   showStore(message);
   learn(message);
-  const last = readings.at(-1);
+  const last = readings[readings.length - 1];
   // While the store is empty there is no epoch, and a pod that learns of a reset late may still tell of the old one.
   if (message.state !== "up" || !message.epoch) return;
   if (message.epoch !== epoch) begin(message);
@@ -27,24 +26,28 @@ function show(message) {
   showPods(message);
 }
 
+function tellLink({ pod, polled }) {
+  if (polled && link !== "polling") tell("No live stream comes through: this page asks for the count instead.");
+  if (!polled && sender && link !== "live") tell(`The stream is back, from ${pod}.`);
+}
+
 function begin(message) {
-  if (epoch && message.store !== "memory")
-    warn("anew", `The count began anew: someone ran “hello reset”, or the store lost what it had.
-      A number that was given before may come again.`);
+  if (epoch && store !== "memory")
+    warn("anew", `The count restarted: someone ran “hello reset”, or the store lost its data.
+      Numbers that were given before may appear again.`);
   epoch = message.epoch;
   readings = [];
 }
 
 function showStore(message) {
-  store = message.store;
   const name = STORES[store] ?? "Redis";
   find("store-lamp").classList.toggle("on", message.state === "up");
   write(find("store"), `${name}: ${STATES[message.state]}`);
   warn("trouble", {
     up: "",
     starting: `The store has not answered yet: ${name}. Visitors wait.`,
-    lost: `The store is away: ${name} does not answer. Visitors wait, or are told to come again; no number is made up.`,
-    distrusted: `Nobody is counted: ${message.reason}. A person must run “hello reset”.`,
+    lost: `The store is not answering: ${name}. Visitors wait, or get an error; no number is made up.`,
+    distrusted: `Counting has stopped: ${message.reason}. Someone must run “hello reset”.`,
   }[message.state]);
   if (message.state === "up" && (state === "lost" || state === "distrusted")) tell("The store is back.");
   state = message.state;
@@ -54,5 +57,5 @@ function showStore(message) {
 }
 
 function showStale() {
-  find("live").classList.toggle("stale", broken || state !== "up");
+  find("live").classList.toggle("stale", link === "broken" || state !== "up");
 }

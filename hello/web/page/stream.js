@@ -1,94 +1,91 @@
-// The live stream, one for all windows of this browser: over HTTP/1.1 it has six connections to a server, and a seventh
-// window could not even load. A window that hears of no stream opens one and tells the others; of two, one gives way.
+// The live stream. Where none comes through, as behind a proxy that buffers it, the page asks for the count instead.
 
-const SILENCE = 5000; // a message comes each second: after so many milliseconds without one the stream is broken
+const SILENCE = 5000; // milliseconds without a message, after which the stream is broken: one comes each second
+const POLL = 2000; // milliseconds between two requests for the count
+const LONGEST_PAUSE = 60_000; // milliseconds between two tries of the stream
+const MOST_PODS = 10; // that are shown without a stream: the count does not say which of them are gone
 
-// Behind a proxy's prefix this page may be at /prefix or at /prefix/: the stream is below it.
-const EVENTS = location.pathname.replace(/\/?$/, "/events");
+let stream;
+let opened;
+let failures = 0; // of the stream, in a row
+let poller;
+let link = "connecting"; // or "live", "polling", "broken"
+let sender; // the pod that the last message came from
 
-const rank = Math.random();
-let channel;
-let stream; // if it is this window that has it
-let latest; // what it told last: a message, null if it is broken, undefined if it has told nothing yet
-let alarm;
-let sender; // the pod that it comes from
-let broken = false;
-
-function watch() {
-  leave();
-  channel = new BroadcastChannel(EVENTS);
-  channel.onmessage = ({ data }) => hear(data);
-  channel.postMessage({ word: "who has it?" });
-  wake(open, 100 + 100 * Math.random());
-}
-
-function leave() {
-  clearTimeout(alarm);
-  if (stream) channel.postMessage({ word: "it ends" });
-  giveWay();
-  channel?.close();
-}
-
-function wake(step, milliseconds) {
-  clearTimeout(alarm);
-  alarm = setTimeout(step, milliseconds);
-}
-
-function hear({ word, from, message }) {
-  if (word === "who has it?") {
-    if (stream) channel.postMessage({ word: "I", from: rank, message: latest });
-  } else if (word === "it ends") {
-    if (!stream) wake(open, 200 * Math.random());
-  } else if (!stream || from < rank) {
-    giveWay();
-    take(message);
-    wake(open, SILENCE + 1000 + 1000 * Math.random());
-  }
-}
-
-function giveWay() {
+function openStream() {
   stream?.close();
-  stream = undefined;
+  opened = performance.now();
+  wake(giveUp, SILENCE);
+  if (!poller) pollAfter(SILENCE);
+  if (!window.EventSource) return;
+  stream = new EventSource(`${BASE}events`);
+  stream.onmessage = receiveMessage;
+  stream.addEventListener("end", openStream);
+  stream.onerror = breakOff;
 }
 
-function open() {
-  stream = new EventSource(EVENTS);
-  stream.onerror = openAgain;
-  stream.onmessage = ({ data }) => {
-    wake(openAgain, SILENCE);
-    pass(JSON.parse(data));
-  };
-  wake(openAgain, SILENCE);
-  pass(undefined);
+function closeStream() {
+  stream?.close();
+  clearTimeout(poller);
+  stream = poller = undefined;
 }
 
-// The browser would try again by itself, but not after a 503, and all browsers in the same moment.
-function openAgain() {
-  stream.close();
-  wake(open, 500 + 1000 * Math.random());
-  pass(null);
+function receiveMessage({ data }) {
+  if (performance.now() - opened > 2 * SILENCE) failures = 0;
+  wake(breakOff, SILENCE);
+  pollAfter(SILENCE);
+  pass(JSON.parse(data));
 }
 
-function pass(message) {
-  latest = message;
-  channel.postMessage({ word: "I", from: rank, message });
-  take(message);
+// A proxy may hold it back, and then each try keeps a place on the server until that stream's end.
+function giveUp() {
+  failures += 3;
+  breakOff();
+}
+
+// The browser would retry by itself, but not after a 503, at the same moment as all others, and as often for ever.
+function breakOff() {
+  stream?.close();
+  wake(openStream, (0.5 + Math.random()) * Math.min(1000 * 2 ** failures++, LONGEST_PAUSE));
+  if (!latest?.polled) pass(null);
+}
+
+function pollAfter(milliseconds) {
+  clearTimeout(poller);
+  poller = setTimeout(poll, milliseconds);
+}
+
+async function poll() {
+  const current = poller;
+  const message = await readCount().catch(() => null);
+  if (poller !== current) return; // meanwhile the stream spoke, or another window leads
+  pollAfter(POLL);
+  pass(message);
+}
+
+// The same as a message of the stream, as far as the count tells it.
+async function readCount() {
+  const { status, headers, body } = await get(`${BASE}count`);
+  const message = { polled: true, pod: headers.get("Hello-Pod") ?? sender };
+  if (status === 503 && headers.has("Retry-After")) return { ...message, state: "lost" };
+  const { count, epoch, pods } = JSON.parse(body);
+  const shares = Object.entries(pods).map(([pod, count]) => ({ pod, count, gone: rows.get(pod)?.gone ?? false }));
+  shares.sort((a, b) => b.count - a.count);
+  const earlier = shares.splice(MOST_PODS).reduce((sum, share) => sum + share.count, 0);
+  return { ...message, state: "up", count, epoch, pods: shares, earlier };
 }
 
 function take(message) {
   if (message) show(message);
   else if (message === null) {
-    if (sender && !broken) tell(`The stream from ${sender} broke off: looking for another pod.`);
-    showStream(true);
+    if (link === "live") tell(`The stream from ${sender} broke off: looking for another pod.`);
+    showLink("broken");
   }
 }
 
-function showStream(isBroken) {
-  broken = isBroken;
-  find("stream-lamp").classList.toggle("on", !broken);
-  write(find("stream"), broken ? "connecting again" : `live from ${sender}`);
+function showLink(name) {
+  link = name;
+  find("stream-lamp").classList.toggle("on", link === "live");
+  write(find("stream"), { live: `live from ${sender}`, polling: "no live stream: asking every 2 s", broken: "reconnecting" }[link]);
   showStale();
 }
-
-// A page that is not seen does not watch: a browser keeps no page for "back" that has something open.
-document.addEventListener("visibilitychange", () => (document.hidden ? leave() : watch()));

@@ -1,9 +1,9 @@
-// How many there were, and how fast they come.
+// How many visitors there were, and how fast they arrive.
 
 function showTotal(message) {
   write(find("total"), number(message.count));
   write(find("rate"), perSecond(rate((reading) => reading.count)));
-  const now = readings.at(-1).at;
+  const now = readings[readings.length - 1].at;
   const steps = readings.slice(1).map((reading, i) => ({
     x: 60 * (1 - (now - reading.at) / MINUTE),
     rate: Math.max(0, (1000 * (reading.count - readings[i].count)) / (reading.at - readings[i].at)),
@@ -17,7 +17,7 @@ function showTotal(message) {
 
 // Over the last five seconds, so that it can be read.
 function rate(count) {
-  const last = readings.at(-1);
+  const last = readings[readings.length - 1];
   const first = readings.find(({ at }) => at > last.at - 5500);
   return first === last ? 0 : (1000 * (count(last) - count(first))) / (last.at - first.at);
 }

@@ -1,32 +1,30 @@
-// Visits from this page. Each is a square with its pod's letter and colour.
+// Visits from this page. Each is drawn as a square with its pod's letter and colour.
 
 const VISITS = 100;
-const AT_ONCE = 4; // a browser has six connections to a server, and the stream holds one of them
-const EVERY = 100; // milliseconds between the visits of who keeps visiting
-const SLOW = 1000; // milliseconds after which a visit is drawn as long as it was
-const LONGEST = 15_000; // milliseconds for which a visit waits
+const AT_ONCE = 4; // a browser opens six connections to a server, and the stream holds one of them
+const EVERY = 100; // milliseconds between two visits of "Keep visiting"
+const SLOW = 1000; // milliseconds; a slower visit is drawn as long as it took
 const SQUARES = 300;
 
-const given = new Map(); // each number that came to this page, and the pods and epochs that it came from
+const given = new Map(); // by number: the pods and epochs that this page got it from
 const twice = new Set();
 
-// After a reset a number may come again; pods that count each for itself have an epoch each, and there it must not.
+// After a reset a number may come again. Pods that each count for themselves have an epoch each: there it must not.
 function receive(count, pod, epoch) {
   const others = given.get(count) ?? [];
-  const same = others.findLast((other) => other.epoch === epoch || store === "memory");
+  const same = others.find((other) => other.epoch === epoch || store === "memory");
   if (same) twice.add(`Number ${number(count)} came twice: from ${same.pod} and from ${pod}.`);
   given.set(count, [...others, { pod, epoch }]);
 }
 
-// The server closes the connection of each of these: a kept one would stay with its pod.
+// The server closes the connection after each of these: a kept one would stay with its pod.
 async function ask() {
-  const headers = { Accept: "application/json", "Hello-Connection": "close" };
-  const response = await fetch("", { headers, cache: "no-store", signal: AbortSignal.timeout(LONGEST) });
-  if (!response.ok) throw new Error(response.status);
-  return { ...(await response.json()), version: response.headers.get("Hello-Version") ?? "" };
+  const { status, headers, body } = await get("", { "Hello-Connection": "close" });
+  if (status !== 200) throw new Error(status);
+  return { ...JSON.parse(body), version: headers.get("Hello-Version") ?? "" };
 }
 
-// ---- a series of them ----
+// ---- a series ----
 
 let series;
 
@@ -85,18 +83,18 @@ function draw(square, answer, took) {
   if (took > SLOW) square.style.width = `${Math.max(4, 1.15 * Math.min(15, took / 1000))}rem`;
 }
 
-// Which mark is which version's: only while there are several.
+// Which mark stands for which version, once there are several.
 function showMarks() {
   if (series.marks.size < 2) return;
   find("marks").replaceChildren();
   for (const [version, mark] of series.marks) {
     const entry = add(find("marks"), "span");
     add(entry, "i", `face mark${mark}`);
-    entry.append(`version ${version || "untold"}`);
+    entry.append(`version ${version || "unknown"}`);
   }
 }
 
-// The longest time in which visits were under way, and none was answered.
+// The gap is the longest time in which visits were under way and none was answered.
 function showSeries() {
   const gap = Math.max(series.gap, performance.now() - (series.waiting ?? Infinity));
   write(find("made"), number(series.made));
@@ -112,7 +110,7 @@ function showVerdict() {
   const counted = answered
     ? `${visits(answered)} got the numbers ${number(series.lowest)} to ${number(series.highest)}: ${spread}.` : "";
   const lost = series.lost ? `${number(series.lost)} got no number.` : "";
-  const verdict = twice.size ? [...twice].slice(0, 3).join(" ") : answered ? "None came twice." : "";
+  const verdict = twice.size ? [...twice].slice(0, 3).join(" ") : answered ? "No number came twice." : "";
   find("visited").classList.toggle("wrong", twice.size > 0);
   write(find("visited"), [counted, lost, verdict].filter(Boolean).join(" "));
 }
@@ -157,7 +155,7 @@ async function keepVisiting() {
 
 function stopVisiting() {
   keeping = false;
-  find("keep").disabled = true; // until those under way are back
+  find("keep").disabled = true; // until the visits under way are answered
 }
 
 find("visit").addEventListener("click", visitOften);

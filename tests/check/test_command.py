@@ -8,7 +8,7 @@ import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGSTOP
@@ -43,8 +43,11 @@ async def service(*pods: Hello) -> AsyncIterator[str]:
     turns = cycle(pods)
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", next(turns).port)
-        await asyncio.gather(copy(reader, back), copy(there, writer))
+        with suppress(OSError):
+            there, back = await asyncio.open_connection("127.0.0.1", next(turns).port)
+            await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
+            back.close()
+        writer.close()
 
     async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

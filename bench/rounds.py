@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from bench.judging import judging
 from bench.load import idle, watching, wrk
 from bench.samples import Footprint, Sample, measure
 from bench.servers import PEERS, Python, Redis, Server
@@ -77,4 +78,6 @@ class Round:
         with Server("hello", self.redis, self.python) as server:
             memory = server.memory()
             with idle(server.ports[0], IDLE):
-                return Footprint(round=self.number, memory=memory, idle_memory=server.memory())
+                idle_memory = server.memory()
+        ratio = judging(self.redis, self.python)
+        return Footprint(round=self.number, memory=memory, idle_memory=idle_memory, judging=ratio)

@@ -43,11 +43,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Megabytes of one process of ours, at rest and with idle connections."""
+    """Of ours: megabytes of one process, at rest and with idle connections; processor time of judging over parsing."""
 
     round: int
     memory: float
     idle_memory: float
+    judging: float
 
 
 def measure(

@@ -3,82 +3,110 @@
 import asyncio
 import gc
 import json
-import sys
+import signal
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
 from hello.check.ending import Judgement, NotJudgedError, say
-from hello.check.history import HistoryError, Record, read_records
-from hello.check.judge import judge
-from hello.check.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
-from hello.check.log import Log
+from hello.check.history import History, HistoryError, Log, Record
+from hello.check.judging.judge import Judge
+from hello.check.judging.verdict import Rules
 from hello.check.options import AllowanceType, Positive, SiteType
-from hello.check.page import page
-from hello.check.progress import progress
-from hello.check.report import as_json, as_text
-from hello.check.site import Site
-from hello.check.verdict import Allowance
-from hello.check.watch import RATE, Watch
+from hello.check.reporting.metrics import Metrics, serving
+from hello.check.reporting.page import page
+from hello.check.reporting.text import as_json, as_text
+from hello.check.reporting.timeline import Timeline
+from hello.check.reporting.watch import EVERY, HOUR, RATE, Watch
+from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
+from hello.check.visiting.progress import can_be_shown, progress
+from hello.check.visiting.site import Site
 from hello.limits import raise_file_limit
 from hello.output import tell
 
 REQUESTS = 1000
+CLIENTS = 20
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a run saw.
+@dataclass(slots=True)
+class Run:
+    """Who gets each record of a run. began: when it did, if that is known."""
 
-    began: when it did, if that is known. late: how many visits of an open loop were left out. log_error: why the log is
-    not whole.
-    """
-
-    records: list[Record]
+    judge: Judge
+    timeline: Timeline | None = None
+    log: Log | None = None
+    metrics: Metrics | None = None
     began: datetime | None = None
-    late: int = 0
-    log_error: OSError | None = None
+
+    def keep(self, record: Record, oldest: int, waiting: int) -> None:
+        """Give them one."""
+        lost = self.judge.add(record, oldest, waiting)
+        if self.timeline:
+            self.timeline.add(record, lost=lost)
+        if self.metrics:
+            self.metrics.add(record)
+        if self.log:
+            self.log.keep(record)
 
 
 @click.command(cls=Judgement, short_help="Prove that a deployment counts every visitor once, and loses none.")
 @click.argument("sites", metavar="URL...", type=SiteType(), nargs=-1)
 @click.option("--requests", type=click.IntRange(1), metavar="N", help=f"Make N visits.  [default: {REQUESTS}]")
-@click.option("--duration", type=Positive(), metavar="SECONDS", help="Instead, visit for so long.")
+@click.option("--duration", type=Positive(), metavar="SECONDS", help="Make visits for so long instead.")
 @click.option(
-    "--clients", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many visit at once."
+    "--clients",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Let N clients visit at once, each again when it was answered.  [default: {CLIENTS}]",
 )
 @click.option(
     "--rate",
     type=Positive(),
     metavar="R",
-    help="Make R visits a second, however long answers take, while a client is free. Without it, each client visits "
-    "again once it was answered.",
+    help="Make R visits a second instead, however long answers take. This measures better: a server that stands still "
+    "delays all visits that are due meanwhile.",
 )
 @click.option(
     "--connections",
     type=click.Choice(list(CONNECTIONS)),
     default="both",
     show_default=True,
-    help="fresh: each visit opens one of its own, and so meets all pods; kept: each client keeps one, to one pod; "
-    "both: every other client keeps its own.",
+    help="fresh: each visit opens its own, and so reaches all pods; kept: visits share connections that stay open, "
+    "each to one pod; both: half and half.",
 )
 @click.option(
     "--timeout", type=Positive(), default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
 )
-@click.option("--retry", is_flag=True, help="After a 503, visit again as soon as it allows (Retry-After).")
 @click.option(
     "--allow-lost",
     type=AllowanceType(),
     default="0",
     show_default=True,
     metavar="N|P%",
-    help="So many visits may get no number, or such a share of them.",
+    help="Allow so many visits, or such a share of those that were due, to get no number.",
+)
+@click.option(
+    "--allow-gap",
+    type=Positive(),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Allow a visitor to wait so long, and nobody to be answered for so long. The server promises 10 s.",
+)
+@click.option(
+    "--allow-repeated",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="With --alone: allow so many requests to be counted twice by a proxy that sends them again.",
 )
 @click.option(
     "--at-least",
@@ -86,121 +114,126 @@ class Seen:
     default=1,
     show_default=True,
     metavar="N",
-    help="With fewer answers than N, nothing is judged.",
+    help="Judge nothing if fewer than N visits are answered.",
 )
 @click.option(
     "--alone",
     is_flag=True,
-    help="Nobody else visits meanwhile: then a number that nobody got breaks the promise, unless a visit failed. Not "
-    "behind a proxy that repeats a GET (nginx and Envoy do, when a pod dies): that skips numbers, too.",
+    help="Nobody else visits meanwhile. Then a number that nobody got was skipped, which breaks a promise, or was "
+    "counted by a pod and answered to nobody: repeated.",
 )
-@click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: then a new epoch breaks no promise.")
+@click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: a later epoch breaks no promise.")
 @click.option(
     "--watch",
     "watched",
     is_flag=True,
-    help="Print a line whenever something is lost or broken. Goes on until Ctrl-C, "
-    f"unless --requests or --duration is given, and makes {RATE:g} visits a second, unless --rate is.",
+    help="Print a line whenever something is lost or broken, and every ten seconds. Goes on until Ctrl-C or SIGTERM, "
+    f"unless --requests or --duration is given. Makes {RATE:g} visits a second, unless --rate or --clients is given.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="With --watch: serve /metrics for Prometheus and /healthz, and sum up every hour instead.",
 )
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")
-@click.option(
-    "--log",
-    "log_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write all that is seen to FILE.",
-)
+@click.option("--log", "log_path", type=FILE, metavar="FILE", help="Write all that is seen to FILE.")
 @click.option(
     "--report",
     "report_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
-    help="Draw a report as a page of HTML, too: who answered when and how fast, and what was lost or broken.",
+    help="Write a report as an HTML page, too: who answered when and how fast, and what was lost or broken.",
 )
 @click.option("--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge such a FILE, visit nobody.")
 def check(
-    sites: tuple[Site, ...],
-    requests: int | None,
-    duration: float | None,
-    clients: int,
-    rate: float | None,
-    connections: str,
-    timeout: float,
-    retry: bool,
-    allow_lost: Allowance,
-    at_least: int,
-    alone: bool,
-    allow_reset: bool,
-    watched: bool,
-    for_machines: bool,
-    log_path: Path | None,
-    report_path: Path | None,
-    seen: TextIO | None,
+    sites: tuple[Site, ...], seen: TextIO | None, for_machines: bool, report_path: Path | None, **options: Any
 ) -> None:
     """Visit the counter at URL many times and judge its answers.
 
-    Several URLs (of each node's port, of the Service, of each pod) are one counter. Three questions are answered: are
-    the numbers exact, was a visit lost, and was enough seen to tell? The last line sums them up. Ctrl-C ends the visits
-    early, and what was seen is judged.
+    Several URLs (of each node's port, of the Service, of each pod) are one counter. Five questions are answered: are
+    the numbers exact, was a visit lost, were all answered in time, was a request repeated, and was enough seen to
+    tell? The last line sums them up. Ctrl-C and SIGTERM end the visits early, and what was seen is judged.
 
     \b
     Exit status:
-      0  every promise was kept, and no more visits were lost than may be
-      1  a promise was broken, or more visits were lost
+      0  the answers are good
+      1  a promise was broken, or more was lost, late or repeated than allowed
       2  it could not be judged
     """  # noqa: D301 -- click wants the character itself
-    if requests and duration:
-        raise click.UsageError("Give either --requests or --duration.")
-    if watched and (seen or for_machines):
-        raise click.UsageError("Give --watch without --judge and --json.")
-    if seen and log_path:
-        raise click.UsageError("Give either --log or --judge: what is judged again is not written again.")
-    if bool(sites) == bool(seen):
-        raise click.UsageError("Give either the URL of a counter or --judge FILE.")
-    if len(sites) > clients:
-        raise click.UsageError("Give at least as many --clients as URLs.")
+    with suppress(ValueError):  # another thread may run no handler
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _check_usage(sites, seen, for_machines, options)
     if report_path:
         _check_writable(report_path)
+    run = Run(Judge(_rules(options)), Timeline() if report_path else None)
     if seen:
-        run = _read(seen)
+        _judge(seen, run)
     else:
-        visits = requests if requests or duration or watched else REQUESTS
-        rate = rate or (RATE if watched else None)
-        plan = Plan(visits, duration, clients, rate, CONNECTIONS[connections], timeout, retry)
-        records: list[Record] = []
-        watch = Watch(records, say, retry=retry, allow_reset=allow_reset) if watched else None
-        run = _visit(sites, plan, records, watch, log_path)
-    verdict = judge(run.records, alone=alone, allow_reset=allow_reset, allowed=allow_lost, at_least=at_least)
-    say(json.dumps(as_json(verdict, run.late), indent=2) if for_machines else "\n".join(as_text(verdict, run.late)))
-    if report_path:
-        _write(report_path, page(run.records, verdict, run.began))
-    if run.log_error:
-        raise NotJudgedError(f"{log_path} does not hold all that was seen: {run.log_error}")
+        _visit(sites, run, options)
+    verdict = run.judge.verdict()
+    say(json.dumps(as_json(verdict), indent=2) if for_machines else "\n".join(as_text(verdict)))
+    if report_path and run.timeline:
+        _write(report_path, page(run.timeline, verdict, run.began))
+    if run.log and run.log.error:
+        raise NotJudgedError(f"{options['log_path']} does not hold all that was seen: {run.log.error}")
     raise click.exceptions.Exit(verdict.exit_status)
 
 
-def _visit(
-    sites: Sequence[Site], plan: Plan, records: list[Record], watch: Watch | None, log_path: Path | None
-) -> Seen:
+def _check_usage(sites: Sequence[Site], seen: TextIO | None, for_machines: bool, options: dict[str, Any]) -> None:
+    watched = options["watched"]
+    for wrong, message in (
+        (options["requests"] and options["duration"], "Give either --requests or --duration."),
+        (options["rate"] and options["clients"], "Give either --rate or --clients."),
+        (watched and (seen or for_machines), "Give --watch without --judge and --json."),
+        (options["metrics_port"] and not watched, "Give --metrics-port together with --watch."),
+        (options["allow_repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
+        (seen and options["log_path"], "Give either --log or --judge: what is judged again is not written again."),
+        (bool(sites) == bool(seen), "Give either the URL of a counter or --judge FILE."),
+        (
+            len(sites) > (options["clients"] or CLIENTS) and not options["rate"],
+            "Give at least as many --clients as URLs.",
+        ),
+    ):
+        if wrong:
+            raise click.UsageError(message)
+
+
+def _rules(options: dict[str, Any]) -> Rules:
+    return Rules(
+        alone=options["alone"],
+        reset=options["allow_reset"],
+        lost=options["allow_lost"],
+        gap=options["allow_gap"],
+        repeated=options["allow_repeated"],
+        at_least=options["at_least"],
+    )
+
+
+def _plan(options: dict[str, Any]) -> Plan:
+    requests, duration, rate, clients = (options[name] for name in ("requests", "duration", "rate", "clients"))
+    if not (requests or duration or options["watched"]):
+        requests = REQUESTS
+    if options["watched"] and not clients:
+        rate = rate or RATE
+    connections = CONNECTIONS[options["connections"]]
+    return Plan(requests, duration, clients or CLIENTS, rate, connections=connections, timeout=options["timeout"])
+
+
+def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
     raise_file_limit()
-    log = _open(log_path) if log_path else None
-
-    def keep(record: Record) -> None:
-        records.append(record)
-        if log:
-            log.keep(record)
-
-    load, began = Load(sites, plan, keep), datetime.now().astimezone()
-    with log or nullcontext():
+    plan, port = _plan(options), options["metrics_port"]
+    watch = Watch(run.judge, say, HOUR if port else EVERY) if options["watched"] else None
+    run.log = _open(options["log_path"]) if options["log_path"] else None
+    run.metrics, run.began = Metrics(run.judge) if port else None, datetime.now().astimezone()
+    load = Load(sites, plan, run.keep)
+    with run.log or nullcontext():
         try:
-            asyncio.run(_run(load, plan, watch))
-        except CheckError as error:
+            asyncio.run(_run(load, plan, watch, run.metrics, port))
+        except (CheckError, OSError) as error:
             raise NotJudgedError(str(error)) from error
-        except KeyboardInterrupt:
-            tell("Interrupted: judging what was seen so far.")
-            with suppress(CheckError):
-                asyncio.run(load.read_last())
-    return Seen(records, began, load.late, log.error if log else None)
+    if load.gave_up:
+        tell("Nobody is answered any more: ended early, judging what was seen so far.")
 
 
 def _check_writable(path: Path) -> None:
@@ -226,28 +259,56 @@ def _open(path: Path) -> Log:
         raise NotJudgedError(f"{path}: {error.strerror}") from error
 
 
-async def _run(load: Load, plan: Plan, watch: Watch | None) -> None:
+async def _run(load: Load, plan: Plan, watch: Watch | None, metrics: Metrics | None, port: int) -> None:
     """Run the load, with a watch or a progress bar beside it; where nobody hears the watch, the run ends."""
     visits = asyncio.create_task(load.run())
+    _stop_at_signals(load, visits)
     tasks = [visits]
+    async with AsyncExitStack() as stack:
+        if metrics:
+            metrics.under_way = load.under_way
+            await stack.enter_async_context(serving(metrics, port))
+        if watch:
+            tasks.append(asyncio.create_task(watch.run()))
+        elif can_be_shown():
+            bar = asyncio.create_task(progress(load, plan))
+            visits.add_done_callback(lambda _: bar.cancel())
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
     if watch:
-        tasks.append(asyncio.create_task(watch.run()))
-    elif sys.stderr.isatty():
-        bar = asyncio.create_task(progress(load, plan))
-        visits.add_done_callback(lambda _: bar.cancel())
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        watch.look()
     for task in done:
-        task.result()
+        with suppress(asyncio.CancelledError):
+            task.result()
 
 
-def _read(seen: TextIO) -> Seen:
+def _stop_at_signals(load: Load, visits: "asyncio.Task[None]") -> None:
+    """End the visits at the first Ctrl-C or SIGTERM, and the last reads, too, at the second."""
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if stopped:
+            visits.cancel()
+            return
+        stopped = True
+        tell("Interrupted: judging what was seen so far.")
+        load.stop()
+
+    for number in signal.SIGINT, signal.SIGTERM:
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _judge(seen: TextIO, run: Run) -> None:
     gc.disable()  # a million records are no garbage, and looking through them again and again takes seconds
     try:
-        return Seen(read_records(seen))
+        history = History(seen)
     except (HistoryError, OSError, UnicodeDecodeError) as error:
         raise NotJudgedError(f"{seen.name}: {error}") from error
+    for record, oldest, waiting in history:
+        run.keep(record, oldest, waiting)

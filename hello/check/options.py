@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from hello.check.site import Site
-from hello.check.verdict import Allowance
+from hello.check.judging.verdict import Allowance
+from hello.check.visiting.site import Site
 
 
 class SiteType(click.ParamType[Site]):

@@ -10,7 +10,7 @@ if [ -z "${INSIDE:-}" ]; then
 	reached=0
 	url=$(sh "$here/url.sh") || reached=$?
 	case $reached in
-	0) exec .venv/bin/hello check "$url" "$@" ;;
+	0) exec .venv/bin/hello check "$url" --rate=100 "$@" ;;
 	3) echo "checking in the cluster instead" >&2 ;;
 	*) exit 2 ;;
 	esac
@@ -18,7 +18,7 @@ fi
 
 image=$($KUBECTL get deployment hello-world --output='jsonpath={.spec.template.spec.containers[0].image}' 2>/dev/null) \
 	|| fail "there is no Deployment hello-world: make deploy"
-arguments='"check", "http://hello-world"'
+arguments='"check", "http://hello-world", "--rate=100"'
 for option; do arguments="$arguments, \"$(printf %s "$option" | sed 's/[\\"]/\\&/g')\""; done
 kustomization=$(sh "$here/kustomization.sh" manifests/check "$NAMESPACE" "$image" <<-EOF
 	  - target: {kind: Job}

@@ -9,19 +9,15 @@ from itertools import pairwise
 from time import monotonic_ns
 from typing import Any, Self
 
-from hello.check.history import Outcome, Record
-from hello.check.judge import judge
-from hello.check.load import FRESH, KEPT, Load, Plan
-from hello.check.site import Site
-from hello.check.verdict import Kind, Verdict
+from hello.check.history import Kind, Outcome, Record
+from hello.check.judging.verdict import Verdict
+from hello.check.visiting.load import FRESH, KEPT, Load, Plan
+from hello.check.visiting.site import Site
+from tests.check.records import judged
 from tests.support.commands import COUNTER, until
 from tests.support.nodes import running
 
-USUAL = {"requests": None, "duration": 24 * 60 * 60.0, "clients": 30, "timeout": 15.0, "retry": False}
-PLANS = (
-    Plan(**USUAL, rate=80, connections=FRESH),  # type: ignore[arg-type]
-    Plan(**USUAL, rate=260, connections=KEPT),  # type: ignore[arg-type]
-)
+PLANS = Plan(rate=80, room=30, connections=FRESH), Plan(rate=260, room=30, connections=KEPT)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
 
 CONTROL, SHORT_CONTROL = 1000, 150
@@ -33,13 +29,13 @@ DEADLINE = 10
 BACK = 2
 """Seconds after the return of a store in which counting is resumed."""
 
-GOOD = {Outcome.ANSWERED, Outcome.INTERRUPTED}
+GOOD = {Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.STOOD_STILL}
 
 A_SECOND = sum(int(plan.rate or 0) for plan in PLANS)
 """Visits that come in it, and are lost where each fails at once."""
 
-ONE_EACH = sum(plan.clients for plan in PLANS)
-"""Visits that are lost if each client that waits loses one."""
+ONE_EACH = sum(plan.room or 0 for plan in PLANS)
+"""Visits that may be under way at once, and are lost if each of those is."""
 
 
 class Visitors:
@@ -51,7 +47,7 @@ class Visitors:
         self.excused: list[tuple[int, int]] = []
         """Spans of time (monotonic, in nanoseconds) in which visits might fail."""
         self._site = Site.parse(url)
-        self._loads = [Load([self._site], plan, self.records.append) for plan in PLANS]
+        self._loads = [Load([self._site], plan, self._keep) for plan in PLANS]
         self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
@@ -76,8 +72,8 @@ class Visitors:
         for visit in self._visits:
             with suppress(asyncio.CancelledError):
                 visit.result()
-        last = Plan(requests=1, duration=None, clients=1, rate=None, connections=FRESH, timeout=15, retry=False)
-        self._loop.run_until_complete(Load([self._site], last, self.records.append).run())
+        last = Plan(requests=1, clients=1, connections=FRESH)
+        self._loop.run_until_complete(Load([self._site], last, self._keep).run())
 
     def come(self, visits: int) -> None:
         """Wait until so many more visits have got their numbers."""
@@ -95,10 +91,14 @@ class Visitors:
 
     def judge(self) -> Verdict:
         """Judge all visits as one run, in which nobody else came; new epochs were judged when they began."""
-        return judge(self.records, alone=True, allow_reset=True)
+        return judged(self.records, alone=True, reset=True)
 
     def _answers(self) -> int:
-        return sum(load.outcomes[Outcome.ANSWERED] for load in self._loads)
+        return sum(load.under_way.outcomes[Outcome.ANSWERED] for load in self._loads)
+
+    def _keep(self, record: Record, *_: int) -> None:
+        if record.outcome is not Outcome.NOT_MADE:  # what a fault may cost is said of the visits under way
+            self.records.append(record)
 
 
 class Fire:
@@ -172,7 +172,7 @@ class Fire:
     @property
     def lost(self) -> int:
         """How many visits got no number."""
-        return len(judge(self.records).losses.visits)
+        return judged(self.records).lost
 
     def outcomes(self, after: int = 0) -> set[Outcome]:
         """What became of the visits that were sent after a moment."""
@@ -220,4 +220,4 @@ class Fire:
 
     def found(self) -> set[Kind]:
         """What the judge finds."""
-        return {finding.kind for finding in judge(self.records, allow_reset=self.announced).findings}
+        return {finding.kind for finding in judged(self.records, reset=self.announced).findings}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hello.check.history import Outcome
-from hello.check.verdict import Kind
+from hello.check.history import Kind, Outcome
 from hello.stores.redis.store import ROLL_CALL_TIMEOUT
 from tests.chaos.cluster import (
     DATA,
@@ -444,5 +443,7 @@ def test_disk_under_sqlite_full(fire: Fire) -> None:
 def test_all_faults_together(visitors: Visitors) -> None:
     all_gone()
     visitors.leave()
-    assert visitors.judge().findings == []
+    judged = visitors.judge()
+    assert judged.findings == []
+    assert judged.repeated == 0, list(judged.repeats)
     assert visitors.failed(visitors.records) == []

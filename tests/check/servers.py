@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 LIE = 5_000  # the visit at which a liar lies
@@ -27,6 +26,8 @@ class Counter:
         self.count = 0
         self.visits = 0
         self.reads = 0
+        self.share = 0
+        """What the pod has taken of the count."""
 
     def visit(self) -> bytes:
         self.visits += 1
@@ -37,13 +38,19 @@ class Counter:
         self.reads += 1
         return self.reading(self.count)
 
+    def delay(self) -> float:
+        """Seconds until a visit is counted and answered."""
+        return 0.0
+
     def greeting(self, number: int, **headers: str) -> bytes:
+        self.share += 1
         body = {"count": number, "pod": self.pod, "epoch": self.epoch}
         told = {"Hello_Count": str(number), "Hello_Pod": self.pod, "Hello_Epoch": self.epoch}
         return http(200, json.dumps(body).encode(), **{"Cache_Control": "no-store", **told, **headers})
 
     def reading(self, number: int) -> bytes:
-        return http(200, json.dumps({"count": number, "epoch": self.epoch}).encode(), Cache_Control="no-store")
+        body = {"count": number, "epoch": self.epoch, "pods": {self.pod: self.share}}
+        return http(200, json.dumps(body).encode(), Cache_Control="no-store", Hello_Pod=self.pod)
 
 
 class Duplicate(Counter):
@@ -128,9 +135,9 @@ class Careless(Counter):
             case 2:
                 return self.greeting(self.count, Cache_Control="max-age=60")
             case 3:
-                return http(200, b"Hello, world!", Cache_Control="no-store")
+                return http(200, b"Hello, world!", Cache_Control="no-store", Hello_Pod=self.pod)
             case 4:
-                return http(503, b"busy")
+                return http(503, b"busy", Hello_Pod=self.pod)
         return answer
 
 
@@ -172,12 +179,35 @@ class Failing(Counter):
 
 
 class Frozen(Counter):
-    """Freezes for 3 s once, with all that is under way."""
+    """Freezes once, with all that is under way and all that comes meanwhile."""
+
+    frozen = 3.0
+    until: float | None = None
+
+    def delay(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if self.until is None and self.visits == self.lie:
+            self.until = now + self.frozen
+        return max((self.until or now) - now, 0)
+
+
+class FrozenForLong(Frozen):
+    frozen = 12.0
+
+
+class Late(Counter):
+    """Answers each visit after 12 s."""
+
+    def delay(self) -> float:
+        return 12.0
+
+
+class DiesOnce(Counter):
+    """Counts everybody, and dies under one of them, as a pod that is killed."""
 
     def visit(self) -> bytes:
-        if self.visits == self.lie:
-            time.sleep(3)
-        return super().visit()
+        answer = super().visit()
+        return SILENCE if self.visits == self.lie else answer
 
 
 class Mortal(Counter):
@@ -210,7 +240,14 @@ class _Protocol(asyncio.Protocol):
         self.transports.discard(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        answer = self.counter.read() if data.startswith(b"GET /count") else self.counter.visit()
+        reads = data.startswith(b"GET /count")
+        if delay := 0.0 if reads else self.counter.delay():
+            asyncio.get_running_loop().call_later(delay, self.answer, data, self.counter.visit)
+        else:
+            self.answer(data, self.counter.read if reads else self.counter.visit)
+
+    def answer(self, data: bytes, what: Callable[[], bytes]) -> None:
+        answer = what()
         self.transport.write(answer)
         if b"Connection: close" in data or answer == SILENCE:
             self.transport.close()

@@ -8,15 +8,17 @@ from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from hello.check.client import Client
 from hello.check.history import Outcome, Record
-from hello.check.load import FRESH, KEPT, CheckError, Load, Plan
-from hello.check.site import Site
+from hello.check.visiting.client import Client
+from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
+from hello.check.visiting.site import Site
+from hello.check.visiting.under_way import UnderWay
 from tests.check.servers import Counter, http
 from tests.support.processes import PATIENCE
 
@@ -114,10 +116,27 @@ async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext |
 
 
 def plan(
-    requests: int | None = 100, duration: float | None = None, clients: int = 4, rate: float | None = None, **rest: bool
+    requests: int | None = 100,
+    duration: float | None = None,
+    clients: int = 4,
+    rate: float | None = None,
+    keep_alive: bool = False,
 ) -> Plan:
-    connections = KEPT if rest.get("keep_alive") else FRESH
-    return Plan(requests, duration, clients, rate, connections, 5.0, rest.get("retry", False))
+    return Plan(requests, duration, clients, rate, connections=KEPT if keep_alive else FRESH, timeout=5.0)
+
+
+def keeper(records: list[Record]) -> UnderWay:
+    return UnderWay(lambda record, *_: records.append(record))
+
+
+def load(site: Site, how: Plan, records: list[Record]) -> Load:
+    """A load whose requests are recorded; that a slow machine stood still is none."""
+
+    def keep(record: Record, *_: int) -> None:
+        if record.outcome is not Outcome.STOOD_STILL:
+            records.append(record)
+
+    return Load([site], how, keep)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -128,7 +147,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def run(site: Site, how: Plan) -> list[Record]:
     records: list[Record] = []
-    await Load([site], how, records.append).run()
+    await load(site, how, records).run()
     return records
 
 
@@ -138,9 +157,9 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
     cutter, records = Cutter(lambda: behaviour), list[Record]()
     async with serving(cutter) as site:
         timeout = 2.0 if behaviour == "silence" else 5.0
-        client = Client(site, await site.resolve(), records.append, keep_alive=keep_alive, timeout=timeout)
-        await client.ask()
-        await client.ask()
+        client = Client(site, await site.resolve(), keeper(records), keep_alive=keep_alive, timeout=timeout)
+        await client.visit()
+        await client.visit()
         await client.close()
     assert [record.outcome for record in records] == [EXPECTED[behaviour]] * 2
     assert len(cutter.received) == 2
@@ -155,8 +174,8 @@ async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -
 async def test_a_connection_that_nobody_takes_is_refused() -> None:
     async with serving(Cutter(lambda: "answer")) as site:
         pass
-    client = Client(site, await site.resolve(), lambda _: None, keep_alive=False, timeout=5)
-    assert (await client.ask()).outcome is Outcome.REFUSED
+    client = Client(site, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
+    assert (await client.visit()).outcome is Outcome.REFUSED
 
 
 def now_and_then(bad: list[str], share: float) -> Callable[[], str]:
@@ -193,8 +212,9 @@ async def test_a_kept_connection_closed_behind_an_answer_costs_no_second_request
 async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
     cutter = Cutter(lambda: "answer")
     async with serving(cutter) as site:
-        await run(site, plan(100, clients=5, keep_alive=keep_alive))
-        assert cutter.opened == 5 if keep_alive else cutter.opened == len(cutter.received)
+        records = await run(site, plan(100, clients=5, keep_alive=keep_alive))
+        fresh = sum(not record.labels.kept for record in records)
+        assert cutter.opened == fresh + (5 if keep_alive else 0)
         await until(lambda: cutter.open == 0)
     assert not cutter.errors
 
@@ -202,7 +222,7 @@ async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
 async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupted() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        task = asyncio.create_task(Load([site], plan(clients=3), records.append).run())
+        task = asyncio.create_task(load(site, plan(clients=3), records).run())
         await until(lambda: len(cutter.received) == 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -210,29 +230,34 @@ async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupte
     assert [record.outcome for record in records] == [Outcome.ANSWERED] + [Outcome.INTERRUPTED] * 3
 
 
-async def test_an_open_loop_never_waits_for_more_answers_than_it_has_clients() -> None:
+async def test_an_open_loop_visits_on_time_whatever_is_under_way() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        load = Load([site], replace(plan(None, duration=0.5, clients=3, rate=1000), timeout=0.3), records.append)
-        await load.run()
-    assert cutter.most_open <= 3
-    assert load.late > 100
+        await load(site, replace(plan(None, duration=0.5, rate=100), timeout=2), records).run()
+    visits = [record for record in records if not record.read]
+    assert Tally(record.outcome for record in visits) == {Outcome.TIMEOUT: 50}
+    assert cutter.most_open >= 50
+    dues = [record.due for record in visits if record.due]
+    assert [later - earlier for earlier, later in pairwise(sorted(dues))] == [10**7] * 49
 
 
-async def test_an_open_loop_visits_at_its_rate() -> None:
-    cutter = Cutter(lambda: "answer")
+async def test_what_finds_no_room_in_an_open_loop_was_due_and_is_not_made() -> None:
+    cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        records = await run(site, plan(100, clients=10, rate=200))
-    visits = sorted(record.sent for record in records if not record.read)
-    assert len(visits) == 100
-    assert visits[-1] - visits[0] >= 0.49e9
+        await load(site, replace(plan(None, duration=0.5, rate=100), room=3, timeout=2), records).run()
+    visits = [record for record in records if not record.read]
+    assert Tally(record.outcome for record in visits) == {Outcome.TIMEOUT: 3, Outcome.NOT_MADE: 47}
+    assert len(cutter.received) == 3 + len(records) - len(visits)
 
 
-async def test_with_retry_a_503_is_visited_again_and_told_apart() -> None:
-    behaviours = iter(["answer", "busy", "busy", "answer", "answer"])
-    async with serving(Cutter(behaviours.__next__)) as site:
-        records = await run(site, plan(1, clients=1, retry=True))
-    assert [record.labels.attempt for record in records if not record.read] == [1, 2, 3]
+async def test_an_open_loop_takes_turns_between_fresh_connections_and_a_few_kept_ones() -> None:
+    cutter, records = Cutter(lambda: "answer"), list[Record]()
+    async with serving(cutter) as site:
+        await load(site, replace(plan(100, rate=100), connections=BOTH), records).run()
+    kept = Tally(record.labels.kept for record in records if not record.read)
+    assert kept == {False: 50, True: 50}
+    fresh = sum(not record.labels.kept for record in records)
+    assert cutter.opened - fresh < 25, "most of the visits over kept connections found one open"
 
 
 async def test_a_path_is_kept_and_count_is_beneath_it() -> None:
@@ -260,6 +285,18 @@ async def test_https_is_spoken(certificate: Path, keep_alive: bool, monkeypatch:
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
 
 
+async def test_a_final_dot_is_no_part_of_the_name_in_a_certificate(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with serving(Cutter(lambda: "answer"), tls=tls) as site:
+        dotted = replace(site, host=f"{site.host}.")
+        client = Client(dotted, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
+        assert (await client.visit()).outcome is Outcome.ANSWERED
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate: Path) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
@@ -275,9 +312,9 @@ async def test_an_address_that_swallows_everything_costs_no_visit() -> None:
             addresses = [
                 (*address[:4], (host, site.port)) for host in (swallowed, site.host) for address in await site.resolve()
             ]
-            client = Client(site, addresses, records.append, keep_alive=False, timeout=5)
-            await client.ask()
-            await client.ask(read=True)
+            client = Client(site, addresses, keeper(records), keep_alive=False, timeout=5)
+            await client.visit()
+            await client.read()
     assert [record.outcome for record in records] == [Outcome.ANSWERED] * 2
     assert {record.labels.address for record in records} == {site.host}
     assert len(cutter.received) == 2
@@ -305,5 +342,5 @@ async def test_a_name_all_of_whose_addresses_refuse_is_refused() -> None:
     addresses = [
         (*address[:4], (host, site.port)) for host in ("127.0.0.1", "127.0.0.2") for address in await site.resolve()
     ]
-    client = Client(site, addresses, lambda _: None, keep_alive=False, timeout=5)
-    assert (await client.ask()).outcome is Outcome.REFUSED
+    client = Client(site, addresses, keeper([]), keep_alive=False, timeout=5)
+    assert (await client.visit()).outcome is Outcome.REFUSED

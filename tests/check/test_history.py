@@ -1,15 +1,14 @@
 """A log tells later exactly what the run saw."""
 
-import io
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hello.check.history import Flaw, HistoryError, Labels, Outcome, Record, read_records, write_record
+from hello.check.history import NEVER, NEVER_COUNTED, History, HistoryError, Kind, Labels, Outcome, Record, line
 
-TIMES = st.integers(0, 2**70)
+TIMES = st.integers(0, 2**61)
 NAMES = st.sampled_from(["", "hello-a", '"\\', "größe", " 世界"])
 
 
@@ -26,32 +25,45 @@ def records(draw: st.DrawFn) -> Record:
     labels = Labels(
         outcome,
         read=draw(st.booleans()),
-        attempt=draw(st.integers(1, 9)),
         status=draw(st.none() | st.integers(100, 599)),
         pod=draw(st.none() | NAMES),
         epoch=draw(NAMES) if answered else None,
-        flaw=draw(st.none() | st.sampled_from(Flaw)),
+        flaw=draw(st.none() | st.sampled_from(Kind)),
         url=draw(st.none() | NAMES),
         address=draw(st.none() | NAMES),
         kept=draw(st.booleans()),
+        said=draw(st.none() | NAMES),
     )
-    return Record(sent, sent + draw(TIMES), labels, draw(st.integers(0, 2**70)) if answered else None)
+    number = draw(st.integers(0, 2**60)) if answered else None
+    due = draw(st.none() | st.integers(0, sent - 1)) if sent else None
+    pods = draw(st.none() | st.dictionaries(NAMES, st.integers(0, 2**60)))
+    return Record(sent, sent + draw(TIMES), labels, number, due, pods)
+
+
+def read_back(lines: list[str]) -> list[Record]:
+    return [record for record, _, _ in History(lines)]
 
 
 @given(histories())
-def test_what_is_written_is_read_back_exactly(history: list[Record]) -> None:
-    log = io.StringIO(newline="\n")
-    for seen in history:
-        write_record(log, seen)
-    log.seek(0)
-    assert read_records(log) == history
+def test_what_is_written_is_read_back_exactly_in_the_order_of_its_end(history: list[Record]) -> None:
+    assert read_back([line(record) for record in history]) == sorted(history, key=lambda record: record.answered)
+
+
+@given(histories())
+def test_each_record_comes_with_the_time_since_when_others_wait_that_end_later(history: list[Record]) -> None:
+    told = list(History([line(record) for record in history]))
+    for place, (_, oldest, waiting) in enumerate(told):
+        later = [record for record, _, _ in told[place + 1 :]]
+        visits = [each for each in later if not each.read and each.outcome is not Outcome.STOOD_STILL]
+        assert oldest == min((each.sent for each in later), default=NEVER)
+        assert waiting == min((each.since for each in visits), default=NEVER)
 
 
 GOOD = {"sent": 1, "answered": 2, "outcome": "answered", "number": 3, "epoch": "e"}
 
 
 @pytest.mark.parametrize(
-    "line",
+    "bad",
     [
         "",
         "{",
@@ -73,13 +85,31 @@ GOOD = {"sent": 1, "answered": 2, "outcome": "answered", "number": 3, "epoch": "
         json.dumps({name: value for name, value in GOOD.items() if name != "outcome"}),
     ],
 )
-def test_a_line_that_is_no_record_is_named(line: str) -> None:
+def test_a_line_that_is_no_record_is_named(bad: str) -> None:
     with pytest.raises(HistoryError, match="line 2 is not"):
-        read_records([json.dumps(GOOD), line])
+        History([json.dumps(GOOD), bad + "\n"])
+
+
+@pytest.mark.parametrize("length", range(1, len(line(Record(1, 2, Labels(Outcome.RESET)))) - 2))
+def test_a_last_line_that_is_cut_is_left_out(length: int) -> None:
+    whole = line(Record(1, 2, Labels(Outcome.RESET)))
+    if length >= len('{"sent":'):
+        assert len(History([whole, whole[:length]])) == 1
+    with pytest.raises(HistoryError, match="line 2 is not"):
+        History([whole, whole[:length] + "\n"])
+
+
+def test_a_time_of_hundreds_of_digits_is_later_than_anything() -> None:
+    text = json.dumps(GOOD | {"answered": 10**300})
+    assert [record.answered for record in read_back([text])] == [NEVER]
+
+
+def test_a_log_of_an_earlier_version_is_read() -> None:
+    text = json.dumps(GOOD | {"attempt": 2, "flaw": "body and headers differ"})
+    assert [record.labels.flaw for record in read_back([text])] == [Kind.CONTRADICTION]
 
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_only_what_had_no_connection_is_known_not_to_have_counted(outcome: Outcome) -> None:
-    known = Outcome.ANSWERED, Outcome.REFUSED, Outcome.NOT_SENT
-    assert Labels(outcome).unknown == (outcome not in known)
+    assert Labels(outcome).unknown == (outcome not in NEVER_COUNTED)
     assert not Labels(outcome, read=True).unknown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hello.check.verdict import Kind
+from hello.check.history import Kind
 from tests.check.commands import check
 from tests.check.servers import (
     LIE,
@@ -35,7 +35,7 @@ async def test_a_server_that_does_not_lie_is_not_accused() -> None:
         (Swapped, Kind.OUT_OF_ORDER),
         (Cached, Kind.GIVEN_TWICE),
         (GoneBack, Kind.READ_WENT_BACK),
-        (Skipped, Kind.MISSING),
+        (Skipped, Kind.SKIPPED),
         (TwoCounters, Kind.EPOCHS_IN_TURN),
     ],
 )

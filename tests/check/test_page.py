@@ -12,7 +12,7 @@ import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
-from hello.check.history import Outcome, Record, write_record
+from hello.check.history import Outcome, Record, line
 from tests.check.commands import check
 from tests.check.records import changed
 from tests.check.servers import SILENCE, Counter, Duplicate, serving
@@ -64,7 +64,7 @@ async def show(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Page]]
 def write(file: Path, records: list[Record]) -> None:
     with file.open("w") as log:
         for record in records:
-            write_record(log, record)
+            log.write(line(record))
 
 
 def outage(records: list[Record]) -> list[Record]:

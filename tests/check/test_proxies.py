@@ -1,14 +1,15 @@
 """With a real nginx or Varnish on the way, honest counters are not accused, and what a proxy does is found."""
 
 import os
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from hello.check.verdict import Kind
+from hello.check.history import Kind
 from tests.check.commands import check
-from tests.check.servers import SILENCE, Counter, http, serving
+from tests.check.servers import SILENCE, Counter, DiesOnce, http, serving
 from tests.support.proxies import nginx, varnish
 
 DISOBEDIENT = "sub vcl_backend_response { set beresp.ttl = 10s; return (deliver); }"
@@ -18,17 +19,17 @@ DISOBEDIENT = "sub vcl_backend_response { set beresp.ttl = 10s; return (deliver)
 class Unlucky(Counter):
     """Is honest, but now and then a visit fails, counted or not, as if a pod had died or been busy."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, failing: float) -> None:
         super().__init__()
-        self.share = share
+        self.failing = failing
         self.random = Random(5)
 
     def visit(self) -> bytes:
-        if self.random.random() > self.share:
+        if self.random.random() > self.failing:
             return super().visit()
         match self.random.randrange(4):
             case 0:
-                self.count += 1
+                super().visit()
                 return SILENCE
             case 1:
                 return SILENCE
@@ -67,21 +68,15 @@ async def test_a_cache_is_proved_by_what_came_twice(tmp_path: Path) -> None:
     assert {Kind.GIVEN_TWICE, Kind.CACHED} <= result.kinds
 
 
-class DiesOnce(Counter):
-    """Counts everybody, and dies under one of them, as a pod that is killed."""
-
-    def visit(self) -> bytes:
-        answer = super().visit()
-        return SILENCE if self.visits == self.lie else answer
-
-
-async def test_a_proxy_that_repeats_a_get_is_offered_as_an_explanation(tmp_path: Path) -> None:
+async def test_a_request_that_a_proxy_repeats_is_told_with_the_pod_that_counted_it_and_when(tmp_path: Path) -> None:
     async with serving(DiesOnce(100)) as url, nginx(url, tmp_path) as proxy:
         log = str(tmp_path / "log")
         result = await check(proxy, "--requests=500", "--alone", "--log", log)
         assert result.status == 1
-        assert "Lost?    Nothing: each of 500 visits got a number." in result.output
-        assert "A proxy that repeats a GET" in result.output
-        again = await check("--judge", log)
+        assert "Lost?      Nothing: each of 500 visits got a number." in result.output
+        assert re.search(r"Repeated\?  1 number counted and answered to nobody, .*: 1 on hello-a \(1\)", result.output)
+        assert result.output.splitlines()[-1] == "Requests repeated: 1; the numbers that came were right."
+    again = await check("--judge", log)
     assert again.status == 0, "without --alone, nothing is proved"
     assert "not accounted for" in again.output
+    assert (await check("--judge", log, "--alone", "--allow-repeated=1")).status == 0

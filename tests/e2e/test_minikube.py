@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
+from tests.support.commands import MAY_BE_AWAY, OURS, ROOT, Visitors, come, kubectl, make, pods, run, total, until
 
 TOUR = ROOT / "manifests/tour"
 
@@ -74,7 +74,7 @@ def test_scaling_up_and_down_fails_no_visitor(url: str, visitors: Visitors) -> N
 
 
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url, "--allow-lost=100%"):
+    with visitors.watching(url, *MAY_BE_AWAY):
         make("undeploy")
     assert kubectl("get", "all,pvc,configmap,secret,pdb,networkpolicy", OURS, "--output=name") == ""
     for name in "secret/redis-password", "persistentvolume/hello-world-redis":

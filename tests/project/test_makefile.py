@@ -281,14 +281,20 @@ def test_the_check_runs_as_a_job_where_the_node_cannot_be_reached_or_it_is_told_
     generated = yaml.safe_load((make.directory / "build/default/check/kustomization.yaml").read_text())
     (image, version), _, (arguments,) = (yaml.safe_load(patch["patch"]) for patch in generated["patches"])
     assert (image["value"], version["value"]) == ("hello-counter:1a2b", "1a2b")
-    assert arguments["value"] == ["check", "http://hello-world", "--duration=60", '--report=a|b&c"d\\e.html']
+    assert arguments["value"] == [
+        "check",
+        "http://hello-world",
+        "--rate=100",
+        "--duration=60",
+        '--report=a|b&c"d\\e.html',
+    ]
     assert "delete job.batch/hello-check-abc" in (make.directory / "deleted").read_text()
 
 
 @pytest.mark.usefixtures("_installed")
 def test_the_check_runs_here_where_the_node_can_be_reached(make: Make) -> None:
     done = make("check", "OPTIONS=--duration=60", **CLUSTER | {"curl": WORKS})
-    assert (done.returncode, done.stdout) == (0, "check http://127.0.0.1:9 --duration=60\n")
+    assert (done.returncode, done.stdout) == (0, "check http://127.0.0.1:9 --rate=100 --duration=60\n")
 
 
 @pytest.mark.usefixtures("_installed")

@@ -240,8 +240,8 @@ async def test_a_batch_whose_revision_is_compacted_is_503_at_once(hello: Callabl
         proxy.lose_every = 0
         assert (await visitor).status == 503
         assert await server.visit() == 3
+        await logs(server)
     await other.close()
-    await logs(server)
     assert_in_order(server, "compacted")
 
 
@@ -341,7 +341,7 @@ async def test_a_member_of_another_cluster_is_not_counted_in(members: Members) -
     stranger.cluster = f"{stranger.directory.name}={stranger.peer}"
     await empty(stranger)
     for one in store, newcomer:
-        one._commits._member = one._readings._member = 0  # noqa: SLF001
+        one._commits.client._member = one._readings.client._member = 0  # noqa: SLF001
     assert (await store.commit(following(FIRST, given))).top == 6
     assert (await newcomer.commit(OTHER)).top == 9
     for one in store, newcomer:

@@ -128,7 +128,7 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
 
             async def restore() -> None:
                 await wipe(store)
-                await store._write(store._readings, [], *(put(*pair) for pair in values.items()))  # noqa: SLF001
+                await store._readings.write([], *(put(*pair) for pair in values.items()))  # noqa: SLF001
 
     return restore
 
@@ -258,7 +258,7 @@ class Promise(RuleBasedStateMachine):
     def lose_a_transaction_on_its_way(self, which: int) -> None:
         """It may arrive later, and only once."""
         assert isinstance(self.store, EtcdStore)
-        client = self.store._commits  # noqa: SLF001
+        client = self.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Json) -> Json:
             if method == "kv/txn":
@@ -275,7 +275,7 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: self.transactions)
     def deliver_a_transaction_late(self, which: int) -> None:
         assert isinstance(self.store, EtcdStore)
-        self.do(self.store._readings.call("kv/txn", self.transactions.pop(which % len(self.transactions))))  # noqa: SLF001
+        self.do(self.store._readings.client.call("kv/txn", self.transactions.pop(which % len(self.transactions))))  # noqa: SLF001
 
     @rule()
     @precondition(lambda self: isinstance(self.store, EtcdStore))

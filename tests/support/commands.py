@@ -17,6 +17,8 @@ COUNTER = "--selector=app.kubernetes.io/name=hello-world"
 OURS = "--selector=app.kubernetes.io/part-of=hello-world"
 """The counter's and Redis' objects."""
 HELLO = [sys.executable, "-m", "hello"]
+MAY_BE_AWAY = ("--allow-lost=100%", "--allow-gap=3600")
+"""Options of a run in which the counter is taken away, or of several that are judged as one."""
 RATE = 80
 """Visits a second by a watcher: far below what one address may open through kube-proxy (kubernetes#101607)."""
 
@@ -79,7 +81,7 @@ class Visitors:
 
     def visit(self, url: str, visits: int) -> tuple[int, int]:
         """Let 20 clients visit, with nobody else there; the lowest and the highest number given."""
-        with self.check(url, "--alone", "--clients=20", f"--requests={visits}", "--rate=150") as process:
+        with self.check(url, "--alone", f"--requests={visits}", "--rate=150") as process:
             (epoch,) = report(process)["epochs"]
         assert epoch["answers"] == visits
         return epoch["lowest"], epoch["highest"]
@@ -100,7 +102,7 @@ class Visitors:
         """Judge all runs as one, in which nobody else visited."""
         together = self.directory / "all.log"
         together.write_text("".join(log.read_text() for log in self.logs))
-        command = [*HELLO, "check", "--json", "--alone", "--allow-lost=100%", f"--judge={together}"]
+        command = [*HELLO, "check", "--json", "--alone", *MAY_BE_AWAY, f"--judge={together}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             return report(process)
 

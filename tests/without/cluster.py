@@ -100,15 +100,14 @@ def tried(*command: str, errors: int = subprocess.DEVNULL) -> subprocess.Complet
 class Visitors:
     """`hello check` in the cluster, as manifests/check has it, on the node that carries the control plane."""
 
-    def __init__(self, clients: int = 20) -> None:
+    def __init__(self) -> None:
         self.kept = False
         """Whether the promise was kept and nothing lost."""
         self.said = ""
         """The last line of the report."""
-        self._clients = clients
 
     def __enter__(self) -> Self:
-        visits = ["--alone", "--duration=600", f"--rate={RATE}", f"--clients={self._clients}"]
+        visits = ["--alone", "--duration=600", f"--rate={RATE}"]
         patches = CHECK.format(arguments=json.dumps(["check", "http://hello-world", *visits]), suffix=token_hex(3))
         command = ("sh", "manifests/scripts/kustomization.sh", "manifests/check", NAMESPACE, _image())
         self._job = kubectl("create", f"--kustomize={run(*command, answer=patches)}", "--output=name")

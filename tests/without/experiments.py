@@ -21,8 +21,6 @@ from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, runni
 from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
 
 DEPLOYMENT = "deployment/hello-world"
-MANY = 800
-"""Visitors: more than come while nobody is answered."""
 
 PATIENCE = 90
 """Seconds for which something is waited for that may never come."""
@@ -59,7 +57,7 @@ def replace_redis() -> Outcome:
 
 def freeze_redis() -> Outcome:
     """Redis is frozen for 8 s."""
-    with Visitors(clients=MANY) as visitors:
+    with Visitors() as visitors:
         with _frozen(running(OF_REDIS), REDIS):
             time.sleep(8)  # it takes most of that to be seen
         time.sleep(3)  # the pods are ready again
@@ -68,7 +66,7 @@ def freeze_redis() -> Outcome:
 
 def replace_pods_in_an_outage() -> Outcome:
     """All pods are deleted while Redis is frozen for 5 s."""
-    with Visitors(clients=MANY) as visitors:
+    with Visitors() as visitors:
         with _frozen(running(OF_REDIS), REDIS):
             kubectl("delete", "pod", COUNTER, "--wait=false")
             time.sleep(5)

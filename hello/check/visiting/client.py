@@ -2,43 +2,46 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic_ns
+from typing import Protocol
 
 import h11
 
-from hello.check.answer import Answer, UntrueError
-from hello.check.connection import ClosedError, Connection
-from hello.check.history import Flaw, Labels, Outcome, Record, shared
-from hello.check.site import Address, Site
+from hello.check.history import Labels, Outcome, Record, shared
+from hello.check.visiting.answer import Answer, UntrueError
+from hello.check.visiting.connection import ClosedError, Connection
+from hello.check.visiting.site import Address, Site
 
 LONGEST_GREETING = 65536  # bytes; a hello's is some hundred
 LONGEST_READING = 1 << 24  # bytes; a hello names each pod of the last day
 
 
+class Keeper(Protocol):
+    """Who is told of each request."""
+
+    def begin(self, sent: int, due: int, *, read: bool) -> int:
+        """Take note that a request is under way; its number."""
+
+    def end(self, request: int, record: Record) -> None:
+        """Take what became of it."""
+
+
 class Client:
     """Asks one thing at a time, each on a fresh connection or, with `keep_alive`, on the last one while it is open.
 
-    addresses: the site's. keep: is given each record. timeout: seconds for connection and answer.
+    addresses: the site's. timeout: seconds for connection and answer.
     """
 
     def __init__(
-        self,
-        site: Site,
-        addresses: Sequence[Address],
-        keep: Callable[[Record], None],
-        *,
-        keep_alive: bool,
-        timeout: float,
+        self, site: Site, addresses: Sequence[Address], keeper: Keeper, *, keep_alive: bool, timeout: float
     ) -> None:
         self.site = site
-        self.retry_after = 0.0
-        """Seconds to wait, as the last 503 said."""
         self.error: Exception | None = None
         """Why the last failed request got no answer."""
         self._addresses = addresses
-        self._keep = keep
+        self._keeper = keeper
         self._keep_alive = keep_alive
         self._timeout = timeout
         self._requests = {read: _request(site, keep_alive=keep_alive, read=read) for read in (False, True)}
@@ -49,29 +52,39 @@ class Client:
         """Whether the next request may go over an open connection."""
         return self._connection is not None and self._connection.open
 
-    async def ask(self, *, read: bool = False, attempt: int = 1) -> Record:
-        """Visit, which is counted, or read the count, which is not."""
-        sent, answered, number = monotonic_ns(), 0, None
-        labels = Labels(Outcome.INTERRUPTED, read=read, attempt=attempt, url=self.site.url, kept=self._keep_alive)
-        try:
-            answer = await self._exchange(read=read)
-            answered = answer.arrived
-            labels, number = self._understand(answer, labels)
-        except (OSError, h11.RemoteProtocolError, ClosedError) as error:
-            self.error = error
-            labels = replace(labels, outcome=_outcome(error))
-        finally:
-            record = Record(sent, answered or monotonic_ns(), shared(self._located(labels)), number)
-            self._keep(record)
-        if not self.connected:
-            await self.close()
-        return record
+    async def visit(self, due: int | None = None) -> Record:
+        """Visit, which is counted; `due`: when it should have been sent."""
+        return await self._ask(Labels(Outcome.INTERRUPTED, url=self.site.url, kept=self._keep_alive), due=due)
+
+    async def read(self, *, shares: bool = False) -> Record:
+        """Read the count, which is not counted, and the pods' shares of it."""
+        labels = Labels(Outcome.INTERRUPTED, read=True, url=self.site.url, kept=self._keep_alive)
+        return await self._ask(labels, shares=shares)
 
     async def close(self) -> None:
         """Close the connection, if one is open."""
         if self._connection:
             connection, self._connection = self._connection, None
             await connection.close()
+
+    async def _ask(self, labels: Labels, *, due: int | None = None, shares: bool = False) -> Record:
+        sent, answered, number = monotonic_ns(), 0, None
+        pods: Mapping[str, int] | None = None
+        request = self._keeper.begin(sent, sent if due is None else due, read=labels.read)
+        try:
+            answer = await self._exchange(read=labels.read)
+            answered = answer.arrived
+            labels, number, pods = _understand(answer, labels)
+        except (OSError, h11.RemoteProtocolError, ClosedError) as error:
+            self.error = error
+            labels = replace(labels, outcome=_outcome(error))
+        finally:
+            labels = shared(self._located(labels))
+            record = Record(sent, answered or monotonic_ns(), labels, number, due, pods if shares else None)
+            self._keeper.end(request, record)
+        if not self.connected:
+            await self.close()
+        return record
 
     async def _exchange(self, *, read: bool) -> Answer:
         async with asyncio.timeout(self._timeout):
@@ -81,32 +94,37 @@ class Client:
             assert self._connection  # noqa: S101 -- for the types
             return await self._connection.ask(self._requests[read], LONGEST_READING if read else LONGEST_GREETING)
 
-    def _understand(self, answer: Answer, labels: Labels) -> tuple[Labels, int | None]:
-        labels = replace(labels, status=answer.status)
-        if answer.status == 503:
-            self.retry_after = answer.retry_after()
-            flaw = None if b"retry-after" in answer.headers else Flaw.NO_RETRY_AFTER
-            return replace(labels, outcome=Outcome.UNAVAILABLE, flaw=flaw), None
-        if answer.status != 200:
-            return replace(labels, outcome=Outcome.STATUS), None
-        try:
-            number, pod, epoch = answer.reading() if labels.read else answer.greeting()
-        except UntrueError as error:
-            return replace(labels, outcome=Outcome.MALFORMED, flaw=error.flaw), None
-        flaw = answer.cache_flaw()
-        return replace(labels, outcome=Outcome.ANSWERED, pod=pod, epoch=epoch, flaw=flaw), number
-
     def _located(self, labels: Labels) -> Labels:
         """Add where it was: the address, and who had answered on this connection before."""
         if self._connection is None:
             return labels
-        if labels.outcome is Outcome.ANSWERED:
-            self._connection.pod = labels.pod or self._connection.pod
+        if labels.pod:
+            self._connection.pod = labels.pod
         elif not labels.read:
             labels = replace(labels, pod=self._connection.pod)
         if len(self._addresses) > 1:
             labels = replace(labels, address=self._connection.address)
         return labels
+
+
+def _understand(answer: Answer, labels: Labels) -> tuple[Labels, int | None, Mapping[str, int] | None]:
+    """What an answer says of its request, and the number and the shares that it carries."""
+    labels = replace(labels, status=answer.status)
+    if answer.status == 503:
+        labels = replace(labels, outcome=Outcome.UNAVAILABLE, flaw=answer.refusal_flaw(), said=answer.words())
+        return replace(labels, pod=answer.pod), None, None
+    if answer.status != 200:
+        return replace(labels, outcome=Outcome.STATUS), None, None
+    pods = None
+    try:
+        if labels.read:
+            number, pod, epoch, pods = answer.reading()
+        else:
+            number, pod, epoch = answer.greeting()
+    except UntrueError as error:
+        return replace(labels, outcome=Outcome.MALFORMED, flaw=error.flaw), None, None
+    labels = replace(labels, outcome=Outcome.ANSWERED, pod=pod, epoch=epoch, flaw=answer.cache_flaw())
+    return labels, number, pods
 
 
 def _request(site: Site, *, keep_alive: bool, read: bool) -> h11.Request:

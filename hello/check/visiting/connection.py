@@ -2,15 +2,15 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from time import monotonic_ns
 from typing import Self
 
 import h11
 
-from hello.check.answer import Answer
-from hello.check.site import Address, connect
+from hello.check.visiting.answer import Answer
+from hello.check.visiting.site import Address, connect
 
 CHUNK = 65536
 LEAVE = 1.0  # seconds for the other side to close its end
@@ -35,6 +35,7 @@ class Connection:
         """Connect to one of the addresses; over TLS, to who can prove to be `name`. OSError if that fails."""
         sock = await connect(addresses)
         try:
+            name = name.removesuffix(".")  # a name's final dot is DNS', and in no certificate
             return cls(*await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name if tls else None))
         except BaseException:
             sock.close()
@@ -68,7 +69,7 @@ class Connection:
         whole = self._http.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
         if whole and not self._http.trailing_data[0]:  # what nobody asked for would be taken for the next answer
             self._http.start_next_cycle()
-        return Answer(arrived, response.status_code, dict(response.headers), body)
+        return Answer(arrived, response.status_code, _joined(response.headers), body)
 
     async def _next_event(self) -> h11.Event:
         while not isinstance(event := self._http.next_event(), h11.Event):
@@ -99,3 +100,11 @@ class Connection:
                     await self._writer.wait_closed()
             finally:
                 self._writer.transport.abort()
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The headers by name; lines of one name are one list (RFC 9110, section 5.3)."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in headers:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined

@@ -5,70 +5,65 @@ from datetime import datetime
 from html import escape
 from importlib.resources import files
 
-from hello.check.chart import answers_chart, latency_chart
 from hello.check.history import Record
-from hello.check.report import (
-    REPEATED,
-    enough,
+from hello.check.judging.losses import Part
+from hello.check.judging.verdict import Verdict
+from hello.check.reporting.chart import answers_chart, latency_chart
+from hello.check.reporting.text import (
+    answers,
     epoch_line,
-    exact,
     latency,
-    lost,
     outcome_name,
     outcomes,
     proof,
+    repeat_line,
     silence_line,
     summary,
     title,
 )
-from hello.check.timeline import Timeline, timeline
-from hello.check.verdict import Kind, Share, Verdict
+from hello.check.reporting.timeline import Drawing, Timeline, drawing
 
 MOST_ROWS = 50  # of a table
 
 
-def page(records: Sequence[Record], verdict: Verdict, began: datetime | None) -> str:
+def page(timeline: Timeline, verdict: Verdict, began: datetime | None) -> str:
     """Make it. began: when the run did, if that is known."""
-    style = files("hello.check").joinpath("page.css").read_text("utf-8")
+    style = files("hello.check.reporting").joinpath("page.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>hello check: {escape(summary(verdict))}</title><style>{style}</style></head>"
-        f"<body><main>{''.join(_sections(records, verdict, began))}</main></body></html>\n"
+        f"<body><main>{''.join(_sections(timeline, verdict, began))}</main></body></html>\n"
     )
 
 
-def _sections(records: Sequence[Record], verdict: Verdict, began: datetime | None) -> Iterator[str]:
+def _sections(timeline: Timeline, verdict: Verdict, began: datetime | None) -> Iterator[str]:
     tone = {0: "good", 1: "bad"}.get(verdict.exit_status, "unknown")
     yield f'<h1 class="{tone}">{escape(summary(verdict))}</h1>'
     yield f'<p class="soft">{_run(verdict, began)}</p>'
     yield f'<div class="answers">{"".join(_answers(verdict))}</div>'
     if verdict.answered:
-        times = timeline(records, verdict)
+        times = drawing(timeline, verdict.ended - verdict.began)
         yield _figure("Answers a second, by pod", answers_chart(times, verdict), _key(times, verdict))
         yield _figure("Latency, median and 99th percentile", latency_chart(times, verdict), _latency_key(verdict))
     yield from _findings(verdict)
+    yield from _repeats(verdict)
     yield from _epochs(verdict)
-    yield from _shares(verdict)
+    yield from _parts(verdict)
     yield from _losses(verdict)
 
 
 def _run(verdict: Verdict, began: datetime | None) -> str:
-    seconds = (verdict.ended - verdict.began) / 1e9
     when = f"{began:%Y-%m-%d %H:%M:%S %Z}, " if began else ""
-    return f"{when}{seconds:,.1f} s, {verdict.visits.total():,} visits and {verdict.reads.total():,} reads"
+    visits, reads = verdict.visits.total(), verdict.losses.reads.total()
+    return f"{when}{verdict.seconds:,.1f} s, {visits:,} visits and {reads:,} reads"
 
 
 def _answers(verdict: Verdict) -> Iterator[str]:
-    """The three questions; what could not be told is neither good nor bad."""
-    unknown = not verdict.answered
-    for question, answer, bad in (
-        ("Exact?", exact(verdict), bool(verdict.findings)),
-        ("Lost?", lost(verdict), verdict.lost_too_many),
-        ("Enough?", enough(verdict), False),
-    ):
-        tone = "bad" if bad else "unknown" if unknown or (question == "Enough?" and not verdict.enough) else "good"
+    """The five questions; what could not be told is neither good nor bad."""
+    for question, answer, good in answers(verdict):
+        tone = "unknown" if good is None else "good" if good else "bad"
         yield f'<section class="{tone}"><h2>{question}</h2><p>{escape(answer)}</p></section>'
 
 
@@ -76,13 +71,13 @@ def _figure(caption: str, chart: str, key: str) -> str:
     return f"<figure><h2>{caption}</h2>{chart}<figcaption>{key}</figcaption></figure>"
 
 
-def _key(times: Timeline, verdict: Verdict) -> str:
+def _key(times: Drawing, verdict: Verdict) -> str:
     entries = [(f"pod{index}", name) for index, name in enumerate(times.answers)]
     if verdict.lost:
         entries.append(("lost", "lost visit"))
     if verdict.outages:
         entries.append(("outage", "nobody was answered"))
-    if len(verdict.epochs) > 1:
+    if verdict.epoch_count > 1:
         entries.append(("epoch", "a new epoch"))
     if verdict.findings:
         entries.append(("broken", "a promise broken"))
@@ -110,10 +105,15 @@ def _swatch(name: str) -> str:
 def _findings(verdict: Verdict) -> Iterator[str]:
     for finding in verdict.findings:
         yield f"<h2>Broken: {escape(title(finding))}</h2>"
-        for example in finding.examples:
+        for example in finding.examples.first[:MOST_ROWS]:
             yield f"<pre>{escape(chr(10).join(proof(example, verdict)))}</pre>"
-        if finding.kind is Kind.MISSING:
-            yield f"<p>{escape(REPEATED)}</p>"
+
+
+def _repeats(verdict: Verdict) -> Iterator[str]:
+    if verdict.repeated:
+        yield "<h2>Counted and answered to nobody</h2><ul>"
+        yield from (f"<li>{escape(repeat_line(repeat, verdict))}</li>" for repeat in verdict.repeats.first[:MOST_ROWS])
+        yield "</ul>"
 
 
 def _losses(verdict: Verdict) -> Iterator[str]:
@@ -123,7 +123,10 @@ def _losses(verdict: Verdict) -> Iterator[str]:
         yield "</ul>"
     if verdict.lost:
         yield f"<h2>Lost visits</h2><p>{escape(outcomes(verdict.losses.kinds))}</p>"
-        rows = (_lost_row(record, verdict) for record in verdict.losses.visits[:MOST_ROWS])
+        if verdict.losses.said:
+            said = ((words, str(status), f"{n:,}") for (status, words), n in verdict.losses.said.most_common(MOST_ROWS))
+            yield _table(("said", "status", "times"), said)
+        rows = (_lost_row(record, verdict) for record in verdict.losses.lost.first[:MOST_ROWS])
         yield _table(("sent", "known after", "what", "connection", "pod", "to"), rows)
         if verdict.lost > MOST_ROWS:
             yield f"<p>and {verdict.lost - MOST_ROWS:,} more</p>"
@@ -141,22 +144,22 @@ def _lost_row(record: Record, verdict: Verdict) -> Sequence[str]:
     )
 
 
-def _shares(verdict: Verdict) -> Iterator[str]:
+def _parts(verdict: Verdict) -> Iterator[str]:
     losses = verdict.losses
-    for name, shares in (
+    for name, parts in (
         ("pod", losses.pods),
         ("URL", losses.urls),
         ("address", losses.addresses),
         ("connection", losses.connections),
     ):
-        if len(shares) > 1 or (shares and name == "pod"):
+        if len(parts) > 1 or (parts and name == "pod"):
             yield f"<h2>By {name}</h2>"
-            yield _table((name, "answered", "lost"), map(_share_row, sorted(shares.items())[:MOST_ROWS]))
+            yield _table((name, "answered", "lost"), map(_part_row, sorted(parts.items())[:MOST_ROWS]))
 
 
-def _share_row(named: tuple[str, Share]) -> Sequence[str]:
-    name, share = named
-    return name, f"{share.answered:,}", f"{share.lost:,}"
+def _part_row(named: tuple[str, Part]) -> Sequence[str]:
+    name, part = named
+    return name, f"{part.answered:,}", f"{part.lost:,}"
 
 
 def _epochs(verdict: Verdict) -> Iterator[str]:

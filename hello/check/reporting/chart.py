@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
-from hello.check.timeline import Timeline
-from hello.check.verdict import Verdict
+from hello.check.judging.losses import SECOND
+from hello.check.judging.verdict import Verdict
+from hello.check.reporting.timeline import Drawing
 
 WIDTH, HEIGHT = 1000, 240
 STRIP = 16
@@ -13,9 +14,9 @@ LONGEST_LINE = 20
 """Of the vertical lines of a kind; more would be a wall."""
 
 
-def answers_chart(timeline: Timeline, verdict: Verdict) -> str:
+def answers_chart(timeline: Drawing, verdict: Verdict) -> str:
     """Answers a second, stacked by pod; under them, a mark for each lost visit."""
-    seconds = timeline.piece / 1e9
+    seconds = timeline.piece / SECOND
     step = _step(timeline.highest / seconds, 4)
     top = max(math.ceil(timeline.highest / seconds / step), 1) * step
     base = [0] * len(timeline.p50)
@@ -25,10 +26,10 @@ def answers_chart(timeline: Timeline, verdict: Verdict) -> str:
         drawn.append(f'<path class="pod{index}" d="{bars}"/>')
         base = [low + count for low, count in zip(base, counts, strict=True)]
     heights = [(number * step / top, f"{number * step:,g}") for number in range(round(top / step) + 1)]
-    return _plot("Answers a second, by pod", drawn, heights, timeline, verdict) + _lost_strip(timeline, verdict)
+    return _plot("Answers a second, by pod", drawn, heights, timeline, verdict) + _lost_strip(timeline)
 
 
-def latency_chart(timeline: Timeline, verdict: Verdict) -> str:
+def latency_chart(timeline: Drawing, verdict: Verdict) -> str:
     """The median and the 99th percentile of how long answers took, on a logarithmic scale."""
     known = [nanoseconds for nanoseconds in (*timeline.p50, *timeline.p99) if nanoseconds]
     low = math.floor(math.log10(min(known, default=10**6)))
@@ -46,7 +47,7 @@ def latency_chart(timeline: Timeline, verdict: Verdict) -> str:
 
 
 def _plot(
-    title: str, drawn: Sequence[str], heights: list[tuple[float, str]], timeline: Timeline, verdict: Verdict
+    title: str, drawn: Sequence[str], heights: list[tuple[float, str]], timeline: Drawing, verdict: Verdict
 ) -> str:
     grid = "".join(f'<path class="grid" d="M0 {HEIGHT * (1 - height):.1f}h{WIDTH}"/>' for height, _ in heights)
     labels = "".join(f'<span class="y" style="bottom:{100 * height:.2f}%">{text}</span>' for height, text in heights)
@@ -57,9 +58,10 @@ def _plot(
     )
 
 
-def _lost_strip(timeline: Timeline, verdict: Verdict) -> str:
-    """A line for each lost visit, when it was sent; those that would cover each other are one."""
-    places = dict.fromkeys(f"{_x(record.sent - verdict.began, timeline):.0f}" for record in verdict.losses.visits)
+def _lost_strip(timeline: Drawing) -> str:
+    """A line for each piece of time in which a visit was known to be lost."""
+    width = timeline.piece / timeline.length * WIDTH
+    places = [f"{min((index + 0.5) * width, WIDTH):.1f}" for index, lost in enumerate(timeline.lost) if lost]
     if not places:
         return ""
     marks = "".join(f"M{place} 0v{STRIP}" for place in places)
@@ -69,29 +71,29 @@ def _lost_strip(timeline: Timeline, verdict: Verdict) -> str:
     )
 
 
-def _outages(timeline: Timeline, verdict: Verdict) -> Iterator[str]:
+def _outages(timeline: Drawing, verdict: Verdict) -> Iterator[str]:
     for silence in verdict.outages:
         began, ended = (_x(at - verdict.began, timeline) for at in (silence.began, silence.ended))
         yield f'<rect class="outage" x="{began:.1f}" width="{max(ended - began, 1):.1f}" height="{HEIGHT}"/>'
 
 
-def _new_epochs(timeline: Timeline, verdict: Verdict) -> Iterator[str]:
+def _new_epochs(timeline: Drawing, verdict: Verdict) -> Iterator[str]:
     begun = [epoch.first.answered for epoch in verdict.epochs[1 : LONGEST_LINE + 1]]
     yield from _lines("epoch", begun, timeline, verdict)
 
 
-def _broken(timeline: Timeline, verdict: Verdict) -> Iterator[str]:
+def _broken(timeline: Drawing, verdict: Verdict) -> Iterator[str]:
     examples = [example for finding in verdict.findings for example in finding.examples]
     proved = [max(record.answered for record in example.records) for example in examples]
     yield from _lines("broken", proved, timeline, verdict)
 
 
-def _lines(name: str, moments: Iterable[int], timeline: Timeline, verdict: Verdict) -> Iterator[str]:
+def _lines(name: str, moments: Iterable[int], timeline: Drawing, verdict: Verdict) -> Iterator[str]:
     for moment in moments:
         yield f'<path class="{name}" d="M{_x(moment - verdict.began, timeline):.1f} 0v{HEIGHT}"/>'
 
 
-def _bars(timeline: Timeline, base: list[int], counts: list[int], scale: float) -> str:
+def _bars(timeline: Drawing, base: list[int], counts: list[int], scale: float) -> str:
     width = timeline.piece / timeline.length * WIDTH
     return "".join(
         f"M{index * width:.2f} {HEIGHT - low * scale:.1f}h{width * 0.85:.2f}v{-count * scale:.1f}h{-width * 0.85:.2f}z"
@@ -100,7 +102,7 @@ def _bars(timeline: Timeline, base: list[int], counts: list[int], scale: float) 
     )
 
 
-def _line(timeline: Timeline, values: Sequence[int | None], height: Callable[[int], float]) -> str:
+def _line(timeline: Drawing, values: Sequence[int | None], height: Callable[[int], float]) -> str:
     """Points joined, but for pieces of time without an answer."""
     path, pen = [], "M"
     width = timeline.piece / timeline.length * WIDTH
@@ -113,7 +115,7 @@ def _line(timeline: Timeline, values: Sequence[int | None], height: Callable[[in
     return "".join(path)
 
 
-def _seconds(timeline: Timeline) -> str:
+def _seconds(timeline: Drawing) -> str:
     """The labels of the time axis."""
     length = timeline.length / 1e9
     step = _step(length, 6)
@@ -121,8 +123,8 @@ def _seconds(timeline: Timeline) -> str:
     return "".join(f'<span class="x" style="left:{100 * tick / length:.2f}%">{tick:,g} s</span>' for tick in ticks)
 
 
-def _x(nanoseconds: int, timeline: Timeline) -> float:
-    return min(nanoseconds / timeline.length, 1) * WIDTH
+def _x(nanoseconds: int, timeline: Drawing) -> float:
+    return min(max(nanoseconds, 0) / timeline.length, 1) * WIDTH
 
 
 def _step(whole: float, most: int) -> float:

@@ -1,0 +1,126 @@
+"""The lives of the store that were seen, and whether they followed each other as they should."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hello.check.history import Record
+from hello.check.judging.gaps import Numbers
+from hello.check.judging.highest import Highest
+from hello.check.judging.shares import Shares
+from hello.stores.rules import begun
+
+MOST = 100
+"""Epochs and pods of one that are remembered."""
+
+RECENT = 10_000
+"""Answers, at the least, in which a number that comes again is looked for."""
+
+
+@dataclass(slots=True, eq=False)
+class Epoch:
+    """One life of a store, as seen. first: the answer that arrived first; last: the one that was sent last.
+
+    began: when, in microseconds of its store's clock; 0 if its id does not say.
+    """
+
+    name: str
+    first: Record
+    last: Record
+    numbers: Numbers
+    began: int
+    answers: int = 0
+    lowest: int | None = None
+    highest: int | None = None
+    pods: set[str] = field(default_factory=set)
+    given: Highest = field(default_factory=Highest)
+    read: Highest = field(default_factory=Highest)
+    shares: Shares = field(default_factory=Shares)
+    recent: dict[int, Record] = field(default_factory=dict)
+    earlier: dict[int, Record] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Take an answer or a read."""
+        if record.sent > self.last.sent:
+            self.last = record
+        pod = record.labels.pod
+        if pod not in self.pods and pod and len(self.pods) < MOST:
+            self.pods.add(pod)
+        if record.labels.read:
+            self.read.add(record)
+            return
+        number = record.number or 0
+        self.given.add(record)
+        self.recent.setdefault(number, record)
+        self.answers += 1
+        if self.lowest is None or number < self.lowest:
+            self.lowest = number
+        if self.highest is None or number > self.highest:
+            self.highest = number
+
+    def answer(self, number: int) -> Record | None:
+        """The recent answer that carried a number."""
+        return self.recent.get(number) or self.earlier.get(number)
+
+    def forget(self, moment: int) -> None:
+        """Keep what requests that were sent at this moment or later can be compared to."""
+        self.given.forget(moment)
+        self.read.forget(moment)
+        newest = next(reversed(self.earlier.values()), None)
+        if len(self.recent) > RECENT and (newest is None or newest.answered < moment):
+            self.earlier, self.recent = self.recent, {}
+
+
+class Epochs:
+    """The epochs by when the first answer of each arrived."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._epochs: dict[str, Epoch] = {}
+        self._in_turn: set[str] = set()
+        self._went_back: set[str] = set()
+
+    def __iter__(self) -> Iterator[Epoch]:
+        return iter(self._epochs.values())
+
+    @property
+    def newest(self) -> Epoch | None:
+        """The one that was seen last for the first time."""
+        return next(reversed(self._epochs.values()), None)
+
+    def get(self, name: str) -> Epoch | None:
+        """The epoch of a name."""
+        return self._epochs.get(name)
+
+    def begin(self, name: str, record: Record) -> Epoch:
+        """Take a new epoch; all but the first of those that were longest ago are forgotten in the end."""
+        self.count += 1
+        if len(self._epochs) >= MOST:
+            del self._epochs[list(self._epochs)[1]]
+        epoch = self._epochs[name] = Epoch(name, record, record, Numbers(name, record), begun(name))
+        return epoch
+
+    def in_turn(self, epoch: Epoch, record: Record) -> Iterator[tuple[Epoch, int]]:
+        """Find the epochs with which this one answers in turn, and how many are involved anew.
+
+        Which of two epochs is newer cannot be seen in an answer. But if x had answered before a request was sent that y
+        answered, y is the newer one; if the reverse is true as well, one of them answered after it had been replaced.
+        """
+        for other in self._epochs.values():
+            if other.first.answered < record.sent and epoch.first.answered < other.last.sent and other is not epoch:
+                new = {epoch.name, other.name} - self._in_turn
+                self._in_turn |= new
+                if new:
+                    yield other, len(new)
+
+    def replaced(self, epoch: Epoch, record: Record) -> Epoch | None:
+        """Find a later epoch that had answered before this request was sent, once for each epoch.
+
+        An epoch's id tells when it began: whoever is in an earlier one again went back in time.
+        """
+        if not epoch.began or epoch.name in self._went_back | self._in_turn:
+            return None
+        for other in self._epochs.values():
+            if other.first.answered < record.sent and other.began > epoch.began:
+                self._went_back = (self._went_back | {epoch.name}) & self._epochs.keys()
+                return other
+        return None

@@ -1,0 +1,274 @@
+"""The judge of a run: takes each record as its request ends, and can say at any time what is proved so far."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from hello.check.history import NEVER, Kind, Outcome, Record
+from hello.check.judging.epochs import MOST as MOST_PODS
+from hello.check.judging.epochs import Epoch, Epochs
+from hello.check.judging.gaps import Gap, Gaps
+from hello.check.judging.losses import Losses, Silence
+from hello.check.judging.shares import Excess
+from hello.check.judging.shown import Shown
+from hello.check.judging.verdict import Example, Finding, Repeat, Rules, Verdict
+
+MOST_PENDING = 1000
+"""Gaps that wait for a read which tells shares."""
+
+TIDY = 1000
+"""Records after which what is no longer needed is forgotten."""
+
+
+class News:
+    """What was found since somebody last asked."""
+
+    def __init__(self) -> None:
+        self.lost: deque[Record] = deque(maxlen=10_000)
+        self.found: deque[tuple[Kind, int, Example]] = deque(maxlen=100)
+        self.silences: deque[Silence] = deque(maxlen=100)
+        self.repeats: deque[Repeat] = deque(maxlen=100)
+
+
+class Judge:
+    """Takes records in the order in which they ended, and keeps what a request under way can still be compared to.
+
+    Its memory depends on the requests under way and on what is shown of its findings, not on the length of the run.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.news = News()
+        self._rules = rules
+        self._began, self._ended = NEVER, -NEVER
+        self._records = 0
+        self._findings: dict[Kind, Finding] = {}
+        self._epochs = Epochs()
+        self._first: Record | None = None
+        self._gaps = Gaps()
+        self._pending: list[Gap] = []
+        self._losses = Losses()
+        self._repeats = Shown[Repeat]()
+        self._shares_known = False
+        self._answered_last = -NEVER
+        self._final: Record | None = None
+        self._read_last: set[str] = set()
+
+    def add(self, record: Record, oldest: int = NEVER, waiting: int = NEVER) -> bool:
+        """Take a record; `oldest` and `waiting`: since when the oldest request and visit wait that end later.
+
+        Returns whether a visit was lost.
+        """
+        labels = record.labels
+        if record.answered > self._ended:
+            self._ended = record.answered
+        if labels.outcome is Outcome.STOOD_STILL:
+            self._losses.pause(record)
+            return False
+        if record.sent < self._began:
+            self._began = record.sent
+        if labels.flaw:
+            self._find(labels.flaw, record)
+        if labels.unknown:
+            self._gaps.may_have_counted(record.sent)
+        if labels.outcome is Outcome.ANSWERED:
+            self._answer(record, labels.epoch or "")
+        lost = self._visit(record, waiting)
+        oldest = min(oldest, self._ended)
+        self._settle(oldest)
+        self._records += 1
+        if self._records % TIDY == 0:
+            self._forget(oldest, min(oldest, waiting))
+        return lost
+
+    def verdict(self, *, over: bool = True) -> Verdict:
+        """Say what is proved; once the run is `over`, no request can take a number that is missing any more."""
+        if over:
+            self._settle(NEVER)
+            self._attribute(self._pending)
+            self._pending = []
+        self._losses.add_up()
+        outages, longest = self._losses.outages()
+        return Verdict(
+            rules=self._rules,
+            began=min(self._began, self._ended),
+            ended=self._ended,
+            findings=sorted(self._told(), key=lambda finding: finding.kind.promise),
+            epochs=list(self._epochs),
+            epoch_count=self._epochs.count,
+            gaps=self._gaps,
+            losses=self._losses,
+            outages=outages,
+            longest=longest,
+            repeats=self._repeats,
+            shares_known=self._shares_known,
+            final=self._final,
+            pods_read_last=frozenset(self._read_last),
+        )
+
+    def _find(self, kind: Kind, *records: Record, count: int = 1, numbers: tuple[int, int] | None = None) -> None:
+        example = Example(records, numbers)
+        finding = self._findings.setdefault(kind, Finding(kind))
+        finding.count += count
+        finding.examples.add(example)
+        self.news.found.append((kind, count, example))
+
+    def _visit(self, record: Record, waiting: int) -> bool:
+        if record.labels.read:
+            self._losses.reads[record.labels.outcome] += 1
+            return False
+        silences = self._losses.silences.count
+        lost = self._losses.add(record, waiting)
+        if lost:
+            self.news.lost.append(record)
+        if self._losses.silences.count > silences:
+            self.news.silences.append([*self._losses.silences][-1])
+        return lost
+
+    # ---- answers
+
+    def _answer(self, record: Record, name: str) -> None:
+        if not name:  # a store that holds nothing has no epoch yet: right, unless an answer had come out of it before
+            if self._first and self._first.answered < record.sent and not self._rules.reset:
+                self._find(Kind.FORGOTTEN, self._first, record)
+            return
+        self._first = self._first or record
+        epoch = self._epochs.get(name)
+        if epoch is None:
+            epoch = self._begin(name, record)
+        elif not epoch.numbers.add(record) and epoch.answer(record.number or 0) is None:
+            self._gaps.came_late(name, record.number or 0)
+        if self._epochs.count > 1:
+            self._compare_epochs(epoch, record)
+        self._compare(epoch, record)
+        self._read(epoch, record) if record.labels.read else self._given(epoch, record)
+        epoch.add(record)
+
+    def _begin(self, name: str, record: Record) -> Epoch:
+        last = self._epochs.newest
+        if last and not self._rules.reset:
+            self._find(Kind.NEW_EPOCH, last.last, record)
+        return self._epochs.begin(name, record)
+
+    def _compare_epochs(self, epoch: Epoch, record: Record) -> None:
+        for other, count in self._epochs.in_turn(epoch, record):
+            proof = sorted((other.first, epoch.first, other.last, record), key=lambda each: each.sent)
+            self._find(Kind.EPOCHS_IN_TURN, *proof, count=count)
+        if later := self._epochs.replaced(epoch, record):
+            self._find(Kind.EARLIER_EPOCH, later.first, record)
+
+    def _compare(self, epoch: Epoch, record: Record) -> None:
+        """Compare a number to the highest that had arrived strictly before it was sent for."""
+        number = record.number or 0
+        given, read = epoch.given.before(record.sent), epoch.read.before(record.sent)
+        if record.labels.read:
+            if given and number < (given.number or 0):
+                self._find(Kind.FORGOTTEN, given, record)
+            if read and number < (read.number or 0):
+                self._find(Kind.READ_WENT_BACK, read, record)
+            return
+        if given and number < (given.number or 0):  # the same number is not out of order but given twice
+            self._find(Kind.OUT_OF_ORDER, given, record)
+        elif read and number <= (read.number or 0):
+            self._find(Kind.OUT_OF_ORDER, read, record)
+        twin = epoch.answer(number) or (given if given and given.number == number else None)
+        if twin:
+            self._find(Kind.GIVEN_TWICE, twin, record)
+
+    def _given(self, epoch: Epoch, record: Record) -> None:
+        self._answered_last, self._final, self._read_last = record.answered, None, set()
+        epoch.shares.answered(record.number or 0, record.labels.pod or "")
+
+    def _read(self, epoch: Epoch, record: Record) -> None:
+        if record.sent > self._answered_last:
+            if self._final is None or record.sent > self._final.sent:
+                self._final = record
+            if record.labels.pod and len(self._read_last) < MOST_PODS:
+                self._read_last.add(record.labels.pod)
+        if record.pods is not None:
+            self._shares_known = True
+            epoch.shares.read(record)
+
+    # ---- numbers that nobody got
+
+    def _settle(self, oldest: int) -> None:
+        """Settle what no request that ends later can change: all of them were sent at this moment or later."""
+        gaps: list[Gap] = []
+        for epoch in self._epochs:
+            if epoch.numbers.open:
+                gaps += epoch.numbers.settled(oldest)
+        if gaps:
+            self._gaps_settled(gaps)
+        if self._shares_known:
+            for epoch in self._epochs:
+                for excess in epoch.shares.settled(oldest):
+                    self._compare_shares(epoch, excess)
+
+    def _gaps_settled(self, gaps: list[Gap]) -> None:
+        for gap in sorted(gaps, key=lambda gap: gap.higher.answered):
+            self._gaps.settle(gap)
+            if self._rules.alone and gap.pending:
+                self._pending.append(gap)
+        told = self._shares_known or not self._losses.reads[Outcome.ANSWERED]
+        if not told or len(self._pending) > MOST_PENDING:
+            self._attribute(self._pending)
+            self._pending = []
+
+    def _compare_shares(self, epoch: Epoch, excess: Excess) -> None:
+        """Attribute the numbers up to a read of shares: to pods that counted more than they answered, or to nobody."""
+        told = [gap for gap in self._pending if gap.epoch == epoch.name and gap.last <= (excess.before.number or 0)]
+        if not told:
+            return
+        self._pending = [gap for gap in self._pending if gap not in told]
+        missing = sum(gap.pending for gap in told)
+        # Nothing is known of before the first read: a pod may have counted all of them.
+        repeated = min(missing, sum(excess.pods.values())) if excess.after else missing
+        left = repeated
+        for gap in told:
+            number = min(gap.pending, left)
+            left -= number
+            self._gaps.repeat(gap, number)
+            self._skip(gap)
+        self._repeat(repeated, excess)
+
+    def _repeat(self, number: int, excess: Excess) -> None:
+        if number:
+            repeat = Repeat(number, excess)
+            self._repeats.add(repeat)
+            self.news.repeats.append(repeat)
+
+    def _attribute(self, gaps: list[Gap]) -> None:
+        """Attribute numbers of which no read tells more: where reads tell shares, a pod may have counted them."""
+        for gap in gaps:
+            if self._shares_known:
+                self._repeat(gap.pending, Excess(None, gap.higher, {}))
+                self._gaps.repeat(gap, gap.pending)
+            else:
+                self._skip(gap)
+
+    def _skip(self, gap: Gap) -> None:
+        if gap.pending:
+            self.news.found.append((Kind.SKIPPED, gap.pending, _skipped(gap)))
+            self._gaps.skip(gap)
+
+    def _told(self) -> Iterator[Finding]:
+        """What was found and not withdrawn."""
+        for kind, finding in self._findings.items():
+            if kind is not Kind.NEW_EPOCH or Kind.EPOCHS_IN_TURN not in self._findings:
+                yield finding
+        if self._gaps.skipped:
+            finding = Finding(Kind.SKIPPED, self._gaps.skipped)
+            for gap in self._gaps:
+                if gap.skipped:
+                    finding.examples.add(_skipped(gap))
+            yield finding
+
+    # ---- memory
+
+    def _forget(self, oldest: int, waiting: int) -> None:
+        self._gaps.forget(oldest)
+        self._losses.forget(waiting)
+        for epoch in self._epochs:
+            epoch.forget(oldest)
+
+
+def _skipped(gap: Gap) -> Example:
+    return Example((gap.higher,), (gap.first, gap.last))

@@ -1,0 +1,201 @@
+"""Which visits got no number or got it late, where they were lost, and the times in which nobody was answered."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from hello.check.history import Labels, Outcome, Record
+from hello.check.judging.histogram import bucket
+from hello.check.judging.shown import Shown
+
+SECOND = 1_000_000_000  # nanoseconds: who waits longer is late, and so long without an answer is an outage
+MINUTE = 60
+CUT = 5 * SECOND  # without a word, after which a server may close a connection
+MOST = 1000  # names of a kind that are told apart
+OTHERS = "others"
+
+NOT_LOST = {Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT}
+"""Answered, or never brought to an end, for a reason that lies on this side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time in which visits were waiting and none was answered; who answered before it and after, if somebody did."""
+
+    began: int
+    ended: int
+    length: int
+    before: Record | None
+    after: Record | None
+
+
+@dataclass(slots=True)
+class Part:
+    """What became of the visits to a place, or of a kind."""
+
+    answered: int = 0
+    lost: int = 0
+
+
+class Parts(dict[str, Part]):
+    """The part of each place."""
+
+    def of(self, name: str) -> Part:
+        """The part of a place; those that are too many are one."""
+        part = self.get(name)
+        if part is None:
+            part = self.setdefault(name if len(self) < MOST else OTHERS, Part())
+        return part
+
+
+@dataclass(slots=True, eq=False)
+class Losses:
+    """Visits that got no number, in the order in which that was known, and where; and how long all waited.
+
+    excused: how many failed while the checker itself stood still. disrupted: the seconds in which a visit was lost or
+    late. stood_still: nanoseconds. silences: those of a second or more, and the longest one anyway.
+    recent: the longest one that ended in each of the last seconds.
+    """
+
+    visits: Counter[Outcome] = field(default_factory=Counter)
+    reads: Counter[Outcome] = field(default_factory=Counter)
+    lost: Shown[Record] = field(default_factory=Shown)
+    kinds: Counter[Outcome] = field(default_factory=Counter)
+    said: Counter[tuple[int, str]] = field(default_factory=Counter)
+    excused: int = 0
+    waited: int = 0
+    waited_longest: Record | None = None
+    waits: Counter[int] = field(default_factory=Counter)
+    silences: Shown[Silence] = field(default_factory=Shown)
+    longest: Silence | None = None
+    recent: Counter[int] = field(default_factory=Counter)
+    disrupted: int = 0
+    stood_still: int = 0
+    overlapped: bool = False
+    urls: Parts = field(default_factory=Parts)
+    addresses: Parts = field(default_factory=Parts)
+    pods: Parts = field(default_factory=Parts)
+    connections: Parts = field(default_factory=Parts)
+    _tally: dict[int, list[Any]] = field(default_factory=dict)
+    _pauses: list[tuple[int, int, int]] = field(default_factory=list)
+    _seconds: set[int] = field(default_factory=set)
+    _last: Record | None = None
+    _ended: int = 0
+    _since: int | None = None
+
+    def pause(self, record: Record) -> None:
+        """Take out a time in which the checker itself stood still."""
+        length = record.answered - record.since
+        self.stood_still += length
+        self._pauses.append((record.sent, record.answered, length))
+
+    def add(self, record: Record, waiting: int) -> bool:
+        """Take a visit, and since when the oldest waits of those that end later; whether it was lost."""
+        labels = record.labels
+        self.visits[labels.outcome] += 1
+        self._ended = record.answered
+        paused = self._paused(record.since, record.answered) if self._pauses else 0
+        wait = record.answered - record.since - paused
+        answered = labels.outcome is Outcome.ANSWERED
+        lost = not answered and labels.outcome not in NOT_LOST
+        if lost and self._pauses and self._excuses(record):
+            lost = False
+            self.excused += 1
+        if self._since is None:
+            self._since = min(record.since, waiting)
+        if answered:
+            self._answer(record, wait, waiting)
+        if lost:
+            self._lose(record)
+        if lost or (answered and wait > SECOND):
+            self._disrupt(record.since // SECOND, record.answered // SECOND)
+        return lost
+
+    def outages(self) -> tuple[list[Silence], Silence | None]:
+        """The times without an answer that were long, and the longest one anyway; one may go on."""
+        since, length = self._since, self._gap(self._ended)
+        now = None if since is None else Silence(since, self._ended, length, self._last, None)
+        longest = max(filter(None, (self.longest, now)), key=lambda silence: silence.length, default=None)
+        return [*self.silences, *([now] if now and now.length >= SECOND else [])], longest
+
+    def _gap(self, ended: int) -> int:
+        """For how long somebody has waited and nobody was answered."""
+        if self._since is None:
+            return 0
+        return ended - self._since - (self._paused(self._since, ended) if self._pauses else 0)
+
+    def forget(self, moment: int) -> None:
+        """Keep what visits that were due at this moment or later can need."""
+        since = moment if self._since is None else min(moment, self._since)
+        self._pauses = [pause for pause in self._pauses if pause[1] > since]
+        second = moment // SECOND
+        self.recent = Counter({at: gap for at, gap in self.recent.items() if at >= second - MINUTE})
+        self._seconds = {at for at in self._seconds if at >= second}
+
+    def _excuses(self, record: Record) -> bool:
+        """Whether it failed as its checker stood still: timed out, or after so long that connections are cut."""
+        met = [length for start, end, length in self._pauses if start <= record.answered and record.since <= end]
+        timed_out = record.labels.outcome is Outcome.TIMEOUT
+        return record.labels.status is None and bool(met) and (timed_out or max(met) >= CUT)
+
+    def _paused(self, began: int, ended: int) -> int:
+        return sum(max(min(ended, end) - max(began, start), 0) for start, end, _ in self._pauses)
+
+    def _answer(self, record: Record, wait: int, waiting: int) -> None:
+        self.waits[bucket(wait)] += 1
+        if wait > self.waited or self.waited_longest is None:
+            self.waited, self.waited_longest = wait, record
+        self.overlapped = self.overlapped or (self._last is not None and self._last.answered >= record.sent)
+        length, second = self._gap(record.answered), record.answered // SECOND
+        if self.longest is None or length > self.longest.length or length >= SECOND:
+            self._end_silence(Silence(self._since or 0, record.answered, length, self._last, record))
+        if length > self.recent.get(second, -1):
+            self.recent[second] = length
+        self._last = record
+        self._since = record.answered if waiting <= record.answered else None
+        tally = self._tally.get(id(record.labels))
+        if tally:
+            tally[1] += 1
+        else:
+            if len(self._tally) > MOST:
+                self.add_up()
+            self._tally[id(record.labels)] = [record.labels, 1]
+
+    def _end_silence(self, silence: Silence) -> None:
+        if self.longest is None or silence.length > self.longest.length:
+            self.longest = silence
+        if silence.length >= SECOND:
+            self.silences.add(silence)
+
+    def add_up(self) -> None:
+        """Add the answers that were counted by their labels to those of each place."""
+        for labels, count in self._tally.values():
+            self._count(labels, answered=count)
+        self._tally.clear()
+
+    def _lose(self, record: Record) -> None:
+        self.lost.add(record)
+        self.kinds[record.labels.outcome] += 1
+        said = record.labels.said
+        if said is not None:
+            key = record.labels.status or 0, said
+            self.said[key if key in self.said or len(self.said) < MOST else (key[0], OTHERS)] += 1
+        self._count(record.labels, lost=1)
+
+    def _count(self, labels: Labels, *, answered: int = 0, lost: int = 0) -> None:
+        for parts, name in (
+            (self.urls, labels.url),
+            (self.addresses, labels.address),
+            (self.pods, labels.pod),
+            (self.connections, "kept" if labels.kept else "fresh"),
+        ):
+            if name:
+                part = parts.of(name)
+                part.answered += answered
+                part.lost += lost
+
+    def _disrupt(self, first: int, last: int) -> None:
+        """Mark seconds; of a wait that is longer than any, the last hundred thousand."""
+        new = set(range(max(first, last - 100_000), last + 1)) - self._seconds
+        self.disrupted += len(new)
+        self._seconds |= new

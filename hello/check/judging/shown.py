@@ -1,0 +1,30 @@
+"""What is counted in full and shown in part."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+MOST = 100
+
+T = TypeVar("T")
+
+
+class Shown(Generic[T]):
+    """All are counted; the first and the last hundred are kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[T] = []
+        self.last: deque[T] = deque(maxlen=MOST)
+
+    def add(self, item: T) -> None:
+        """Count one."""
+        self.count += 1
+        if len(self.first) < MOST:
+            self.first.append(item)
+        else:
+            self.last.append(item)
+
+    def __iter__(self) -> Iterator[T]:
+        yield from self.first
+        yield from self.last

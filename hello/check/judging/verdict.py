@@ -1,0 +1,202 @@
+"""The verdict on a run: what was seen, and the answers to the five questions."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hello.check.history import Kind, Outcome, Record
+from hello.check.judging.epochs import Epoch
+from hello.check.judging.gaps import Gaps
+from hello.check.judging.histogram import percentiles
+from hello.check.judging.losses import SECOND, Losses, Silence
+from hello.check.judging.shares import Excess
+from hello.check.judging.shown import Shown
+
+PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What proves a finding: the records, earliest cause first, and for skipped numbers the first and last of a run."""
+
+    records: tuple[Record, ...]
+    numbers: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Finding:
+    """One way in which a promise was broken, how often, and proofs."""
+
+    kind: Kind
+    count: int = 0
+    examples: Shown[Example] = field(default_factory=Shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Numbers that were counted and answered to nobody though no visit failed, and what pods counted meanwhile."""
+
+    number: int
+    excess: Excess
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How many visits may be lost: a number, or a share of them in percent."""
+
+    number: int = 0
+    percent: float | None = None
+
+    def of(self, visits: int) -> int:
+        """How many of so many."""
+        return self.number if self.percent is None else int(visits * self.percent / 100)
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.percent is None else f"{self.percent:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known of the run beforehand, and what is allowed in it.
+
+    alone: nobody else visits, so that a number which nobody got was skipped or repeated, unless a visit failed.
+    reset: a new epoch is announced, so that a later one breaks no promise.
+    lost: of the visits that were due. gap: seconds that a visitor may wait, and nobody be answered.
+    """
+
+    alone: bool = False
+    reset: bool = False
+    lost: Allowance = field(default_factory=Allowance)
+    gap: float = 10.0
+    repeated: int = 0
+    at_least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run proved. `final`: the last read, if all answers had arrived before it.
+
+    outages: the times in which nobody was answered for a second or more.
+    """
+
+    rules: Rules
+    began: int
+    ended: int
+    findings: list[Finding]
+    epochs: list[Epoch]
+    epoch_count: int
+    gaps: Gaps
+    losses: Losses
+    outages: list[Silence]
+    longest: Silence | None
+    repeats: Shown[Repeat]
+    shares_known: bool
+    final: Record | None
+    pods_read_last: frozenset[str]
+
+    @property
+    def visits(self) -> Counter[Outcome]:
+        """What became of the visits."""
+        return self.losses.visits
+
+    @property
+    def answered(self) -> int:
+        """How many visits got a number."""
+        return self.visits[Outcome.ANSWERED]
+
+    @property
+    def lost(self) -> int:
+        """How many visits got none, though they were due and not broken off."""
+        return self.losses.lost.count
+
+    @property
+    def due(self) -> int:
+        """How many should have got one."""
+        return self.answered + self.lost
+
+    @property
+    def lost_too_many(self) -> bool:
+        """Whether more were lost than may be."""
+        return self.lost > self.rules.lost.of(self.due)
+
+    @property
+    def waited_longest(self) -> int:
+        """The longest time in which a visitor waited for a number, or nobody was answered."""
+        return max(self.losses.waited, self.longest.length if self.longest else 0)
+
+    @property
+    def too_late(self) -> bool:
+        """Whether that is longer than allowed."""
+        return self.waited_longest > self.rules.gap * SECOND
+
+    @property
+    def repeated(self) -> int | None:
+        """How many numbers were counted and answered to nobody; None if that cannot be known."""
+        return self.gaps.repeated if self.rules.alone and self.shares_known else None
+
+    @property
+    def repeated_too_many(self) -> bool:
+        """Whether that is more than may be."""
+        return (self.repeated or 0) > self.rules.repeated
+
+    @property
+    def unexplained(self) -> int:
+        """How many missing numbers no request of unknown outcome can account for."""
+        return self.gaps.missing - self.gaps.explained
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many were answered as must be."""
+        return self.answered >= self.rules.at_least
+
+    @property
+    def excluded(self) -> int:
+        """1 in how many: more frequent faults would have been seen, at 95 % (rule of three); 0 if that says nothing."""
+        return 0 if self.findings or self.answered < 6 else self.answered // 3
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return max(self.ended - self.began, 1) / SECOND
+
+    @property
+    def disrupted(self) -> float:
+        """The share of seconds in which a visit was lost or late."""
+        return min(self.losses.disrupted / max(self.seconds, 1), 1)
+
+    @property
+    def own_fault(self) -> bool:
+        """Whether the checker stood still for more than a tenth of the run, or could not make a tenth of the visits."""
+        not_sent = self.visits[Outcome.NOT_SENT]
+        return self.losses.stood_still * 10 > self.ended - self.began or not_sent * 10 > self.due + not_sent
+
+    @property
+    def exit_status(self) -> int:
+        """1: the answer to a question is no; 2: it could not be judged; 0: all is well."""
+        if not self.answered:
+            return 2
+        if self.findings:
+            return 1
+        if self.own_fault:
+            return 2
+        if self.lost_too_many or self.too_late or self.repeated_too_many:
+            return 1
+        return 0 if self.enough else 2
+
+    @property
+    def latency(self) -> dict[int, int]:
+        """Percentile → nanoseconds that an answered visitor waited, less than 1 % from the true one; 100 is exact."""
+        told = percentiles(self.losses.waits, PERCENTILES)
+        return {p: min(time, self.losses.waited) for p, time in told.items()} | (
+            {100: self.losses.waited} if told else {}
+        )
+
+    @property
+    def pods(self) -> Counter[str]:
+        """How many visits each pod answered."""
+        return Counter({pod: part.answered for pod, part in self.losses.pods.items() if part.answered})
+
+    @property
+    def each_pod_for_itself(self) -> bool:
+        """Whether it looks like the memory store: several pods, and no epoch that two of them gave numbers of."""
+        pods = [epoch.pods for epoch in self.epochs]
+        return all(len(names) <= 1 for names in pods) and len(set().union(*pods)) > 1

@@ -1,0 +1,115 @@
+"""What a canary tells Prometheus: /metrics, and /healthz for the kubelet."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from time import monotonic_ns
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hello.check.history import Outcome, Promise, Record
+from hello.check.judging.judge import Judge
+from hello.check.judging.losses import MINUTE, SECOND
+from hello.check.judging.verdict import Verdict
+from hello.check.visiting.under_way import UnderWay
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics(Collector):
+    """The figures of a run that goes on."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.under_way: UnderWay | None = None
+        """What is asked for the gap that goes on."""
+        self._judge = judge
+        self._visits: Counter[tuple[str, str, str]] = Counter()
+        self._last_answer = 0.0
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self._latency = Histogram(
+            "hello_check_latency_seconds",
+            "How long visitors waited for a number, from when they were due.",
+            buckets=BUCKETS,
+            registry=self._registry,
+        )
+
+    def add(self, record: Record) -> None:
+        """Take a record."""
+        if record.read or record.outcome is Outcome.STOOD_STILL:
+            return
+        labels = record.labels
+        self._visits[labels.outcome, labels.url or "", "kept" if labels.kept else "fresh"] += 1
+        if labels.outcome is Outcome.ANSWERED:
+            self._last_answer = time.time()
+            self._latency.observe((record.answered - record.since) / SECOND)
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What the judge found so far."""
+        verdict = self._judge.verdict(over=False)
+        visits = CounterMetricFamily(
+            "hello_check_visits", "Visits by what became of them.", labels=("outcome", "url", "connection")
+        )
+        for labels, count in self._visits.items():
+            visits.add_metric(labels, count)
+        yield visits
+        broken = CounterMetricFamily("hello_check_broken_promises", "Proofs of a broken promise.", labels=("promise",))
+        counts = Counter(dict.fromkeys(Promise, 0))
+        for finding in verdict.findings:
+            counts[finding.kind.promise] += finding.count
+        for promise, count in counts.items():
+            broken.add_metric((promise.name.lower(),), count)
+        yield broken
+        for name, help_, value in (
+            ("due", "Visits that were due.", verdict.due),
+            ("lost", "Visits that were due and got no number.", verdict.lost),
+            ("repeated", "Numbers that pods counted and answered to nobody.", verdict.gaps.repeated),
+            ("disrupted_seconds", "Seconds in which a visit was lost or late.", verdict.losses.disrupted),
+            ("stood_still_seconds", "Seconds in which the canary did not run.", verdict.losses.stood_still / SECOND),
+        ):
+            yield CounterMetricFamily(f"hello_check_{name}", help_, value)
+        yield GaugeMetricFamily(
+            "hello_check_longest_gap_seconds",
+            "The longest time without an answer in the last minute.",
+            self._longest_gap(verdict) / SECOND,
+        )
+        yield GaugeMetricFamily(
+            "hello_check_last_answer_timestamp_seconds", "When a visit was answered last.", self._last_answer
+        )
+
+    def _longest_gap(self, verdict: Verdict) -> int:
+        now, under_way = monotonic_ns(), self.under_way
+        since = now - MINUTE * SECOND
+        gaps = [gap for second, gap in verdict.losses.recent.items() if second >= since // SECOND]
+        if under_way:
+            gaps.append(now - max(under_way.waiting, under_way.answered_last or 0))
+        return max(0, *gaps, 0)
+
+
+@asynccontextmanager
+async def serving(metrics: Metrics, port: int) -> AsyncIterator[None]:
+    """Serve them on a port; OSError if it cannot be had."""
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    application = web.Application()
+    application.add_routes([web.get("/metrics", tell), web.get("/healthz", healthz)])
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()

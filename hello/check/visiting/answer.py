@@ -1,0 +1,107 @@
+"""What an HTTP answer says: a number, or that there is none, and whether a cache had a hand in it."""
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hello.check.history import NEVER, Kind
+
+MARKS = (b"hello-count", b"hello-pod", b"hello-epoch")
+"""The headers of which one at least is in each of the counter's answers: what has none may be a proxy's own."""
+
+_MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+LONGEST_WORDS = 200
+"""Characters of what a 503 says."""
+
+
+class UntrueError(Exception):
+    """A 200 that does not say what a hello's does; without a flaw, it is not known to be a hello's."""
+
+    def __init__(self, flaw: Kind | None) -> None:
+        super().__init__(flaw and flaw.phrase)
+        self.flaw = flaw
+
+
+class Reading(NamedTuple):
+    """The total, who told it if that is said, its epoch, which is empty while the store is, and the pods' shares."""
+
+    total: int
+    pod: str | None
+    epoch: str
+    pods: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, its header names in lower case, and when it had arrived."""
+
+    arrived: int
+    status: int
+    headers: Mapping[bytes, bytes]
+    body: bytes | bytearray
+
+    @property
+    def pod(self) -> str | None:
+        """Who answered, if that is said."""
+        pod = self._header(b"hello-pod")
+        return sys.intern(pod) if pod and pod.isprintable() else None
+
+    def greeting(self) -> tuple[int, str, str]:
+        """Number, pod and epoch, which body and headers must agree on."""
+        match self._json():
+            case {"count": number, "pod": str(pod), "epoch": str(epoch)} if (
+                type(number) is int and 0 < number < NEVER and epoch and (pod + epoch).isprintable()
+            ):
+                told = tuple(self._header(name) for name in MARKS)
+                if told == (str(number), pod, epoch):
+                    return number, sys.intern(pod), sys.intern(epoch)
+                raise UntrueError(self._proved(Kind.CONTRADICTION))
+        raise UntrueError(self._proved(Kind.NO_NUMBER))
+
+    def reading(self) -> Reading:
+        """What a read of the count tells."""
+        match self._json():
+            case {"count": total, "epoch": str(epoch), **more} if (
+                type(total) is int and 0 <= total < NEVER and epoch.isprintable()
+            ):
+                return Reading(total, self.pod, sys.intern(epoch), _shares(more.get("pods")))
+        raise UntrueError(self._proved(Kind.NO_NUMBER))
+
+    def cache_flaw(self) -> Kind | None:
+        """What the headers say of caches: only an Age above 0 proves one, since who passes an answer on may add 0."""
+        age = self._header(b"age").partition(",")[0].strip()  # of several, the first one counts (RFC 9111, 5.1)
+        if age.isdecimal() and age.strip("0"):
+            return self._proved(Kind.CACHED)
+        return None if "no-store" in self._header(b"cache-control").lower() else self._proved(Kind.STORABLE)
+
+    def refusal_flaw(self) -> Kind | None:
+        """What is wrong with a 503."""
+        return None if b"retry-after" in self.headers else self._proved(Kind.NO_RETRY_AFTER)
+
+    def words(self) -> str:
+        """What a 503 says, without HTML's tags, in one short line."""
+        text = _MARKUP.sub(" ", self.body.decode("utf-8", "replace"))
+        return "".join(filter(str.isprintable, " ".join(text.split())))[:LONGEST_WORDS]
+
+    def _proved(self, flaw: Kind) -> Kind | None:
+        return flaw if any(name in self.headers for name in MARKS) else None
+
+    def _header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("utf-8", "replace")
+
+    def _json(self) -> Any:
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+def _shares(pods: Any) -> Mapping[str, int] | None:
+    """The shares of pods, if they are some."""
+    if not isinstance(pods, dict) or not all(type(share) is int and abs(share) < NEVER for share in pods.values()):
+        return None
+    return {sys.intern(pod): share for pod, share in pods.items()} if "".join(pods).isprintable() else None

@@ -1,0 +1,262 @@
+"""The load: who asks, where, how often and how long."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count, cycle
+from time import monotonic_ns
+
+from hello.check.history import NEVER, Labels, Outcome, Record, shared
+from hello.check.visiting.client import Client
+from hello.check.visiting.site import Address, Site
+from hello.check.visiting.under_way import Keep, UnderWay
+
+READ_EVERY = 10  # visits
+READS_OF_PODS = 4  # at the end, for each pod: one that has gone is asked for in vain
+READ_TIMEOUT = 3.0  # seconds for a first and a last read to get an answer
+PAUSE = 0.1  # seconds that a client whose visit failed is slower
+SHARES = 1.0  # seconds between two reads of the pods' shares
+RESOLVE_EVERY = 60  # reads of shares, in a run without an end
+MOST_KEPT = 10  # connections of an open loop that rest until a visit takes one, for each site
+GIVE_UP = 60.0  # seconds in which nobody is answered
+
+FRESH, KEPT, BOTH = (False,), (True,), (False, True)
+"""The kinds of connections: whether they are kept, for each client or visit in turn."""
+
+
+class CheckError(Exception):
+    """The check cannot be run; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do. At most one of requests and duration (seconds) is set; without both it goes on.
+
+    clients: how many visit at once, each again when it was answered (closed loop).
+    rate: visits a second, whatever the answers take (open loop); room: how many may be under way.
+    """
+
+    requests: int | None = None
+    duration: float | None = None
+    clients: int = 20
+    rate: float | None = None
+    room: int | None = None
+    connections: Sequence[bool] = BOTH
+    timeout: float = 15.0
+
+    @property
+    def endless(self) -> bool:
+        """Whether only a signal ends it."""
+        return self.requests is None and self.duration is None
+
+
+class Load:
+    """A run: first reads, visits with a read now and then, last reads. `keep` gets each record as its request ends."""
+
+    def __init__(self, sites: Sequence[Site], plan: Plan, keep: Keep) -> None:
+        self.under_way = UnderWay(keep)
+        self.gave_up = False
+        """Whether it ended early, as nobody was answered."""
+        self._plan = plan
+        self._sites = sites
+        self._addresses: list[list[Address]] = []
+        self._clients: set[Client] = set()
+        self._idle: dict[tuple[int, bool], deque[Client]] = {}
+        self._visits: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._began = self._busy = 0
+        self._end = NEVER
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run it all; CheckError if a site does not answer at the start, or what does is not a hello."""
+        self._addresses = [await _resolve(site) for site in self._sites]
+        self.under_way.start()
+        try:
+            await self._read_first()
+            self._began = monotonic_ns()
+            if self._plan.duration is not None:
+                self._end = self._began + int(self._plan.duration * 1e9)
+            await self._visit_until_stopped()
+            await self._read_last()
+        finally:
+            self.under_way.stop()
+            await asyncio.gather(*(client.close() for client in self._clients))
+
+    def stop(self) -> None:
+        """End the visits now; what is under way is interrupted, and the count is read once more."""
+        self._stopped = True
+        if self._visits:
+            self._visits.cancel()
+
+    async def _visit_until_stopped(self) -> None:
+        self._visits = asyncio.create_task(self._visit())
+        if self._stopped:
+            self._visits.cancel()
+        try:
+            await self._visits
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+
+    async def _visit(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(self._read_shares()), group.create_task(self._give_up())]
+            try:
+                await (self._visit_in_turn() if self._plan.rate is None else self._visit_at_rate(self._plan.rate))
+            finally:
+                self._over.set()
+            await asyncio.wait(beside, timeout=READ_TIMEOUT)
+            for task in beside:
+                task.cancel()
+
+    # ---- the closed loop: each client visits again once it was answered
+
+    async def _visit_in_turn(self) -> None:
+        numbers, kinds = count(1), self._plan.connections
+        async with asyncio.TaskGroup() as group:
+            for index in range(self._plan.clients):
+                site = index % len(self._sites)
+                group.create_task(self._be_client(site, kinds[index // len(self._sites) % len(kinds)], numbers))
+
+    async def _be_client(self, site: int, kept: bool, numbers: "count[int]") -> None:
+        client = self._client(site, kept)
+        try:
+            while (number := next(numbers)) <= (self._plan.requests or NEVER) and monotonic_ns() < self._end:
+                record = await client.visit()
+                if record.outcome is not Outcome.ANSWERED:
+                    await asyncio.sleep(min(PAUSE, max(self._end - monotonic_ns(), 0) / 1e9))
+                if number % READ_EVERY == 0:
+                    await client.read()
+        finally:
+            self._idle.setdefault((site, kept), deque()).append(client)
+
+    # ---- the open loop: the clock says when a visit is due
+
+    async def _visit_at_rate(self, rate: float) -> None:
+        room = self._plan.room or max(math.ceil(rate * self._plan.timeout), 1)
+        kinds, sites = self._plan.connections, len(self._sites)
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._plan.requests or NEVER):
+                due = await self._due(number, rate)
+                if due >= self._end:
+                    return
+                site, kept = number % sites, kinds[number // sites % len(kinds)]
+                if self._busy < room:
+                    self._busy += 1
+                    group.create_task(self._visit_once(self._client(site, kept), (site, kept), due, number + 1))
+                else:
+                    self.under_way.not_made(due, shared(Labels(Outcome.NOT_MADE, url=self._sites[site].url, kept=kept)))
+
+    async def _due(self, number: int, rate: float) -> int:
+        """Wait until a visit is due; none is while this process stands still."""
+        while True:
+            now = monotonic_ns()
+            self.under_way.look(now)
+            due = self._began + self.under_way.stood_still + int(number * 1e9 / rate)
+            if due <= now or due >= self._end:
+                return due
+            await asyncio.sleep((due - now) / 1e9)
+
+    async def _visit_once(self, client: Client, kind: tuple[int, bool], due: int, number: int) -> None:
+        try:
+            await client.visit(due)
+            if number % READ_EVERY == 0:
+                await client.read()
+        finally:
+            self._busy -= 1
+            idle = self._idle.setdefault(kind, deque())
+            idle.append(client)
+            if len(idle) > MOST_KEPT:
+                self._clients.discard(idle.pop())
+                await client.close()
+
+    def _client(self, site: int, kept: bool) -> Client:
+        """The client of this kind that has rested longest, or a new one."""
+        if idle := self._idle.get((site, kept)):
+            return idle.popleft()
+        addresses, keeper = self._addresses[site], self.under_way
+        client = Client(self._sites[site], addresses, keeper, keep_alive=kept, timeout=self._plan.timeout)
+        self._clients.add(client)
+        return client
+
+    # ---- reads of the count
+
+    async def _read_first(self) -> None:
+        """Ask each site; a run without an end waits for what is not there yet."""
+        for site in range(len(self._sites)):
+            client = self._client(site, kept=False)
+            record = await self._read(client, (Outcome.ANSWERED, Outcome.UNAVAILABLE))
+            if record.outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE):
+                continue
+            if record.labels.status is None and record.outcome is not Outcome.MALFORMED:
+                if not self._plan.endless:
+                    raise CheckError(f"{client.site.url}: no answer: {str(client.error) or record.outcome}")
+                continue
+            what = record.labels.flaw or record.labels.status or client.error or "200 without a count"
+            path = f"{client.site.path}count"
+            raise CheckError(f"{client.site.url}: not a hello: the answer to GET {path} is wrong ({what})")
+
+    async def _read_shares(self) -> None:
+        """Read each site's count and the pods' shares of it, once a second."""
+        clients = [self._client(site, kept=False) for site in range(len(self._sites))]
+        for number in count(1):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), SHARES)
+                return
+            await clients[number % len(clients)].read(shares=True)
+            if self._plan.endless and number % RESOLVE_EVERY == 0:
+                await self._resolve_again()
+
+    async def _resolve_again(self) -> None:
+        """Learn where the names lead now: a run without an end outlives addresses."""
+        for site, addresses in zip(self._sites, self._addresses, strict=True):
+            with suppress(CheckError):
+                addresses[:] = await _resolve(site)
+
+    async def _read_last(self) -> None:
+        """Read the count at each site, over each kept connection, and from as many of the pods as tell their names."""
+        firsts = [self._client(site, kept=False) for site in range(len(self._sites))]
+        kept = [client for clients in self._idle.values() for client in clients if client.connected]
+        reads = await asyncio.gather(*(self._read(client, (Outcome.ANSWERED,)) for client in (*firsts, *kept)))
+        told = {read.pod for read in reads if read.pod}
+        pods = self.under_way.pods
+        for client in cycle(firsts):
+            if not told or told >= pods or len(reads) >= READS_OF_PODS * len(pods):
+                return
+            reads.append(await client.read())
+            told.add(reads[-1].pod or "")
+
+    async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
+        """Read the count, again and again if need be; an answer that says more than "not now" is final."""
+        end = monotonic_ns() + int(READ_TIMEOUT * 1e9)
+        while True:
+            record = await client.read(shares=True)
+            final = record.outcome is Outcome.MALFORMED or (record.labels.status or 500) < 500
+            if record.outcome in enough or final or monotonic_ns() > end:
+                return record
+            await asyncio.sleep(PAUSE)
+
+    async def _give_up(self) -> None:
+        """End a run that has an end if nobody is answered for a minute, or at the start for two timeouts."""
+        while not self._plan.endless and not self._over.is_set():
+            last = self.under_way.answered_last
+            limit = min(2 * self._plan.timeout, GIVE_UP) if last is None else GIVE_UP
+            silent = monotonic_ns() - (self._began if last is None else last)
+            failed = self.under_way.outcomes.total() - self.under_way.outcomes[Outcome.ANSWERED]
+            if silent > limit * 1e9 and failed:
+                self.gave_up = True
+                self.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), 1)
+
+
+async def _resolve(site: Site) -> list[Address]:
+    """Look the host up, so that no look-up is part of a visit."""
+    try:
+        return list(await site.resolve())
+    except (OSError, UnicodeError) as error:
+        raise CheckError(f"no such host: {site.host} ({error})") from error

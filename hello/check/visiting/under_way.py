@@ -1,0 +1,104 @@
+"""The requests that are under way, and the times in which the checker itself was not."""
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from itertools import count
+from time import monotonic_ns
+
+from hello.check.history import NEVER, Labels, Outcome, Record
+
+Keep = Callable[[Record, int, int], None]
+"""Takes a record, and since when the oldest request and the oldest visit wait that are still under way."""
+
+TICK = 0.1  # seconds between two looks at the clock
+STANDSTILL = 500_000_000  # nanoseconds that one may be late
+BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+"""The clock that goes on while the machine is suspended, where there is one."""
+
+
+class UnderWay:
+    """Passes on each record as its request ends. If the loop stood still meanwhile, that comes first."""
+
+    def __init__(self, keep: Keep) -> None:
+        self.outcomes: Counter[Outcome] = Counter()
+        """Of the visits so far."""
+        self.pods: set[str] = set()
+        """Who answered a visit."""
+        self.answered_last: int | None = None
+        """When a visit was answered last."""
+        self.stood_still = 0
+        """Nanoseconds."""
+        self._keep = keep
+        self._numbers = count()
+        self._requests: OrderedDict[int, int] = OrderedDict()
+        self._visits: OrderedDict[int, int] = OrderedDict()
+        self._looked = monotonic_ns(), _suspended()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look at the clock from now on."""
+        self._looked = monotonic_ns(), _suspended()
+        self._tick()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer:
+            self._timer.cancel()
+
+    @property
+    def waiting(self) -> int:
+        """Since when the oldest visit waits."""
+        return next(iter(self._visits.values()), NEVER)
+
+    def begin(self, sent: int, due: int, *, read: bool) -> int:
+        """Take note that a request is under way; its number."""
+        number = next(self._numbers)
+        self._requests[number] = sent
+        if not read:
+            self._visits[number] = due
+        return number
+
+    def end(self, request: int, record: Record) -> None:
+        """Pass on what became of it."""
+        del self._requests[request]
+        self._visits.pop(request, None)
+        self.look(record.answered)
+        if not record.read:
+            self._count(record)
+        self._pass_on(record)
+
+    def not_made(self, due: int, labels: Labels) -> None:
+        """Pass on that a visit was due and found no room."""
+        now = monotonic_ns()
+        self.outcomes[labels.outcome] += 1
+        self._pass_on(Record(now, now, labels, due=due))
+
+    def look(self, now: int) -> None:
+        """Notice that this process did not run: the last look was too long ago."""
+        looked, suspended = self._looked
+        self._looked = max(now, looked), _suspended()
+        asleep = self._looked[1] - suspended
+        if self._timer and max(now - looked - TICK * 1e9, asleep) > STANDSTILL:
+            self.stood_still += now - looked
+            self._pass_on(Record(looked, now, Labels(Outcome.STOOD_STILL), due=looked - max(asleep, 0)))
+
+    def _tick(self) -> None:
+        self.look(monotonic_ns())
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _count(self, record: Record) -> None:
+        self.outcomes[record.outcome] += 1
+        if record.outcome is Outcome.ANSWERED:
+            self.answered_last = record.answered
+            if record.pod:
+                self.pods.add(record.pod)
+
+    def _pass_on(self, record: Record) -> None:
+        self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)
+
+
+def _suspended() -> int:
+    """Nanoseconds for which the machine was suspended since it started."""
+    return time.clock_gettime_ns(BOOT_CLOCK) - monotonic_ns() if BOOT_CLOCK is not None else 0

@@ -484,6 +484,9 @@ def test_what_failed_while_the_checker_stood_still_is_not_lost_unless_the_server
     assert judged([*history, failed(S, Outcome.TIMEOUT, 7 * S)]).lost == 0
     assert judged([*history, changed(failed(S, Outcome.UNAVAILABLE, 7 * S), status=503)]).lost == 1
     assert judged([*history, failed(7 * S, Outcome.TIMEOUT, 8 * S)]).lost == 1
+    assert judged([*history, failed(S, Outcome.RESET, 7 * S)]).lost == 1, "for 4 s, no server closes a connection"
+    asleep = still(8 * S, 8 * S + 1)._replace(due=0)
+    assert judged([*history, asleep, failed(7 * S, Outcome.RESET, 9 * S)]).lost == 0, "the machine was suspended"
 
 
 def test_a_checker_that_stood_still_for_more_than_a_tenth_of_the_run_judges_nothing_but_broken_promises() -> None:

@@ -61,7 +61,7 @@ class Judge:
         if record.answered > self._ended:
             self._ended = record.answered
         if labels.outcome is Outcome.STOOD_STILL:
-            self._losses.pause(record.sent, record.answered)
+            self._losses.pause(record)
             return False
         if record.sent < self._began:
             self._began = record.sent

@@ -10,6 +10,7 @@ from hello.check.judging.shown import Shown
 
 SECOND = 1_000_000_000  # nanoseconds: who waits longer is late, and so long without an answer is an outage
 MINUTE = 60
+CUT = 5 * SECOND  # without a word, after which a server may close a connection
 MOST = 1000  # names of a kind that are told apart
 OTHERS = "others"
 
@@ -76,16 +77,17 @@ class Losses:
     pods: Parts = field(default_factory=Parts)
     connections: Parts = field(default_factory=Parts)
     _tally: dict[int, list[Any]] = field(default_factory=dict)
-    _pauses: list[tuple[int, int]] = field(default_factory=list)
+    _pauses: list[tuple[int, int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
     _last: Record | None = None
     _ended: int = 0
     _since: int | None = None
 
-    def pause(self, began: int, ended: int) -> None:
+    def pause(self, record: Record) -> None:
         """Take out a time in which the checker itself stood still."""
-        self.stood_still += ended - began
-        self._pauses.append((began, ended))
+        length = record.answered - record.since
+        self.stood_still += length
+        self._pauses.append((record.sent, record.answered, length))
 
     def add(self, record: Record, waiting: int) -> bool:
         """Take a visit, and since when the oldest waits of those that end later; whether it was lost."""
@@ -96,7 +98,7 @@ class Losses:
         wait = record.answered - record.since - paused
         answered = labels.outcome is Outcome.ANSWERED
         lost = not answered and labels.outcome not in NOT_LOST
-        if lost and paused and labels.status is None:
+        if lost and self._pauses and self._excuses(record):
             lost = False
             self.excused += 1
         if self._since is None:
@@ -130,8 +132,14 @@ class Losses:
         self.recent = Counter({at: gap for at, gap in self.recent.items() if at >= second - MINUTE})
         self._seconds = {at for at in self._seconds if at >= second}
 
+    def _excuses(self, record: Record) -> bool:
+        """Whether it failed as its checker stood still: timed out, or after so long that connections are cut."""
+        met = [length for start, end, length in self._pauses if start <= record.answered and record.since <= end]
+        timed_out = record.labels.outcome is Outcome.TIMEOUT
+        return record.labels.status is None and bool(met) and (timed_out or max(met) >= CUT)
+
     def _paused(self, began: int, ended: int) -> int:
-        return sum(max(min(ended, end) - max(began, start), 0) for start, end in self._pauses)
+        return sum(max(min(ended, end) - max(began, start), 0) for start, end, _ in self._pauses)
 
     def _answer(self, record: Record, wait: int, waiting: int) -> None:
         self.waits[bucket(wait)] += 1

@@ -285,6 +285,18 @@ async def test_https_is_spoken(certificate: Path, keep_alive: bool, monkeypatch:
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
 
 
+async def test_a_final_dot_is_no_part_of_the_name_in_a_certificate(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with serving(Cutter(lambda: "answer"), tls=tls) as site:
+        dotted = replace(site, host=f"{site.host}.")
+        client = Client(dotted, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
+        assert (await client.visit()).outcome is Outcome.ANSWERED
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate: Path) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)

@@ -49,7 +49,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 def _leave_nothing() -> None:
     """Take away what a walk that ended half-way has left."""
     kubectl("delete", "--ignore-not-found", "--filename=manifests/tour", "--wait")
-    kubectl("delete", "--ignore-not-found", "pod/check", "persistentvolume/hello-walk")
+    kubectl("delete", "--ignore-not-found", "pod/check", "secret/redis-password", "persistentvolume/hello-walk")
 
 
 def test_both_languages_have_the_same_commands_and_outputs() -> None:

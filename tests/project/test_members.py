@@ -226,7 +226,7 @@ async def test_the_first_member_begins_nothing_while_one_that_may_have_data_is_s
         member.start()
     await first.says("waiting for etcd-2")
     third.start()  # it has no majority, so it can take nobody in
-    await third.says("starting from what is on the disk")
+    await third.says("starting with the data on the disk")
     second.kill()
     assert not first.disk.exists()
     assert not second.disk.exists()
@@ -247,7 +247,7 @@ async def test_nobody_begins_a_second_cluster_beside_one_that_lost_its_majority(
         member.lose_disk()
         member.start()
     for member in members[:2]:
-        await member.says("etcd-2 lives, but does not take this one in: ")
+        await member.says("etcd-2 is running, but does not let this member join: ")
         assert not member.disk.exists()
 
 

@@ -43,7 +43,7 @@ class Process:
             return False
         self.session.accept(batch, given)
         view = self.store._own[batch.client]  # noqa: SLF001
-        assert view == await self.store._look_back(given.index)  # noqa: SLF001
+        assert view == await self.store._commits.at(given.index)  # noqa: SLF001
         assert given.top == view.count
         return True
 
@@ -66,7 +66,7 @@ class Histories(RuleBasedStateMachine):
 
     def write(self, *writes: Any) -> None:
         store = self.processes[0].store
-        self.do(store._write(store._readings, [], *writes))  # noqa: SLF001
+        self.do(store._readings.write([], *writes))  # noqa: SLF001
 
     @rule(which=WHICH, n=st.integers(0, 3), times=st.integers(1, 3))
     def count(self, which: int, n: int, times: int) -> None:
@@ -76,7 +76,7 @@ class Histories(RuleBasedStateMachine):
     @rule(which=WHICH)
     def lose_an_answer(self, which: int) -> None:
         process = self.processes[which]
-        client = process.store._commits  # noqa: SLF001
+        client = process.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Any) -> Any:
             answer = await Client.call(client, method, body)
@@ -144,11 +144,11 @@ async def test_a_commit_reads_what_was_changed_since_the_one_before(
     shown = []
 
     async def call(method: str, body: Any) -> Any:
-        answer = await Client.call(store._commits, method, body)  # noqa: SLF001
+        answer = await Client.call(store._commits.client, method, body)  # noqa: SLF001
         shown.append(len(answer["responses"][-1]["response_range"]["kvs"]))
         return answer
 
-    monkeypatch.setattr(store._commits, "call", call)  # noqa: SLF001
+    monkeypatch.setattr(store._commits.client, "call", call)  # noqa: SLF001
     assert (await store.commit(following(FIRST, given))).top == 7 * 3
     assert shown == [2]
     for one in store, other:

@@ -480,8 +480,8 @@ async def _age_keys(store: EtcdStore, then: int, seconds: int) -> None:
             puts.append(put(key, " ".join([*before, str(then), pod])))
         elif key == keys.shares:
             puts.append(put(key, json.dumps({pod: [total, then] for pod, (total, _) in json.loads(value).items()})))
-    await store._write(store._readings, [], *puts)  # noqa: SLF001
-    view = await store._look(store._readings)  # noqa: SLF001
+    await store._readings.write([], *puts)  # noqa: SLF001
+    view = await store._readings.now()  # noqa: SLF001
     since = time.monotonic() - seconds
     indexes = {client: session.record.index for client, session in view.sessions.items()}
     store._idle._unchanged = {client: (index, since) for client, index in indexes.items()}  # noqa: SLF001
@@ -490,7 +490,7 @@ async def _age_keys(store: EtcdStore, then: int, seconds: int) -> None:
 async def _known(store: Store, given: Range) -> Range:
     """What the first session knows of its batch, after _age: in etcd it has written the session's key anew."""
     if isinstance(store, EtcdStore):
-        view = await store._look(store._readings)  # noqa: SLF001
+        view = await store._readings.now()  # noqa: SLF001
         return replace(given, index=view.sessions[FIRST.client].record.index)
     return given
 

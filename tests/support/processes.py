@@ -251,17 +251,17 @@ class Hello:
         assert self.process
         self.process.send_signal(number)
 
-    async def exit(self) -> int:
+    async def exit(self, seconds: float | None = None) -> int:
         """Wait until it has ended; its exit code. Its logs are in `log` from then on."""
         assert self.process
-        _, errors = await asyncio.to_thread(self.process.communicate)
+        _, errors = await asyncio.to_thread(self.process.communicate, timeout=seconds)
         self.log += errors.splitlines()
         return self.process.returncode
 
     async def stop(self, number: Signals = SIGTERM) -> int:
         """Send it a signal, and wait until it has ended; its exit code."""
         self.signal(number)
-        return await self.exit()
+        return await self.exit(PATIENCE)
 
     async def kill(self) -> None:
         """Kill it, if it still runs; it must not have ended by itself."""

@@ -42,12 +42,12 @@ async def wipe(store: Store) -> None:
         case RedisStore():
             await redis_command(store, "FLUSHALL")
         case EtcdStore():
-            await store._write(store._readings, [], *(delete(key) for key in await etcd_keys(store)))  # noqa: SLF001
+            await store._readings.write([], *(delete(key) for key in await etcd_keys(store)))  # noqa: SLF001
 
 
 async def etcd_keys(store: EtcdStore) -> dict[str, str]:
     """The keys of a store's prefix, and their values."""
-    answer = await store._readings.call("kv/range", store._keys.all())  # noqa: SLF001
+    answer = await store._readings.client.call("kv/range", store._keys.all())  # noqa: SLF001
     pairs = ((b64decode(pair["key"]), b64decode(pair.get("value", ""))) for pair in answer.get("kvs", []))
     return {key.decode(): value.decode() for key, value in pairs}
 

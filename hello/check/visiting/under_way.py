@@ -79,10 +79,10 @@ class UnderWay:
         """Notice that this process did not run: the last look was too long ago."""
         looked, suspended = self._looked
         self._looked = max(now, looked), _suspended()
-        late = now - looked > TICK * 1e9 + STANDSTILL or self._looked[1] - suspended > STANDSTILL
-        if late and self._timer:  # else nobody has promised to look
+        asleep = self._looked[1] - suspended
+        if self._timer and max(now - looked - TICK * 1e9, asleep) > STANDSTILL:
             self.stood_still += now - looked
-            self._pass_on(Record(looked, now, Labels(Outcome.STOOD_STILL)))
+            self._pass_on(Record(looked, now, Labels(Outcome.STOOD_STILL), due=looked - max(asleep, 0)))
 
     def _tick(self) -> None:
         self.look(monotonic_ns())

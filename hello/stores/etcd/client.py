@@ -42,13 +42,13 @@ UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
 """After all other codes nothing was done: https://grpc.io/docs/guides/status-codes/."""
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
-"""A token is from before the rights were changed."""
+"""The token is older than the last change of rights."""
 COMPACTED = "mvcc: required revision has been compacted"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL tells: the members' own URLs, and where the counter's keys are."""
+    """What a URL says: the members' own URLs, and the prefix of the counter's keys."""
 
     url: ServerUrl
     members: tuple[str, ...]
@@ -74,24 +74,22 @@ def _authority(host: Host) -> str:
 
 
 class Client:
-    """Calls one member, the same one as long as it answers; one connection is kept."""
+    """Calls one member, the same one as long as it answers, over one connection."""
 
     def __init__(self, address: Address, cluster: Cluster) -> None:
-        """Connect with the first call, and read the password for each login."""
         self._address = address
         self._cluster = cluster
-        # Processes begin with different members, so that not all lean on one.
+        # Processes start with different members to share the load.
         self._member = random.randrange(len(address.members))  # noqa: S311
         self._session: ClientSession | None = None
         self._token = ""
 
     @property
     def members(self) -> int:
-        """How many members there are to ask."""
         return len(self._address.members)
 
     async def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method once, such as `kv/txn`; the next call goes to another member if this one gives no answer.
+        """Call a method once, such as `kv/txn`. If this member does not answer, the next call goes to another one.
 
         Raises UnavailableError if nothing was done, LostError if that is not known.
         """
@@ -106,13 +104,12 @@ class Client:
         return answer
 
     async def close(self) -> None:
-        """Close the connection."""
         session, self._session = self._session, None
         if session:
             await session.close()
 
     async def _call_as_user(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Log in first, if there is a user; and anew if the token has expired, with which nothing was done."""
+        """Log in first if there is a user, and again if the token has expired: then nothing was done."""
         if self._address.url.user and not self._token:
             await self._log_in(url)
         try:
@@ -134,7 +131,7 @@ class Client:
         self._token = str(answer.get("token", ""))
 
     async def _post(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Send one request, once: aiohttp repeats no POST."""
+        """Send one request; aiohttp never repeats a POST."""
         headers = {"Authorization": self._token} if self._token else {}
         try:
             if self._session is None:
@@ -144,11 +141,11 @@ class Client:
         except (ClientConnectorError, ConnectionTimeoutError, ssl.SSLError) as error:
             raise UnavailableError(_words(error)) from error
         except (ClientError, OSError, RuntimeError, ValueError) as error:
-            # A RuntimeError: aiohttp's for a body whose connection has closed, uvloop's for a transport that has.
+            # aiohttp and uvloop raise RuntimeError if the connection has closed.
             raise LostError(_words(error)) from error
 
     def _connect(self) -> ClientSession:
-        """Make the session of one connection, which reads the files of TLS anew: certificates are renewed."""
+        """Make a session of one connection. It reads the TLS files again, since certificates are renewed."""
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
         connector = TCPConnector(ssl=self._address.url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
@@ -160,11 +157,11 @@ def cluster_of(answer: Mapping[str, Any]) -> str:
 
 
 class CompactedError(UnavailableError):
-    """etcd no longer knows what was there at a revision."""
+    """The revision has been compacted."""
 
 
 class _TokenError(UnavailableError):
-    """The token is none any more: nothing was done."""
+    """The token is no longer valid: nothing was done."""
 
 
 async def _answer(response: ClientResponse) -> dict[str, Any]:
@@ -179,7 +176,7 @@ async def _answer(response: ClientResponse) -> dict[str, Any]:
             raise _error(message.removeprefix("etcdserver: "), code)
     if response.status == 404:
         raise LostError("it has no JSON gateway: start it with --enable-grpc-gateway")
-    raise LostError(f"it answers {response.status}, and not as etcd does: {text[:100]!r}")
+    raise LostError(f"not an answer of etcd ({response.status}): {text[:100]!r}")
 
 
 def _error(message: str, code: int) -> UnavailableError:
@@ -188,7 +185,7 @@ def _error(message: str, code: int) -> UnavailableError:
     if message == COMPACTED:
         return CompactedError(message)
     if "user name is empty" in message:
-        return UnavailableError("it wants a user and a password, and was given none")
+        return UnavailableError("it wants a user and a password; neither is set")
     return LostError(message) if code in UNKNOWN_OUTCOME else UnavailableError(message)
 
 
@@ -198,7 +195,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
     if isinstance(error, (ServerDisconnectedError, ClientPayloadError)):
-        return "the connection was cut before the answer was whole"
+        return "connection closed before the whole answer arrived"
     if isinstance(error, ClientConnectorError) and not isinstance(error, ClientSSLError) and error.os_error.errno:
         code = error.os_error.errno  # below 0 it is the resolver's
         return os.strerror(code) if code > 0 else str(error.os_error.strerror)

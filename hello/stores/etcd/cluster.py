@@ -1,14 +1,25 @@
-"""Which cluster of etcd a process counts in: two clusters behind one URL would be two counters."""
+"""Which cluster of etcd a process counts in, and what it has seen there."""
+
+from typing import NamedTuple
 
 from hello.stores import UnavailableError
 
 
+class Seen(NamedTuple):
+    """The latest epoch that etcd was seen in, the highest revision then, and the cluster."""
+
+    epoch: str = ""
+    revision: int = 0
+    cluster: str = ""
+
+
 class Cluster:
-    """The cluster that has a majority of the members named in the URL: no other one can have it at the same time."""
+    """The cluster that has a majority of the members in the URL. Two clusters behind one URL would be two counters."""
 
     def __init__(self, members: int) -> None:
-        self._members = members
         self.id = ""
+        self.seen = Seen()
+        self._members = members
         self._last: dict[str, str] = {}
         """The cluster that each member was in when it last answered."""
 
@@ -21,3 +32,7 @@ class Cluster:
         if share <= self._members // 2:
             raise UnavailableError(f"its cluster has only {share} of the {self._members} members in the URL")
         self.id = cluster
+
+    def saw(self, epoch: str, revision: int) -> None:
+        """Note an epoch and a revision."""
+        self.seen = max(self.seen, Seen(epoch, revision, self.id))

@@ -1,22 +1,19 @@
-"""Sessions that commit no more are folded into the base: etcd holds few keys, however many processes there were."""
+"""Idle sessions are folded into the base, so that etcd holds few keys however many processes there were."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
-from hello.stores import POD_LIFETIME
-from hello.stores.etcd.keys import Json, Keys, Session, View, delete, is_unchanged, put, shares
-from hello.stores.rules import Record
+from hello.stores import rules
+from hello.stores.etcd.keys import Json, Keys, SessionKey, View, delete, is_unchanged, put, shares
+from hello.stores.rules import State
 
 IDLE_TIMEOUT = 60.0
-"""Seconds, by this process's own clock, after which a session's key that has not changed is folded into the base."""
+"""Seconds, by this process's own clock, after which an unchanged session's key is folded into the base."""
 
 FOLDED_AT_ONCE = 100
-"""etcd takes 128 operations in a transaction, unless told otherwise (--max-txn-ops)."""
-
-SHARES = 1000
-"""Pods of folded sessions that are known by name."""
+"""Sessions. By default etcd takes 128 operations in a transaction (--max-txn-ops)."""
 
 
 class IdleSessions:
@@ -27,7 +24,7 @@ class IdleSessions:
         """The revision of each session's key, and since when it is known."""
 
     def find(self, view: View) -> dict[str, int]:
-        """Note what a view shows; the idle ones, not more than can be folded at once, with their keys' revisions."""
+        """Note what a view shows; the idle sessions with their keys' revisions, no more than can be folded at once."""
         now, before = time.monotonic(), self._unchanged
         self._unchanged = {
             client: (index, since if changed == index else now)
@@ -39,7 +36,7 @@ class IdleSessions:
         idle = ((client, index) for client, (index, since) in known if now - since >= IDLE_TIMEOUT)
         return dict(islice(idle, FOLDED_AT_ONCE))
 
-    def silence(self, client: str, session: Session) -> float:
+    def silence(self, client: str, session: SessionKey) -> float:
         """Seconds for which a session's key has not changed, as far as this process knows."""
         now = time.monotonic()
         index, since = self._unchanged.get(client, (0, now))
@@ -47,26 +44,13 @@ class IdleSessions:
 
 
 def fold(keys: Keys, view: View, indexes: Mapping[str, int]) -> tuple[list[Json], list[Json]]:
-    """What is compared, and what is written, to fold sessions whose keys are still of these revisions."""
-    base = view.base
+    """What is compared and what is written to fold sessions whose keys still have these revisions."""
+    base, state = view.base, State(view.epoch, forgotten=view.base.forgotten)
     idle = {client: view.sessions[client].record for client in indexes if client in view.sessions}
-    own = [record for record in idle.values() if record.epoch == view.epoch]
-    folded = replace(
-        base,
-        count=base.count + sum(record.total for record in own),
-        forgotten=max([base.forgotten, *(record.index for record in own)]),
-    )
+    pods = rules.fold(state, view.shares, idle.values(), time.time())
+    total = sum(record.total for record in idle.values() if record.epoch == view.epoch)
+    folded = replace(base, count=base.count + total, forgotten=state.forgotten)
     unchanged = (is_unchanged(keys.session(client), index) for client, index in indexes.items())
-    writes = put(keys.base, folded.text()), put(keys.shares, shares(_recent([*view.shares, *own])))
     deletes = (delete(keys.session(client)) for client in idle)
-    return [is_unchanged(keys.base, base.revision), *unchanged], [*writes, *deletes]
-
-
-def _recent(records: Iterable[Record]) -> list[Record]:
-    """Add up each pod's records; those of pods unseen for long are left out."""
-    pods: dict[str, Record] = {}
-    for record in records:
-        pod = pods.setdefault(record.pod, Record(pod=record.pod))
-        pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
-    seen = [pod for pod in pods.values() if pod.time > time.time() - POD_LIFETIME]
-    return sorted(seen, key=lambda pod: -pod.time)[:SHARES]
+    writes = put(keys.base, folded.text()), put(keys.shares, shares(pods)), *deletes
+    return [is_unchanged(keys.base, base.revision), *unchanged], list(writes)

@@ -1,7 +1,7 @@
 """What a counter keeps in etcd, key by key, and the parts of which its transactions are made.
 
-Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. In this
-order, since a commit reads all but the last in one range.
+Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. A commit
+reads all but the last in one range.
 """
 
 import json
@@ -17,17 +17,17 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a client session's key holds; the record's index is the revision that changed it last, its top is unknown.
+class SessionKey:
+    """What a client session's key holds. The record's index is the key's last revision; its top is unknown.
 
-    seen: what the batch had seen in its epoch when it was sent: etcd counts it before anybody can compare.
+    seen: the highest number that the batch's process had seen. etcd counts the batch before anybody can compare.
     """
 
     record: Record
     seen: int
 
     @classmethod
-    def parse(cls, text: str, revision: int) -> "Session":
+    def parse(cls, text: str, revision: int) -> "SessionKey":
         """Read a value; raises ValueError."""
         epoch, sequence, total, seen, time, pod = text.split(" ")
         return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
@@ -39,9 +39,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What an epoch began with, what was counted in it apart from the sessions' keys, and what was folded into it.
+    """An epoch's count when it began, and its present count apart from the sessions' keys.
 
-    forgotten: the highest revision of a session's key that was folded. revision: which changed this key last.
+    forgotten: the highest revision of a session's key that was folded. revision: this key's last one.
     """
 
     began: int = 0
@@ -61,10 +61,10 @@ class Base:
 
 @dataclass(slots=True)
 class View:
-    """What the keys hold at one revision; without an epoch the store is empty.
+    """What the keys hold at one revision. Without an epoch the store is empty.
 
-    latest: the latest epoch known to who distrusted. shares: the folded sessions' numbers by pod, as records.
-    names: all keys of which the count is made, those that are nobody's included.
+    latest: the latest epoch known to the process that distrusted etcd. shares: the folded sessions' numbers by pod.
+    names: the keys in the range that a commit reads, also those that no counter wrote.
     """
 
     revision: int = 0
@@ -73,20 +73,19 @@ class View:
     base: Base = field(default_factory=Base)
     latest: str = ""
     distrusted: str = ""
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: dict[str, SessionKey] = field(default_factory=dict)
     shares: list[Record] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
     @property
     def count(self) -> int:
-        """All numbers of the epoch."""
         sessions = (session.record for session in self.sessions.values())
         return self.base.count + sum(record.total for record in sessions if record.epoch == self.epoch)
 
     def state(self) -> State:
-        """The same as the rules have it; raises ValueError if no counter wrote it."""
+        """Convert it for the rules; raises ValueError if no counter wrote it."""
         if bool(self.epoch) != bool(self.base.revision):
-            raise ValueError("it is an epoch without a base, or a base without an epoch")
+            raise ValueError("an epoch without a base, or a base without an epoch")
         base = self.base
         return State(self.epoch, self.count, base.began, self.revision, base.forgotten, self.distrusted)
 
@@ -103,23 +102,21 @@ class Keys:
         self._end = f"{self.sessions[:-1]}0"
 
     def session(self, client: str) -> str:
-        """The key of a client session."""
         return self.sessions + client
 
     def all(self) -> Json:
-        """Get all keys."""
         return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0")}
 
     def counted(self, changed_after: int = 0) -> Json:
-        """Get the keys of which the count is made, of which all are counted but only those changed since are shown."""
+        """Get the keys that make up the count: how many there are, and those that changed after a revision."""
         keys = {"key": _code(self.base), "range_end": _code(self._end)}
         return {**keys, "min_mod_revision": str(changed_after + 1)} if changed_after else keys
 
     def update(self, view: View, answer: Mapping[str, Any], revision: int) -> bool:
-        """Bring a view to a later revision by what was changed since; raises ValueError if no counter wrote it.
+        """Bring a view to a later revision by the keys that changed; raises ValueError if no counter wrote them.
 
-        Whether that is all: false if keys were deleted, which no range shows. What is unchanged was there before, so
-        nothing else can be missing if there are as many keys as this view has then.
+        Returns false if keys were deleted, which no range shows. An unchanged key was in the view before, so the view
+        is complete if it has as many keys as there are.
         """
         view.revision = revision
         for pair in answer.get("kvs", ()):
@@ -129,7 +126,7 @@ class Keys:
         return len(view.names) == int(answer.get("count", 0))
 
     def view(self, answer: Mapping[str, Any], revision: int) -> View:
-        """Read what a range of all keys has brought; raises ValueError if no counter wrote it."""
+        """Make a view of all keys; raises ValueError if no counter wrote them."""
         view = View()
         self.update(view, answer, revision)
         return view
@@ -144,13 +141,12 @@ class Keys:
         elif key == self.shares:
             view.shares = list(_shares(text))
         elif key.startswith(self.sessions):
-            view.sessions[key.removeprefix(self.sessions)] = Session.parse(text, changed)
+            view.sessions[key.removeprefix(self.sessions)] = SessionKey.parse(text, changed)
         if key < self._end:
             view.names.add(key)
 
 
 def shares(records: list[Record]) -> str:
-    """Write what pods have a share of."""
     return json.dumps({record.pod: [record.total, record.time] for record in records})
 
 
@@ -164,12 +160,12 @@ def _shares(text: str) -> Iterator[Record]:
 
 
 def is_unchanged(key: str, revision: int) -> Json:
-    """Compare a key with the revision that changed it last; 0 if there is no such key."""
+    """Compare a key's last revision; 0 if there is no such key."""
     return {"key": _code(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
 
 
 def are_unchanged(keys: Mapping[str, Any], revision: int) -> Json:
-    """Compare a range of keys with a revision after which none of them changed."""
+    """Compare a range of keys: none of them changed after a revision."""
     where = {"key": keys["key"], "range_end": keys["range_end"]}
     return {**where, "target": "MOD", "result": "LESS", "mod_revision": str(revision + 1)}
 

@@ -1,11 +1,11 @@
 """Decides how a member of etcd starts, and writes it into etcd's configuration. Runs as an init container.
 
-A member with data starts as it was. One without data joins the others: its old entry is removed, and a new one is
-added. Never does it begin a second cluster beside a living one: only the first member may begin one, alone, and only
-after each of the others has said that it has no data either. They say so from here, on the peers' port, as they wait.
+A member with data starts with it. A member without data joins the others: they remove its old entry and add a new one.
+It never begins a second cluster beside a running one: only the first member may begin a cluster, alone, and only after
+each of the others has reported that it has no data either. This script reports that on the peers' port while it waits.
 
-Environment: NAME, the member's; ADDRESS, its pod's; MEMBERS, each one's NAME=HOST, separated by spaces; DATA, the
-directory of its volume; CONFIGURATION, the file to be written: etcd.conf.yml, which is beside this one, and more.
+Environment: NAME, of this member; ADDRESS, of its pod; MEMBERS, each one's NAME=HOST, separated by spaces; DATA, the
+directory of the volume; CONFIGURATION, the file to write: etcd.conf.yml (beside this file) and this member's settings.
 """
 
 import json
@@ -26,23 +26,23 @@ from urllib.request import Request, urlopen
 
 CLIENTS, PEERS, METRICS = 2379, 2380, 2381
 ANSWER, COMMIT = 2, 8
-"""Seconds to wait for an answer, and for one that takes a commit: etcd gives that up after 7."""
+"""Seconds to wait for an answer, and for one that needs a commit: etcd times out after 7."""
 PAUSE = 0.5
-"""Seconds between two rounds of asking."""
+"""Seconds between two rounds of questions."""
 SILENCE = OSError, HTTPException, ValueError
-"""What an answer that is none looks like: refused, cut off, or not etcd's."""
+"""No valid answer: connection refused or closed, or not etcd."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One of those that the cluster consists of, by its name and its host's."""
+    """A member of the cluster: its name and its host."""
 
     name: str
     host: str
 
     @property
     def peer_url(self) -> str:
-        """Where the others reach it. This is what it is known by: one that never started has no name there."""
+        """Where the others reach it. They know it by this URL: before its first start it has no name there."""
         return f"http://{self.host}:{PEERS}"
 
     @property
@@ -51,14 +51,14 @@ class Member:
         return f"http://{self.host}:{CLIENTS}"
 
     def call(self, what: str, seconds: float, **arguments: Any) -> list[dict[str, Any]]:
-        """Ask it to list, add or remove members; the members. An error if it does not agree."""
+        """Ask it to list, add or remove members. Returns the members; raises an error if it refuses."""
         request = Request(f"{self.client_url}/v3/cluster/member/{what}", json.dumps(arguments).encode())
         with urlopen(request, timeout=seconds) as answer:
             members: list[dict[str, Any]] = json.load(answer)["members"]
             return members
 
     def knows(self) -> list[dict[str, Any]] | None:
-        """The members of the cluster that it lives in. None if it is silent, or another's: addresses are used again."""
+        """The members of its cluster. None if it is silent or belongs to another cluster: addresses are reused."""
         try:
             members = self.call("list", ANSWER)
         except SILENCE:
@@ -66,7 +66,7 @@ class Member:
         return members if any(self.peer_url in member["peerURLs"] for member in members) else None
 
     def has_no_data(self) -> bool:
-        """Whether it says so, and says that it is itself."""
+        """Whether it reports so, and reports that it is this member."""
         try:
             with urlopen(f"{self.peer_url}/no-data", timeout=ANSWER) as answer:
                 return bool(answer.read().decode() == self.peer_url)
@@ -76,69 +76,69 @@ class Member:
 
 @dataclass(frozen=True)
 class Start:
-    """How a member starts: by whom the cluster is made up, and whether it is a new one or there already."""
+    """How a member starts: the members of the cluster, and whether the cluster is new or existing."""
 
     members: list[Member]
     state: str
 
 
 def has_data(data: Path) -> bool:
-    """Whether a member ever started there: etcd's log is renamed into its place once it is whole."""
+    """Whether a member ever started there: etcd renames its log into place once it is complete."""
     return any((data / "member/wal").glob("*.wal"))
 
 
 def decide(me: Member, members: list[Member]) -> Start:
-    """Ask the others until there is an answer."""
+    """Ask the others until it is clear how to start."""
     others = [member for member in members if member != me]
-    said = ""
+    printed = ""
     while True:
-        living = [(other, known) for other in others if (known := other.knows()) is not None]
+        running = [(other, known) for other in others if (known := other.knows()) is not None]
         lines = []
-        for other, known in living:
+        for other, known in running:
             try:
                 return join(me, members, other, known)
             except SILENCE as error:
-                lines.append(f"{other.name} lives, but does not take this one in: {reason(error)}")
-        if not living:
+                lines.append(f"{other.name} is running, but does not let this member join: {reason(error)}")
+        if not running:
             silent = [other.name for other in others if not other.has_no_data()]
             if me == members[0] and not silent:
                 return Start([me], "new")
             lines.append(f"waiting for {' and '.join(silent) or members[0].name}")
-        if said != (said := "; ".join(lines)):
-            print(said, flush=True)
+        if printed != (printed := "; ".join(lines)):
+            print(printed, flush=True)
         time.sleep(PAUSE)
 
 
 def join(me: Member, members: list[Member], other: Member, known: list[dict[str, Any]]) -> Start:
-    """Take my place in the cluster of one that lives. An error if it has no majority for it."""
+    """Join the cluster of a running member. Raises an error if it has no majority for that."""
     started = {url for entry in known if entry.get("name") for url in entry["peerURLs"]}
     for earlier in members[: members.index(me)]:
-        # One after the other: etcd does not start if it was told of fewer members than there are by then.
+        # One after the other: etcd does not start if its list of members is out of date.
         if earlier.peer_url not in started:
-            raise ValueError(f"{earlier.name} comes first")
+            raise ValueError(f"{earlier.name} must join first")
     for entry in known:
         if me.peer_url in entry["peerURLs"]:
             if me.peer_url not in started and len(started) < len(known) // 2 + 1:
-                # Added, but lost before it started: without it the others are no majority, so they cannot remove it.
+                # It was added, but lost before it started. Without it the others have no majority to remove it.
                 return Start(named(members, known), "existing")
             other.call("remove", COMMIT, ID=entry["ID"])
     return Start(named(members, other.call("add", COMMIT, peerURLs=[me.peer_url])), "existing")
 
 
 def named(members: list[Member], known: list[dict[str, Any]]) -> list[Member]:
-    """The members of the cluster, by our names."""
+    """The members of the cluster, with the names from MEMBERS."""
     urls = {url for entry in known for url in entry["peerURLs"]}
     return [member for member in members if member.peer_url in urls]
 
 
 def reason(error: Exception) -> str:
-    """What etcd says, if it says something."""
+    """The message from etcd, if there is one."""
     return str(json.loads(error.read()).get("message")) if isinstance(error, HTTPError) else str(error)
 
 
 @contextmanager
-def saying_that_there_is_no_data(me: Member, address: str) -> Iterator[None]:
-    """Answer the others' question meanwhile."""
+def reporting_no_data(me: Member, address: str) -> Iterator[None]:
+    """Answer the other members' questions meanwhile."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -160,7 +160,7 @@ def saying_that_there_is_no_data(me: Member, address: str) -> Iterator[None]:
 
 
 def configuration(me: Member, address: str, data: Path, start: Start) -> dict[str, str]:
-    """What etcd is told, besides what is the same for all."""
+    """The settings of one member."""
     host = f"[{address}]" if ":" in address else address
     return {
         "name": me.name,
@@ -176,16 +176,16 @@ def configuration(me: Member, address: str, data: Path, start: Start) -> dict[st
 
 
 def main() -> None:
-    """Decide, and write it down."""
+    """Decide, and write the configuration."""
     members = [Member(*member.split("=")) for member in os.environ["MEMBERS"].split()]
     (me,) = (member for member in members if member.name == os.environ["NAME"])
     data, address = Path(os.environ["DATA"]) / "data", os.environ["ADDRESS"]
     if has_data(data):
         start = Start([me], "existing")  # etcd reads it from the disk
-        print("starting from what is on the disk")
+        print("starting with the data on the disk")
     else:
         shutil.rmtree(data, ignore_errors=True)
-        with saying_that_there_is_no_data(me, address):
+        with reporting_no_data(me, address):
             start = decide(me, members)
         print("beginning a cluster" if start.state == "new" else "joining a cluster")
     lines = [f"{key}: {json.dumps(value)}\n" for key, value in configuration(me, address, data, start).items()]

@@ -1,7 +1,7 @@
-"""Gives a member of etcd a new volume where the old one is gone with its node's disks: its claim would stay with it.
+"""Gives an etcd member a new volume if the old one was lost with its node's disks: its claim would never let go of it.
 
-A claim is deleted only if the node says that the volume does not exist, and only while the other members say that
-they have a majority: they hold all that was on it. A disk that merely appears late is lost to one member at the most.
+It deletes a claim only if the node reports that the volume does not exist, and only while the other members report a
+majority: they hold everything that was on it. If a disk only appeared late, at most one member loses its data.
 """
 
 import json
@@ -19,11 +19,11 @@ MEMBERS = "etcd-0", "etcd-1", "etcd-2"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT = 5
 PAUSE = 2
-"""Seconds between two looks."""
+"""Seconds between two rounds."""
 
 
 def call(path: str, method: str = "GET", **body: Any) -> dict[str, Any]:
-    """Ask Kubernetes about an object of this namespace; the answer. The token is read each time: it is renewed."""
+    """Send Kubernetes a request about an object of this namespace. The token is read each time: it is renewed."""
     host = f"{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
     token, namespace = ((ACCOUNT / name).read_text() for name in ("token", "namespace"))
     request = Request(
@@ -39,7 +39,7 @@ def call(path: str, method: str = "GET", **body: Any) -> dict[str, Any]:
 
 
 def volume_is_gone(pod: dict[str, Any]) -> bool:
-    """Whether the pod waits for a volume of which its node says that it does not exist."""
+    """Whether the pod waits for a volume that does not exist, as its node reports."""
     waits = any(
         condition["type"] == "PodReadyToStartContainers" and condition["status"] == "False"
         for condition in pod["status"].get("conditions", [])
@@ -48,14 +48,14 @@ def volume_is_gone(pod: dict[str, Any]) -> bool:
 
 
 def failed_mounts(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    """What its node says of the volumes that it could not mount for it."""
+    """Its node's events about volumes that could not be mounted."""
     fields = f"involvedObject.uid={pod['metadata']['uid']},reason=FailedMount"
     events: list[dict[str, Any]] = call(f"events?{urlencode({'fieldSelector': fields})}")["items"]
     return events
 
 
 def is_ready(name: str) -> bool:
-    """Whether a member says that it can read, as it cannot without a majority."""
+    """Whether a member reports that it can read; without a majority it cannot."""
     try:
         with urlopen(f"http://{name}.etcd-members:2381/readyz", timeout=TIMEOUT):
             return True
@@ -64,16 +64,16 @@ def is_ready(name: str) -> bool:
 
 
 def replace_volume(pod: dict[str, Any]) -> None:
-    """Delete a pod and its claim, but no others that have come to bear their names. The StatefulSet makes both anew."""
+    """Delete a pod and its claim, but not newer ones of the same names. The StatefulSet makes both again."""
     name = pod["metadata"]["name"]
     claim = call(f"persistentvolumeclaims/data-{name}")
     for path, thing in (f"persistentvolumeclaims/data-{name}", claim), (f"pods/{name}", pod):
         call(path, "DELETE", preconditions={"uid": thing["metadata"]["uid"]})
-    print(f"{name}: its volume is gone, and it gets another", flush=True)
+    print(f"{name}: its volume is lost; it gets a new one", flush=True)
 
 
 def look() -> None:
-    """Replace each volume that is gone while the other members are well."""
+    """Replace each lost volume while the other members are well."""
     for name in MEMBERS:
         try:
             pod = call(f"pods/{name}")
@@ -86,12 +86,12 @@ def look() -> None:
 
 
 def main() -> None:
-    """Look, again and again."""
+    """Look for lost volumes, again and again."""
     while True:
         try:
             look()
         except (OSError, HTTPException, ValueError) as error:
-            print(f"Kubernetes does not answer as it should: {error}", flush=True)
+            print(f"unexpected answer from Kubernetes: {error}", flush=True)
         time.sleep(PAUSE)
 
 

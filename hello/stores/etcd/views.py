@@ -1,0 +1,131 @@
+"""Views of a counter's keys, and the transaction that counts a batch."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from hello.stores import LIMIT, Batch, LostError, OutdatedError, StoreError, UnavailableError
+from hello.stores.etcd.client import Address, Client, CompactedError
+from hello.stores.etcd.cluster import Cluster, Seen
+from hello.stores.etcd.keys import (
+    Base,
+    Json,
+    Keys,
+    SessionKey,
+    View,
+    are_unchanged,
+    holds,
+    is_unchanged,
+    put,
+)
+from hello.stores.rules import ROLLED_BACK, State, count, is_earlier
+
+NEAR_LIMIT = LIMIT - 2**40
+"""Above it a batch is counted only if nothing was counted since the last view: etcd cannot compare a sum."""
+
+COMPACTED = "The store no longer knows your number: etcd has compacted its revision."
+
+T = TypeVar("T")
+
+
+class Views:
+    """Reads and writes the keys over one connection. An etcd that turns out to be restored is distrusted."""
+
+    def __init__(self, address: Address, cluster: Cluster) -> None:
+        self.keys = Keys(address.prefix)
+        self.client = Client(address, cluster)
+        self._cluster = cluster
+
+    async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do some work, with one member after the other; LostError if one of them may have done it."""
+        lost: StoreError | None = None
+        for remaining in reversed(range(self.client.members)):
+            try:
+                return await work()
+            except LostError as error:
+                lost = error
+            except StoreError as error:
+                if remaining and isinstance(error, UnavailableError):
+                    continue
+                if lost:
+                    raise lost from error
+                raise
+            except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+                raise LostError(f"etcd: what it holds is not a counter's: {error}") from error
+        raise lost or UnavailableError("etcd: the URL names no members")
+
+    async def now(self) -> View:
+        """View all keys as they are."""
+        seen, answer = self._cluster.seen, await self.client.call("kv/range", self.keys.all())
+        view = self.keys.view(answer, int(answer["header"]["revision"]))
+        await self._notice_restore(view, seen)
+        return view
+
+    async def at(self, revision: int) -> View:
+        """View what the count was made of at the revision at which a batch was counted."""
+        try:
+            answer = await self.client.call("kv/range", {**self.keys.counted(), "revision": str(revision)})
+        except CompactedError as error:
+            raise OutdatedError(COMPACTED) from error
+        except UnavailableError as error:
+            raise LostError(str(error)) from error
+        return self.keys.view(answer, revision)
+
+    async def count(self, batch: Batch, view: View, changed_after: int = 0) -> tuple[bool, View]:
+        """Count a batch if the keys that matter are as in a view; whether it was counted, and what there is now.
+
+        A view at the revision of this session's key needs only what changed after it: if that key still has this
+        revision, etcd has the same past. In any other case all keys are read.
+        """
+        seen, (compare, puts) = self._cluster.seen, _transaction(self.keys, batch, view)
+        success = *puts, {"request_range": self.keys.counted(changed_after)}
+        failure = {"request_range": self.keys.counted()}
+        answer = await self.client.call("kv/txn", {"compare": compare, "success": success, "failure": [failure]})
+        revision, found = int(answer["header"]["revision"]), answer["responses"][-1]["response_range"]
+        is_counted, now = bool(answer.get("succeeded", False)), view if changed_after else View()
+        if not is_counted:
+            now = self.keys.view(found, revision)
+        elif not self.keys.update(now, found, revision):
+            now = await self.at(revision)
+        await self._notice_restore(now, seen, is_counted)
+        return is_counted, now
+
+    async def write(self, compare: list[Json], *writes: Json) -> bool:
+        """Write in one transaction, if all that is compared holds; whether it did."""
+        answer = await self.client.call("kv/txn", {"compare": compare, "success": writes})
+        return bool(answer.get("succeeded", False))
+
+    async def distrust(self, view: View, epoch: str) -> None:
+        """Stop counting in a view's epoch, for all. The next epoch will be later than the one that was seen."""
+        latest = epoch if is_earlier(view.epoch, epoch) else view.epoch
+        compare = [holds(self.keys.epoch, view.epoch)]
+        if not await self.write(compare, put(self.keys.distrusted, f"{latest} {ROLLED_BACK}")):
+            raise LostError("etcd: it was reset meanwhile")
+        view.distrusted = ROLLED_BACK
+
+    async def _notice_restore(self, view: View, seen: Seen, wrote: bool = False) -> None:
+        """Distrust an epoch at an earlier revision than was seen before etcd was asked, and in another cluster."""
+        restored = view.revision - wrote < seen.revision or self._cluster.id != seen.cluster
+        if view.epoch and view.epoch == seen.epoch and restored and not view.distrusted:
+            await self.distrust(view, view.epoch)
+        self._cluster.saw(view.epoch, view.revision)
+
+
+def _transaction(keys: Keys, batch: Batch, view: View) -> tuple[list[Json], list[Json]]:
+    """What is compared and what is put to count a batch."""
+    before = view.sessions.get(batch.client)
+    record = count(batch, State(view.epoch), before.record if before else None, time.time_ns())
+    session = SessionKey(record, batch.seen if batch.epoch == record.epoch else 0)
+    key = keys.session(batch.client)
+    compare = [is_unchanged(key, before.record.index if before else 0), is_unchanged(keys.distrusted, 0)]
+    puts = [put(key, session.text())]
+    if before is None:
+        compare.append(is_unchanged(keys.base, view.base.revision))
+    if view.epoch:
+        compare.append(holds(keys.epoch, view.epoch))
+    else:
+        compare.append(is_unchanged(keys.epoch, 0))
+        puts += [put(keys.epoch, record.epoch), put(keys.base, Base().text())]
+    if view.count > NEAR_LIMIT:
+        compare.append(are_unchanged(keys.counted(), view.revision))
+    return compare, puts

@@ -1,0 +1,222 @@
+"""The canary tells a real Prometheus what it sees, and the right alert fires for each fault."""
+
+import asyncio
+import os
+import re
+import subprocess
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP, SIGTERM
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.check.commands import check, result, start
+from tests.check.servers import Counter, DiesOnce, LosesOneIn200, serving
+from tests.check.test_command import service
+from tests.support.linux import require
+from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.proxies import nginx
+
+ALERTS = Path(__file__).parents[2] / "manifests/components/canary-alerts"
+QUIET = float(os.environ.get("QUIET", "15"))
+"""Seconds without a fault; more of them, by hand."""
+
+CONFIGURATION = """
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
+rule_files: [{rules}]
+scrape_configs: [{{job_name: canary, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+"""
+
+
+async def get(url: str) -> str:
+    async with aiohttp.request("GET", url) as response:
+        assert response.status == 200, url
+        return await response.text()
+
+
+@asynccontextmanager
+async def canary(url: str) -> AsyncIterator[tuple[Process, int]]:
+    """Let a canary visit; its process and its port."""
+    port = free_port()
+    process = await start(url, "--watch", "--alone", f"--metrics-port={port}")
+
+    async def visits() -> bool:
+        try:
+            return "hello_check_visits_total{" in await get(f"http://127.0.0.1:{port}/metrics")
+        except aiohttp.ClientError:
+            return False
+
+    try:
+        await until(visits, "the canary visits")
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+class Prometheus:
+    """A Prometheus that scrapes a canary each second, with our rules."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        configuration = directory / "prometheus.yaml"
+        configuration.write_text(CONFIGURATION.format(rules=ALERTS / "rules.yaml", port=port))
+        address = self.url.removeprefix("http://")
+        self.command = [
+            *("prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={directory / 'data'}"),
+            f"--web.listen-address={address}",
+        ]
+
+    async def ask(self, path: str) -> Any:
+        async with aiohttp.request("GET", f"{self.url}/api/v1/{path}") as response:
+            return (await response.json())["data"]
+
+    async def firing(self) -> set[str]:
+        alerts = (await self.ask("alerts"))["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    async def value(self, metric: str) -> float:
+        return sum(float(each["value"][1]) for each in (await self.ask(f"query?query={metric}"))["result"])
+
+    async def scrapes(self) -> bool:
+        try:
+            return await self.value("hello_check_due_total") > 50
+        except aiohttp.ClientError:
+            return False
+
+
+@asynccontextmanager
+async def watched(url: str, directory: Path) -> AsyncIterator[Prometheus]:
+    """Let a canary visit, and Prometheus watch it."""
+    require("prometheus", "--version")
+    async with canary(url) as (_, port):
+        prometheus = Prometheus(directory, port)
+        with subprocess.Popen(prometheus.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                await until(prometheus.scrapes, "Prometheus scrapes")
+                yield prometheus
+            finally:
+                process.terminate()
+
+
+async def alerted(prometheus: Prometheus, name: str) -> None:
+    """Wait for an alert; no other may fire."""
+
+    async def fires() -> bool:
+        return bool(await prometheus.firing())
+
+    await until(fires, name)
+    assert await prometheus.firing() == {name}
+
+
+@pytest.fixture
+async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
+    return [await hello("--store", redis_server.url, "--pod", f"hello-{name}").start() for name in "ab"]
+
+
+@pytest.mark.long
+async def test_nothing_alerts_while_all_is_well(pods: list[Hello], tmp_path: Path) -> None:
+    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+        await asyncio.sleep(QUIET)  # the absence of a fault itself
+        assert await prometheus.firing() == set()
+        assert await prometheus.value("hello_check_lost_total") == 0
+
+
+@pytest.mark.long
+async def test_a_pod_killed_without_a_drain_alerts_of_lost_visits(pods: list[Hello], tmp_path: Path) -> None:
+    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+        await pods[1].kill()
+        await alerted(prometheus, "HelloVisitsLost")
+
+
+@pytest.mark.long
+async def test_a_server_frozen_for_8_s_alerts_that_nobody_is_answered(pods: list[Hello], tmp_path: Path) -> None:
+    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+        for pod in pods:
+            pod.signal(SIGSTOP)
+        await asyncio.sleep(8)  # the fault itself
+        for pod in pods:
+            pod.signal(SIGCONT)
+        await alerted(prometheus, "HelloNobodyAnswered")
+
+
+@pytest.mark.long
+async def test_a_wiped_store_alerts_of_a_broken_promise(
+    pods: list[Hello], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+        await redis_server.call("FLUSHALL")
+        await alerted(prometheus, "HelloPromiseBroken")
+
+
+@pytest.mark.long
+async def test_a_proxy_that_repeats_a_request_alerts_of_it(tmp_path: Path) -> None:
+    async with serving(DiesOnce(300)) as url, nginx(url, tmp_path) as proxy, watched(proxy, tmp_path) as prometheus:
+        await alerted(prometheus, "HelloRequestsRepeated")
+
+
+# ---- the command
+
+
+async def test_the_canary_tells_what_it_sees_and_ends_with_the_verdict_of_the_whole_time() -> None:
+    async with serving(LosesOneIn200()) as url, canary(url) as (process, port):
+        told = ""
+
+        async def lost() -> bool:
+            nonlocal told
+            told = await get(f"http://127.0.0.1:{port}/metrics")
+            return "hello_check_lost_total 1.0" in told
+
+        await until(lost, "a visit is lost")
+        assert await get(f"http://127.0.0.1:{port}/healthz") == "ok\n"
+        process.send_signal(SIGTERM)
+        outcome = await result(process)
+    for words in (
+        rf'^hello_check_visits_total\{{connection="(fresh|kept)",outcome="closed",url="{url}"\}} 1.0$',
+        r'^hello_check_broken_promises_total\{promise="distinct"\} 0.0$',
+        r"^hello_check_due_total \d+",
+        r"^hello_check_repeated_total 0.0$",
+        r"^hello_check_disrupted_seconds_total \d",
+        r"^hello_check_longest_gap_seconds 0.\d",
+        r'^hello_check_latency_seconds_bucket\{le="0.1"\} \d',
+        r"^hello_check_last_answer_timestamp_seconds 1.*e\+09$",
+    ):
+        assert re.search(words, told, re.MULTILINE), (words, told)
+    assert "lost     1 closed without an answer" in outcome.output
+    assert outcome.output.splitlines()[-1].startswith("Visits lost: 1 of ")
+    assert outcome.status == 1
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+    async with serving(Counter()) as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        outcome = await check(url, "--watch", f"--metrics-port={port}")
+    assert outcome.status == 2
+    assert len(outcome.errors.splitlines()) == 1
+    assert "address already in use" in outcome.errors
+
+
+# ---- the alerts
+
+
+@pytest.mark.parametrize("command", [("check", "rules", "rules.yaml"), ("test", "rules", "rules_test.yaml")])
+def test_the_rules_pass_prometheus_own_tests(command: tuple[str, ...]) -> None:
+    require("promtool", "--version")
+    done = subprocess.run(["promtool", *command], cwd=ALERTS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_operator_gets_the_same_rules_and_each_alert_has_its_section() -> None:
+    groups = yaml.safe_load((ALERTS / "rules.yaml").read_text())["groups"]
+    assert yaml.safe_load((ALERTS / "prometheusrule.yaml").read_text())["spec"]["groups"] == groups
+    sections = re.findall(r"^## (\w+)$", (ALERTS / "README.md").read_text(), re.MULTILINE)
+    assert [rule["alert"] for group in groups for rule in group["rules"]] == sections
+    for rule in (rule for group in groups for rule in group["rules"]):
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["runbook"].endswith(f"README.md#{rule['alert'].lower()}")

@@ -24,7 +24,7 @@ DEFINITIONS = {
 """The Go modules with the definitions of what Kubernetes itself does not know."""
 
 QUICK = """
-- {op: replace, path: /spec/metrics/0/resource/target/averageUtilization, value: 60}
+- {op: replace, path: /spec/metrics/0/resource/target/averageUtilization, value: 20}
 - {op: replace, path: /spec/behavior/scaleDown/stabilizationWindowSeconds, value: 15}
 - {op: replace, path: /spec/behavior/scaleDown/policies/0/periodSeconds, value: 15}
 """
@@ -165,7 +165,7 @@ def test_no_visit_is_lost_to_an_update_a_drain_a_load_that_comes_and_goes_and_a_
     overlay: Path,
 ) -> None:
     replicas = ("get", "deployment/hello-world", "--output=jsonpath={.spec.replicas}")
-    visitors = check("--duration=600", f"--rate={RATE}")
+    visitors = check("--duration=600", f"--rate={RATE // 2}")
     until(
         lambda: kubectl("get", "pod", "--selector=app.kubernetes.io/name=hello-check", "--output=name") != "", "it runs"
     )

@@ -10,18 +10,21 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import structlog
 from aiohttp import web_response
 from aiohttp.log import access_logger
-from aiohttp.web import ServerRunner
 
 from hello import logs
 from hello.counting.counter import Counter
-from hello.limits import connection_limit, raise_file_limit
+from hello.limits import port_limits, raise_file_limit
 from hello.metrics import Metrics
 from hello.settings import Settings
 from hello.stores import Store, UnavailableError
 from hello.stores.url import without_password
-from hello.web.connections import LINGERING, Connections
+from hello.web.connections import LINGERING
+from hello.web.lean import Visitors
 from hello.web.listening import BACKLOG, listen
+from hello.web.page import Greeter
+from hello.web.port import Port
 from hello.web.routes import Routes, add_admin_routes, public_routes
+from hello.web.visits import Visits
 
 # What aiohttp signs with. No handler can do this: none is called for an answer to what is no HTTP.
 web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
@@ -45,7 +48,7 @@ async def serve(settings: Settings, store: Store) -> None:
     signals = Signals()
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    async with _ending_waits(signals, counter), counter.running(), _listening(settings, counter, signals):
+    async with _ending_waits(signals, counter), counter.running(), _serving(settings, counter, signals):
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if sys.stderr.isatty():
             log.info(f"open {settings.url}")
@@ -101,43 +104,43 @@ async def _ask_once(store: Store) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
+async def _serving(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
     """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
     kind = settings.store.partition(":")[0]
-    public = public_routes(counter, kind, signals.leaving, settings.version, settings.node)
+    greeter = Greeter(settings.pod, kind, settings.version, settings.node)
+    visits = Visits(counter, greeter)
+    public = public_routes(counter, greeter, visits, signals.leaving)
     admin = Routes(signals.leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
-    limit = connection_limit()
+    public_limits, admin_limits = port_limits()
+    access_log = access_logger if logging.root.isEnabledFor(logging.DEBUG) else None
     async with AsyncExitStack() as stack:
         if settings.admin_port is not None:
-            await stack.enter_async_context(_port(admin, limit.admin, settings, settings.admin_port, signals.at_once))
-        await stack.enter_async_context(_port(public, limit.public, settings, settings.port, signals.at_once))
+            port = Port(admin, admin_limits, None, access_log)
+            await stack.enter_async_context(_listening(port, settings, settings.admin_port, signals.at_once))
+        port = Port(public, public_limits, Visitors(counter, visits, signals.leaving), access_log)
+        await stack.enter_async_context(_listening(port, settings, settings.port, signals.at_once))
         yield
 
 
 @asynccontextmanager
-async def _port(
-    routes: Routes, limit: int, settings: Settings, port: int, at_once: asyncio.Event
-) -> AsyncIterator[None]:
+async def _listening(port: Port, settings: Settings, number: int, at_once: asyncio.Event) -> AsyncIterator[None]:
     """Serve on a port; at the end, close it and finish what is in flight."""
     loop = asyncio.get_running_loop()
-    connections = Connections(routes, limit, access_logger if logging.root.isEnabledFor(logging.DEBUG) else None)
-    runner = ServerRunner(connections.server, shutdown_timeout=settings.deadline + LINGERING)
-    await runner.setup()
-    listeners = await listen(settings.host, port, reuse_port=settings.reuse_port)
-    servers = [await loop.create_server(connections, sock=listener, backlog=BACKLOG) for listener in listeners]
+    listeners = await listen(settings.host, number, reuse_port=settings.reuse_port)
+    servers = [await loop.create_server(port, sock=listener, backlog=BACKLOG) for listener in listeners]
     try:
         yield
     finally:
         for server in servers:
             server.close()
-        aborting = asyncio.create_task(_abort(at_once, connections))
-        await runner.cleanup()
+        aborting = asyncio.create_task(_abort(at_once, port))
+        await port.finish(settings.deadline + LINGERING)
         aborting.cancel()
 
 
-async def _abort(at_once: asyncio.Event, connections: Connections) -> None:
+async def _abort(at_once: asyncio.Event, port: Port) -> None:
     """Once the server is to leave at once, close all connections a moment after the last answers."""
     await at_once.wait()
     await asyncio.sleep(LINGERING)
-    connections.abort()
+    port.connections.abort()

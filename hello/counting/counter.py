@@ -114,9 +114,13 @@ class Counter:
 
     async def next(self) -> Visit:
         """Count a visitor; raises RefusedError."""
+        return await self.join()
+
+    def join(self) -> asyncio.Future[Visit]:
+        """Count a visitor, who waits from now on; raises RefusedError, as the future does."""
         if self.state.name == "distrusted":
             raise RefusedError("distrusted", self.state.reason)
-        return await self._queue.join()
+        return self._queue.join()
 
     async def read(self) -> Reading:
         """Read the store, after this call began; raises RefusedError. Who asks meanwhile shares the next reading."""

@@ -1,18 +1,13 @@
-"""What a connection may cost: its number, its header, its time. HTTP itself is aiohttp's."""
+"""What connections may cost: their number, each address's share of it, the bytes they hold, and their time."""
 
 import asyncio
-from enum import Enum, auto
-from logging import Logger
-from typing import Any, cast
+from collections import Counter as Tally
+from collections.abc import Container, Iterator
+from itertools import chain
 
 import structlog
-from aiohttp import StreamReader
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.web import BaseRequest, RequestHandler, Server
 
-from hello.logs import AccessLog
-from hello.web.routes import Handler
+from hello.limits import Limits
 
 HEADER_SIZE = 16_384
 """Bytes of a request's header, at the most."""
@@ -20,224 +15,140 @@ HEADER_SIZE = 16_384
 HEADER_FIELDS = 64
 """Fields of a request's header, at the most."""
 
+BODY_SIZE = HEADER_SIZE
+"""Bytes of a request's body after which the connection may go on, at the most: nobody needs to send one here."""
+
 HEADER_TIMEOUT = 10.0
 """Seconds from a connection's start, or from the first byte of a later request, until the header is whole."""
 
-KEEPALIVE_TIMEOUT = 75.0
-"""Seconds for which a connection may rest between two requests. Balancers rest theirs 60 s, and would lose requests."""
+KEEPALIVE_TIMEOUT = 3_630.0
+"""Seconds for which a connection may rest between two requests: longer than any balancer's, or requests get lost."""
 
 SEND_TIMEOUT = 10.0
 """Seconds after which a client is dropped that takes nothing of the answers that wait for it."""
 
 LINGERING = 1.0
-"""Seconds for which a request's body is still read, and thrown away, after the answer to it."""
+"""Seconds for which a connection that is to close is kept for what is still under way in either direction."""
 
-TOO_LARGE = (  # RFC 6585, section 5
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: hello\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-)
-
-END = b"\r\n\r\n"
-HTTP_2 = b"PRI * HTTP/2.0\r\n"  # RFC 9113, section 3.4
+EXPIRY_RESOLUTION = 0.05
+"""Waits that end within so many seconds end at once."""
 
 log = structlog.get_logger()
 
 
-class Connections:
-    """The connections of one port, `limit` at the most; what makes one is the port's protocol factory."""
+class Wait:
+    """The connections that wait for one thing, each for so many seconds at the most, the longest wait first.
 
-    def __init__(self, handler: Handler, limit: int, access_log: Logger | None = None) -> None:
-        self.server = Server(
-            handler,
-            request_factory=self._begin,
-            handler_cancellation=True,
-            keepalive_timeout=KEEPALIVE_TIMEOUT,
-            lingering_time=LINGERING,
-            max_headers=HEADER_FIELDS,
-            auto_decompress=False,  # a body is nobody's
-            access_log=access_log,
-            access_log_class=AccessLog,
-        )
+    One timer serves all, since they end in order.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._loop = asyncio.get_running_loop()
-        self._limit = limit
-        self._open: set[Connection] = set()
+        self._ends: dict[asyncio.Transport, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Let a connection that is not here yet wait; it is aborted if the wait is not ended in time."""
+        end = self._ends[transport] = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(end, self._expire)
+
+    def end(self, transport: asyncio.Transport) -> None:
+        """End a wait."""
+        self._ends.pop(transport, None)
+
+    def __contains__(self, transport: asyncio.Transport) -> bool:
+        return transport in self._ends
+
+    def __iter__(self) -> Iterator[asyncio.Transport]:
+        return iter(self._ends)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time() + EXPIRY_RESOLUTION
+        for transport, end in self._ends.items():
+            if end > now:
+                self._timer = self._loop.call_at(end, self._expire)
+                return
+            transport.abort()
+
+
+class Connections:
+    """The connections of one port. Where there is no room for one more, another one that only waits is closed."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.resting = Wait(KEEPALIVE_TIMEOUT)
+        self.reading = Wait(HEADER_TIMEOUT)
+        self.sending = Wait(SEND_TIMEOUT)
+        self.lingering = Wait(LINGERING)
+        self._waits = self.resting, self.reading, self.sending, self.lingering
+        self._limits = limits
+        self._addresses: dict[asyncio.Transport, str] = {}
+        self._shares = Tally[str]()
+        """How many connections each address has."""
+        self._held: dict[asyncio.Transport, int] = {}
+        """The bytes that each holds, the one that has held its bytes longest first."""
+        self._total = 0
         self._is_full = False
 
-    def __call__(self) -> asyncio.Protocol:
-        """Make the protocol of a new connection."""
-        return Connection(self)
+    def __iter__(self) -> Iterator[asyncio.Transport]:
+        return iter(list(self._addresses))
 
-    def admit(self, connection: "Connection") -> bool:
-        """Take a new connection among the open ones, if there is room; tell the log when there is none any more."""
-        if len(self._open) < self._limit:
-            self._open.add(connection)
-            return True
-        if not self._is_full:
-            self._is_full = True
-            log.warning("as many connections are open as may be: others are closed at once", limit=self._limit)
-        return False
+    def admit(self, transport: asyncio.Transport) -> bool:
+        """Take in a new connection, if there is room, or some can be made; tell the log when there is none any more.
 
-    def forget(self, connection: "Connection") -> None:
+        An address may have as many as leave as many places to others.
+        """
+        address = (transport.get_extra_info("peername") or ("",))[0]
+        if self._shares[address] >= self._limits.connections - len(self._addresses) and not self._make_room(address):
+            if not self._is_full:
+                self._is_full = True
+                log.warning("connection limit reached: closing new connections", limit=self._limits.connections)
+            return False
+        self._addresses[transport] = address
+        self._shares[address] += 1
+        return True
+
+    def hold(self, transport: asyncio.Transport, size: int) -> None:
+        """Note how many bytes a connection holds; if all hold too many, close those that only wait, or this one."""
+        self._total += size - self._held.pop(transport, 0)
+        if size:
+            self._held[transport] = size
+        while self._total > self._limits.held_bytes:
+            self._close(next(filter(self._only_waits, self._held), transport))
+
+    def forget(self, transport: asyncio.Transport) -> None:
         """Make room for another connection."""
-        self._open.discard(connection)
-        if len(self._open) < self._limit / 2:
-            self._is_full = False
+        self._total -= self._held.pop(transport, 0)
+        address = self._addresses.pop(transport, None)
+        if address is not None:
+            self._shares[address] -= 1
+            if not self._shares[address]:
+                del self._shares[address]
+            if len(self._addresses) < self._limits.connections / 2:
+                self._is_full = False
 
     def abort(self) -> None:
         """Close all connections at once, whoever still reads."""
-        for connection in list(self._open):
-            connection.abort()
+        for transport in self:
+            transport.abort()
 
-    def _begin(
-        self,
-        message: RawRequestMessage,
-        body: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> BaseRequest:
-        """Make a request as aiohttp would, and note that it has begun."""
-        if protocol.transport:
-            connection: Any = protocol.transport.get_protocol()
-            connection.begin(body)
-        return BaseRequest(message, body, protocol, writer, task, self._loop)
+    def _make_room(self, address: str) -> bool:
+        """Close the connection that has waited longest, of those of the address that has most connections."""
+        greediest = max(self._shares, key=lambda each: self._shares[each])
+        victim = self._longest_waiting({greediest}) or (address != greediest and self._longest_waiting(self._shares))
+        if victim:
+            self._close(victim)
+        return bool(victim)
 
+    def _longest_waiting(self, addresses: Container[str]) -> asyncio.Transport | None:
+        waiting = chain(self.resting, self.reading)
+        return next((each for each in waiting if self._addresses.get(each) in addresses), None)
 
-class Awaited(Enum):
-    """What is to come over a connection next."""
+    def _close(self, transport: asyncio.Transport) -> None:
+        transport.abort()
+        self.forget(transport)
 
-    HEADER = auto()
-    BEGINNING = auto()
-    """Nothing: of the last header, a request has yet to begin. What comes all the same is held."""
-    BODY = auto()
-
-
-HEADER, BEGINNING, BODY = Awaited  # to look a member up in its class takes longer
-
-
-class Connection(asyncio.Protocol):
-    """Stands between a transport and aiohttp's protocol, and ends what takes too much."""
-
-    __slots__ = ("_awaited", "_connections", "_held", "_inner", "_last", "_sending", "_size", "_transport", "_waiting")
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._inner: RequestHandler | None = None
-        self._transport: asyncio.Transport
-        self._waiting: asyncio.TimerHandle | None = None
-        """Ends the wait for a header."""
-        self._sending: asyncio.TimerHandle | None = None
-        """Ends the wait for a client that takes nothing."""
-        self._awaited = HEADER
-        self._size = 0
-        """Bytes of the header so far."""
-        self._last = b""
-        self._held = b""
-        """What came too early, with the reading paused: of many requests sent at once, aiohttp gets one by one."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Await a header, if there is room for the connection."""
-        self._transport = cast(asyncio.Transport, transport)
-        if self._connections.admit(self):
-            self._inner = self._connections.server()
-            self._inner.connection_made(transport)
-            self._waiting = self._later(HEADER_TIMEOUT)
-        else:
-            self.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Pass on what comes, unless it is too much of a header, or too early."""
-        if self._awaited is BEGINNING:
-            self._hold(data)
-            return
-        if self._awaited is HEADER:
-            data = self._measured(data)
-            if self._size > HEADER_SIZE:
-                self._transport.write(TOO_LARGE)
-                self._transport.close()
-                return
-        if self._inner:
-            self._inner.data_received(data)
-
-    def _measured(self, data: bytes) -> bytes:
-        """Measure a piece of a header, and hold what is behind its end: RFC 9112, section 2.1."""
-        if not self._size:
-            data = data.lstrip(b"\r\n")  # section 2.2
-            if data.startswith(HTTP_2):  # has an empty line in its midst; aiohttp refuses it
-                return data
-        text = self._last + data
-        end = text.find(END)
-        if end < 0:
-            self._size += len(data)
-            self._last = text[1 - len(END) :]
-            if self._size and not self._waiting:
-                self._waiting = self._later(HEADER_TIMEOUT)
-            return data
-        length = end + len(END) - len(self._last)
-        self._size += length
-        self._awaited = BEGINNING
-        if length < len(data):
-            self._hold(data[length:])
-            data = data[:length]
-        return data
-
-    def _hold(self, data: bytes) -> None:
-        self._held += data
-        self._transport.pause_reading()
-
-    def begin(self, body: StreamReader) -> None:
-        """Note that a request has begun; after its body, another header is awaited."""
-        if self._waiting:
-            self._waiting.cancel()
-            self._waiting = None
-        self._size, self._last = 0, b""
-        if body.is_eof():
-            self._awaited = HEADER
-        else:
-            self._awaited = BODY
-            body.on_eof(self._await_header)
-        if self._held:
-            asyncio.get_running_loop().call_soon(self._release)
-
-    def _await_header(self) -> None:
-        self._awaited = HEADER
-
-    def _release(self) -> None:
-        """Pass on what was held, up to the end of the next header."""
-        held, self._held = self._held, b""
-        if not self._transport.is_closing():
-            self.data_received(held)
-            if not self._held:
-                self._transport.resume_reading()
-
-    def eof_received(self) -> None:
-        """Pass it on; the transport closes then."""
-        if self._inner:
-            self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """Wait for the client to take what is there for it, but not for ever."""
-        self._sending = self._later(SEND_TIMEOUT)
-        if self._inner:
-            self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        if self._sending:
-            self._sending.cancel()
-        if self._inner:
-            self._inner.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Pass it on, and make room."""
-        for timer in self._waiting, self._sending:
-            if timer:
-                timer.cancel()
-        self._connections.forget(self)
-        if self._inner:
-            self._inner.connection_lost(exc)
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abort()
-
-    def _later(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self.abort)
+    def _only_waits(self, transport: asyncio.Transport) -> bool:
+        return any(transport in wait for wait in self._waits)

@@ -48,12 +48,8 @@ class Routes:
         return response
 
 
-def public_routes(
-    counter: Counter, store: str, leaving: Event, version: str | None = None, node: str | None = None
-) -> Routes:
-    """What visitors reach. `store` is the kind of store, for the live page."""
-    greeter = Greeter(counter.pod, store, version, node)
-    visits = Visits(counter, greeter)
+def public_routes(counter: Counter, greeter: Greeter, visits: Visits, leaving: Event) -> Routes:
+    """What visitors reach."""
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)

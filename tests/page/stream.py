@@ -13,7 +13,9 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
 from hello.stores import Store
+from hello.web.page import Greeter
 from hello.web.routes import public_routes
+from hello.web.visits import Visits
 
 Client = TestClient[web.BaseRequest, None]
 
@@ -47,7 +49,8 @@ async def watch(url: str) -> AsyncIterator[Stream]:
 async def served(store: Store) -> AsyncIterator[Client]:
     """A server in this process."""
     async with Counter(store, "pod", Metrics(), deadline=10).running() as counter:
-        routes = public_routes(counter, "memory", asyncio.Event())
+        greeter = Greeter("pod", "memory")
+        routes = public_routes(counter, greeter, Visits(counter, greeter), asyncio.Event())
         client: Client
         async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client

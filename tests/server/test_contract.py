@@ -10,6 +10,8 @@ import pytest
 from tests.support.client import Connection, Response, figure, request, state
 from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
+pytestmark = pytest.mark.usefixtures("half")
+
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -193,22 +195,23 @@ async def answer_to(server: Hello, text: str) -> Response:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "status"),
     [
-        f"GET / HTTP/1.1\r\nHost: hello\r\nCookie: {'a' * 10_000}\r\n\r\n",
-        f"GET /{'a' * 10_000} HTTP/1.1\r\nHost: hello\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: hello\r\nContent-Length: -1\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: hello\r\nno colon\r\n\r\n",
-        "\x16\x03\x01\r\n\r\n",
-        "hello\r\n\r\n",
+        (f"GET / HTTP/1.1\r\nHost: hello\r\nCookie: {'a' * 20_000}\r\n\r\n", 431),
+        (f"GET /{'a' * 20_000} HTTP/1.1\r\nHost: hello\r\n\r\n", 414),
+        ("GET / HTTP/1.1\r\nHost: hello\r\nContent-Length: -1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: hello\r\nno colon\r\n\r\n", 400),
+        ("\x16\x03\x01\r\n\r\n", 400),
+        ("\x16\x03\x01", 400),
+        ("hello\r\n\r\n", 400),
     ],
-    ids=["overlong header", "overlong path", "negative length", "no header", "TLS", "no HTTP"],
+    ids=["overlong header", "overlong path", "negative length", "no header", "TLS", "TLS begun", "no HTTP"],
 )
-async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, text: str) -> None:
+async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, text: str, status: int) -> None:
     before = await total(server)
     response = await answer_to(server, text)
 
-    assert response.status == 400
+    assert response.status == status
     assert response.headers["server"] == "hello"
     assert await total(server) == before
 
@@ -303,6 +306,29 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
     assert (await request(server.url, path="/healthz")).status == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/count"])
+async def test_a_client_that_has_said_all_it_has_to_say_is_answered(server: Hello, path: str) -> None:
+    connection = await Connection.open(server.url)
+    connection.send(path=path)
+    connection.writer.write_eof()
+    response = await connection.receive()
+    assert response.status == 200
+    assert response.headers["connection"] == "close"
+    assert await connection.closed()
+    connection.close()
+
+
+async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello) -> None:
+    connection = await Connection.open(server.url)
+    for _ in range(5):
+        connection.send()
+    connection.writer.write_eof()
+    for _ in range(5):
+        assert (await connection.receive()).status == 200
+    assert await connection.closed()
+    connection.close()
+
+
 async def test_who_hangs_up_while_waiting_is_not_counted(
     hello: Callable[..., Hello], redis_server: RedisServer
 ) -> None:
@@ -314,13 +340,18 @@ async def test_who_hangs_up_while_waiting_is_not_counted(
         return await figure(server.url, "hello_batch_retries_total") > 0
 
     await until(under_way, "the first visitor's batch is sent again")
+    open_files = await figure(server.url, "process_open_fds")
     others = [await Connection.open(server.url) for _ in range(5)]
     for other in others:
         other.send()
     assert (await request(server.url, path="/healthz")).status == 200
     for other in others:
         other.close()
-    assert (await request(server.url, path="/healthz")).status == 200
+
+    async def gone() -> bool:
+        return await figure(server.url, "process_open_fds") <= open_files
+
+    await until(gone, "the server has noticed")
     redis_server.signal(SIGCONT)
 
     assert await first == 1

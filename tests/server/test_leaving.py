@@ -11,6 +11,8 @@ from tests.support.client import Connection, Response, figure, request
 from tests.support.processes import PATIENCE, Hello, RedisServer, until
 from tests.support.witness import Witness
 
+pytestmark = pytest.mark.usefixtures("half")
+
 
 async def left_well(server: Hello) -> list[str]:
     """Wait until a server has left well, with nothing but its logs on standard error; what it logged."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import resource
 import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from itertools import chain
+from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from urllib.parse import urlsplit
 from zlib import compress
@@ -15,8 +18,11 @@ from zlib import compress
 import pytest
 from aiohttp.web import BaseRequest, Response
 
+from hello import limits
+from hello.limits import BASE, MEMORY, Limits
 from hello.web import connections
-from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT, Connections
+from hello.web.connections import BODY_SIZE, HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT
+from hello.web.port import Port
 from tests.support.client import Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, free_port, until
 
@@ -80,10 +86,15 @@ LAST = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n"
         ([GET + LAST, fields(10, HEADER_SIZE + 100)], [200, 431]),
         ([HEAD + b"Content-Length: 3\r\n\r\nabc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
         ([HEAD + b"Content-Length: 3\r\n\r\na", b"bc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
-        ([LAST + fields(HEADER_FIELDS + 1, 2000) + b"\r\n"], [400]),
-        ([LAST + fields(HEADER_FIELDS + 1, 2000)], [400]),
-        ([HEAD + b"X: " + b"a" * 10_000], [400]),
-        ([b"GET /" + b"a" * 10_000], [400]),
+        ([LAST + fields(HEADER_FIELDS + 1, 2000) + b"\r\n"], [431]),
+        ([LAST + fields(HEADER_FIELDS + 1, 2000)], [431]),
+        ([LAST + b"X: " + b"a" * (HEADER_SIZE - len(LAST) - 7) + b"\r\n\r\n"], [200]),
+        ([LAST + b"X: " + b"a" * (HEADER_SIZE - len(LAST) - 6) + b"\r\n\r\n"], [431]),
+        ([LAST + b"X: " + b"a" * HEADER_SIZE], [431]),
+        ([LAST + b"X: " + b"a" * 300_000], [431]),
+        ([b"GET /" + b"a" * 16_000 + b" HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"], [404]),
+        ([b"GET /" + b"a" * HEADER_SIZE], [414]),
+        ([b"GET /", b"a" * HEADER_SIZE + b" HTTP/1.1\r\nHost: hello\r\n\r\n"], [414]),
     ],
 )
 async def test_a_header_has_16_kb_and_64_fields_at_the_most(
@@ -92,12 +103,47 @@ async def test_a_header_has_16_kb_and_64_fields_at_the_most(
     assert await statuses(server.url, *pieces) == answers
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_body_is_no_header(server: Hello, method: str) -> None:
-    head = f"{method} / HTTP/1.1\r\nHost: hello\r\nContent-Length: {50 * HEADER_SIZE}\r\n\r\n".encode()
-    pieces = [b"a" * 10 * HEADER_SIZE] * 5
+BODIES = [
+    ("Content-Length: 1", [b"a"], True),
+    (f"Content-Length: {BODY_SIZE}", [b"a" * (BODY_SIZE // 2)] * 2, True),
+    (f"Content-Length: {BODY_SIZE}", [GET * (BODY_SIZE // len(GET) + 1), b""], True),
+    (f"Content-Length: {BODY_SIZE + 1}", [b"a" * BODY_SIZE, b"a"], False),
+    (f"Content-Length: {10 * BODY_SIZE}", [b"a" * BODY_SIZE] * 10, False),
+    ("Transfer-Encoding: chunked", [b"1\r\na\r\n0\r\n\r\n"], False),
+    ("Transfer-Encoding: chunked", [b"zz\r\n"], False),
+    ("Transfer-Encoding: chunked", [b"0\r\n", b"X: a\r\n" * 100], False),
+]
+"""What tells the length of a body, the body, and whether the connection goes on after it."""
 
-    assert await statuses(server.url, head, *pieces, LAST + b"\r\n") == [200 if method == "GET" else 405, 200]
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("length", "body", "goes_on"), BODIES)
+async def test_only_a_short_body_of_a_known_length_is_not_the_end_of_its_connection(
+    server: Hello, method: str, length: str, body: list[bytes], goes_on: bool
+) -> None:
+    head = f"{method} / HTTP/1.1\r\nHost: hello\r\n{length}\r\n\r\n".encode()
+    if goes_on:
+        text = b"".join(body)[: int(length.split()[1])]
+        body = [text[:100], text[100:] + LAST, b"\r\n"]
+
+    assert await statuses(server.url, head, *body) == [200 if method == "GET" else 405] + [200] * goes_on
+
+
+async def test_what_follows_a_broken_body_costs_nothing(hello: Callable[..., Hello]) -> None:
+    server = await hello("--store", "memory:").start()
+    before = await figure(server.url, "process_resident_memory_bytes")
+    head = b"GET /count HTTP/1.1\r\nHost: hello\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for text in b"zz\r\n", b"0\r\n" + b"X: " + b"a" * 100_000:
+        await asyncio.gather(*(asyncio.to_thread(pours, server.url, head + text) for _ in range(16)))
+    assert await figure(server.url, "process_resident_memory_bytes") - before < 16 * 2**20
+
+
+def pours(url: str, text: bytes) -> None:
+    """Send a text, and then as much as is taken, up to 10 MB."""
+    with socket.create_connection(("127.0.0.1", urlsplit(url).port or 80), PATIENCE) as client, suppress(OSError):
+        client.sendall(text)
+        for _ in range(40):
+            client.sendall(b"a" * 2**18)
 
 
 async def test_an_overlong_accept_is_not_read_to_its_end(server: Hello) -> None:
@@ -150,9 +196,7 @@ async def test_whatever_comes_is_one_short_line_in_the_log_at_the_most(hello: Ca
     assert await server.stop() == 0
 
     told = [line for line in server.log if json.loads(line)["event"] not in OWN]
-    assert len(told) <= (
-        2 * len(GARBAGE) if level == "debug" else 0
-    )  # a request whose body is garbage is answered twice
+    assert len(told) <= (2 * len(GARBAGE) if level == "debug" else 0)  # what follows a request may be another one
     assert max(map(len, told), default=0) < 300
 
 
@@ -169,17 +213,25 @@ async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """A port whose limit of time is short, of the name that the test gives; it answers `/slow` after a second."""
     monkeypatch.setattr(connections, *request.param)
 
+    async with listening(Limits(100, 2**20)) as url:
+        yield url
+
+
+@asynccontextmanager
+async def listening(few: Limits) -> AsyncIterator[str]:
+    """A port of its own limits."""
+
     async def answer(asked: BaseRequest) -> Response:
         if asked.path == "/slow":
             await asyncio.sleep(1)
         return Response(text="a" * 20_000 if asked.path == "/long" else "short")
 
-    port = Connections(answer, 100)
+    port = Port(answer, few)
     listener = await asyncio.get_running_loop().create_server(port, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     listener.close()
-    port.abort()
-    await port.server.shutdown(1)
+    port.connections.abort()
+    await port.finish(1)
 
 
 HEADER = pytest.mark.parametrize("url", [("HEADER_TIMEOUT", 0.3)], indirect=True)
@@ -239,7 +291,7 @@ async def test_a_kept_connection_does_not_rest_for_ever(url: str) -> None:
 
 
 def test_a_kept_connection_rests_longer_than_a_balancer_s() -> None:
-    assert 60 < KEEPALIVE_TIMEOUT <= 75
+    assert KEEPALIVE_TIMEOUT > 3600
 
 
 @SEND
@@ -303,30 +355,52 @@ async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
     assert server.events()[-1] == "leaving"
 
 
-async def test_when_all_connections_are_taken_the_admin_port_still_answers(hello: Callable[..., Hello]) -> None:
+Connect = Callable[..., Awaitable[Connection]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Opens connections that are closed when the test is over."""
+    opened = []
+
+    async def connect(url: str, source: str = "127.0.0.1") -> Connection:
+        opened.append(await Connection.open(url, source))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+async def test_when_all_connections_are_taken_the_admin_port_still_answers(
+    hello: Callable[..., Hello], connect: Connect
+) -> None:
     admin = free_port()
     few = "sh", "-c", 'ulimit -n 128; exec "$@"', "sh"
     server = await hello("--store", "memory:", "--admin-port", str(admin), command=few).start()
     for _ in range(2):
-        taken = await taken_connections(server)
+        taken = [await taken_connections(server, connect, f"127.0.0.{number}") for number in range(2, 20)]
+        assert len(taken[0]) > len(taken[1]) > len(taken[2]) > 1
         assert not await has_room(server)
         for path in "/healthz", "/readyz":
             assert (await request(f"http://127.0.0.1:{admin}", path=path)).status == 200
-        for connection in taken:
+        for connection in chain.from_iterable(taken):
             connection.close()
         await until(lambda: has_room(server), "there is room again")
     assert await server.stop() == 0
-    assert sum("as many connections are open as may be" in event for event in server.events()) == 2
+    assert sum("connection limit reached" in event for event in server.events()) == 2
 
 
-async def taken_connections(server: Hello) -> list[Connection]:
-    """Take connections that are kept, until there is none."""
+async def taken_connections(server: Hello, connect: Connect, source: str) -> list[Connection]:
+    """Watch the stream over as many connections as an address may have; there is room for another one then."""
     taken = []
     with suppress(ConnectionError, EOFError):
         while True:
-            taken.append(await Connection.open(server.url))
-            taken[-1].send(path="/healthz")
-            await taken[-1].receive()
+            connection = await connect(server.url, source)
+            connection.send(path="/events")
+            await connection.reader.readuntil(b"\r\n\r\n")
+            taken.append(connection)
+    assert len(taken) < 3 or await has_room(server)
     return taken
 
 
@@ -337,9 +411,95 @@ async def has_room(server: Hello) -> bool:
         return False
 
 
+FEW = 20
+"""Connections to a port of few."""
+
+
+@pytest.fixture
+async def port_of_few() -> AsyncIterator[str]:
+    """A port that has FEW connections, which may hold five headers of 15 kB together."""
+    async with listening(Limits(FEW, 100_000)) as url:
+        yield url
+
+
+async def goes_on(connection: Connection) -> bool:
+    """Whether a request over a connection is answered."""
+    try:
+        connection.send()
+        return (await connection.receive()).status == 200
+    except (ConnectionError, EOFError):
+        return False
+
+
+async def test_who_rested_longest_makes_room_for_who_comes(port_of_few: str, connect: Connect) -> None:
+    first = [await connect(port_of_few) for _ in range(FEW)]
+    assert [await goes_on(connection) for connection in first] == [False] * (FEW // 2) + [True] * (FEW // 2)
+    assert await goes_on(first[FEW // 2])
+    then = [await connect(port_of_few) for _ in range(FEW // 2 - 1)]
+
+    assert [await goes_on(connection) for connection in first[FEW // 2 :] + then] == [True] + (
+        [False] * (FEW // 2 - 1) + [True] * (FEW // 2 - 1)
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"GET /", GET], ids=["nothing", "unfinished", "kept"])
+async def test_the_address_with_most_connections_makes_room(port_of_few: str, connect: Connect, text: bytes) -> None:
+    others = [await connect(port_of_few, "127.0.0.2") for _ in range(FEW // 4)]
+    for _ in range(2 * FEW):
+        (await connect(port_of_few, "127.0.0.3")).writer.write(text)
+    others += [await connect(port_of_few, f"127.0.0.{number}") for number in range(4, 4 + FEW // 4)]
+
+    assert [await goes_on(connection) for connection in others] == [True] * len(others)
+
+
+async def test_what_all_connections_hold_together_is_bounded(port_of_few: str, connect: Connect) -> None:
+    resting = await connect(port_of_few)
+    begun = [await connect(port_of_few) for _ in range(9)]
+    for connection in begun:
+        connection.writer.write(HEAD + fields(10, 15_000))
+        await asyncio.sleep(0.02)
+
+    for connection in begun[:4]:
+        await hung_up(connection)
+    for connection in begun[-2:]:
+        connection.writer.write(b"\r\n")
+        assert (await connection.receive()).status == 200
+    assert await goes_on(resting)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["unfinished", "kept"])
+@pytest.mark.parametrize("number", [10, 62], ids=["few fields", "many fields"])
+async def test_large_headers_of_many_connections_fit_the_memory(
+    hello: Callable[..., Hello], end: bytes, number: int
+) -> None:
+    server = await hello("--store", "memory:").start()
+    before = await figure(server.url, "process_resident_memory_bytes")
+    header = b"GET /count HTTP/1.1\r\nHost: hello\r\n" + fields(number, 15_000 if number < 20 else 700) + end
+    with ExitStack() as stack:
+        for _ in range(3000):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), PATIENCE))
+            client.sendall(header)
+        grown = await figure(server.url, "process_resident_memory_bytes") - before
+    assert grown < MEMORY - BASE
+
+
+def test_a_small_container_has_small_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "max").write_text("max\n")
+    (tmp_path / "half").write_text(str((MEMORY + BASE) // 2))
+    (tmp_path / "tiny").write_text("1000")
+    connections = []
+    for name in "none", "max", "half", "tiny":
+        monkeypatch.setattr(limits, "CGROUP_LIMITS", [str(tmp_path / name)])
+        monkeypatch.setattr(resource, "getrlimit", lambda _: (10**6, 10**6))
+        connections.append(limits.port_limits()[0].connections)
+
+    assert connections[0] == connections[1] == 2 * connections[2] == limits.CONNECTIONS
+    assert 0 < connections[3] < 1000
+
+
 def test_a_system_without_limits_has_none_to_raise() -> None:
     without = "import sys; sys.modules['resource'] = None; import hello.limits as l; l.raise_file_limit()"
-    subprocess.run([sys.executable, "-c", f"{without}; print(l.connection_limit())"], check=True)
+    subprocess.run([sys.executable, "-c", f"{without}; print(l.port_limits())"], check=True)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])

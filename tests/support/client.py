@@ -8,6 +8,12 @@ from urllib.parse import urlsplit
 
 from tests.support.processes import until
 
+HANDLED = {"Expect": "nothing"}
+"""A header that makes a visit one for the half of the server that is aiohttp's."""
+
+headers_of_all: dict[str, str] = {}
+"""Headers that each request has: see the fixture `half`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -26,14 +32,17 @@ class Connection:
         self.writer = writer
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        """Connect to the host and port of a URL; raises OSError."""
-        address = urlsplit(url)
-        return cls(*await asyncio.open_connection(address.hostname, address.port))
+    async def open(cls, url: str, source: str | None = None) -> Self:
+        """Connect to the host and port of a URL, from an address if one is given; raises OSError."""
+        address, own = urlsplit(url), (source, 0) if source else None
+        return cls(*await asyncio.open_connection(address.hostname, address.port, local_addr=own))
 
     def send(self, method: str = "GET", path: str = "/", **headers: str) -> None:
         """Send a request without a body. A header is written as Python can: `Sec_Purpose="prefetch"`."""
-        lines = [f"{name.replace('_', '-')}: {value}" for name, value in {"Host": "hello", **headers}.items()]
+        lines = [
+            f"{name.replace('_', '-')}: {value}"
+            for name, value in {"Host": "hello", **headers_of_all, **headers}.items()
+        ]
         self.writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode())
 
     async def receive(self, *, body: bool = True) -> Response:
@@ -59,7 +68,7 @@ async def request(url: str, method: str = "GET", path: str = "/", **headers: str
     """Send a request over a connection of its own; raises OSError or EOFError if no answer comes."""
     connection = await Connection.open(url)
     try:
-        connection.send(method, path, **{"Connection": "close"} | headers)
+        connection.send(method, path, **headers)
         return await connection.receive(body=method != "HEAD")
     finally:
         connection.close()

@@ -1,0 +1,67 @@
+"""One port: its connections, and how they end when the server leaves."""
+
+import asyncio
+from logging import Logger
+from typing import Any
+
+from aiohttp.web import BaseRequest, Server, StreamResponse
+
+from hello.limits import Limits
+from hello.logs import AccessLog
+from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, LINGERING, Connections
+from hello.web.handled import Handled
+from hello.web.header import Connection
+from hello.web.lean import Lean, Visitors
+from hello.web.routes import Handler
+
+NEVER = 7 * 24 * 3600.0
+"""Seconds after which aiohttp would close a resting connection: ours are closed before."""
+
+
+class Port:
+    """Makes the protocol of each new connection, and ends them all."""
+
+    def __init__(
+        self, handler: Handler, limits: Limits, visitors: Visitors | None = None, access_log: Logger | None = None
+    ) -> None:
+        """Without visitors, and with an access log, aiohttp handles every request."""
+        self.connections = Connections(limits)
+        self._visitors = None if access_log else visitors
+        self._handler = handler
+        self._server = Server(
+            self._answer,
+            handler_cancellation=True,
+            keepalive_timeout=NEVER,
+            lingering_time=LINGERING,
+            max_line_size=HEADER_SIZE,
+            max_field_size=HEADER_SIZE,
+            max_headers=HEADER_FIELDS,
+            auto_decompress=False,  # a body is nobody's
+            access_log=access_log,
+            access_log_class=AccessLog,
+        )
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        if self._visitors:
+            return Lean(self.connections, self._visitors, self._handled)
+        return self._handled()
+
+    def _handled(self) -> Handled:
+        return Handled(self.connections, self._server)
+
+    async def finish(self, seconds: float) -> None:
+        """Close the connections, each when its request is answered; those that are left after so many seconds, too."""
+        await asyncio.sleep(0)  # what has come is begun
+        self._server.pre_shutdown()
+        protocols: list[Any] = [transport.get_protocol() for transport in self.connections]
+        if visits := [visit for protocol in protocols if (visit := protocol.leave())]:
+            await asyncio.wait(visits, timeout=seconds)
+        await self._server.shutdown(seconds)
+
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
+        connection: Any = request.transport and request.transport.get_protocol()
+        connection.begin(request)
+        response = await self._handler(request)
+        connection.end(response)
+        return response

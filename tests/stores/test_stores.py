@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -732,20 +733,19 @@ async def test_a_reading_shows_some_of_many_pods_and_the_rest_as_one(redis_serve
     await _have_sessions(redis_server, store)
     reading = await store.read("", 0)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    assert len(reading.pods) < MANY / 3
+    assert len(reading.pods) < MANY / 5
     await store.close()
 
 
 async def test_many_idle_sessions_are_folded_as_new_ones_come(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
     epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
-    for number in range(10):
-        await store.commit(replace(FIRST, client=f"{number:x}" * 32, epoch=epoch, n=0))
+    for number in range(40):
+        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
     fields = int((await redis_server.call("HLEN", "{hello}")).removeprefix(":"))
-    assert fields <= 5 + 10 + POD_LIMIT
+    assert fields < 3 * POD_LIMIT
     reading = await store.read(epoch, MANY)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    assert len(reading.pods) == POD_LIMIT + 2
     await store.close()
 
 
@@ -755,6 +755,8 @@ async def test_a_roll_call_of_many_sessions_ends(redis_server: RedisServer, monk
     await restart(redis_server)
     monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
     batch = replace(FIRST, client=f"{0:032}", epoch=epoch, sequence=2, answered=1)
+    with suppress(TimeoutError, LostError):  # a busy machine may take long to make the roll
+        await asyncio.wait_for(store.read(epoch, 0), 2)
     waiting = await speaks(store, batch, redis_server, MANY - 1)
     store._wait.end = 0  # noqa: SLF001
     assert (await waiting).top == MANY + 3

@@ -14,6 +14,8 @@ Keep = Callable[[Record, int, int], None]
 
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
+RECENT = 60_000_000_000  # nanoseconds
+MOST_PODS = 1000
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 """The clock that goes on while the machine is suspended, where there is one."""
 
@@ -24,12 +26,11 @@ class UnderWay:
     def __init__(self, keep: Keep) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         """Of the visits so far."""
-        self.pods: set[str] = set()
-        """Who answered a visit."""
         self.answered_last: int | None = None
         """When a visit was answered last."""
         self.stood_still = 0
         """Nanoseconds."""
+        self._pods: dict[str, int] = {}
         self._keep = keep
         self._numbers = count()
         self._requests: OrderedDict[int, int] = OrderedDict()
@@ -46,6 +47,12 @@ class UnderWay:
         """Look no more."""
         if self._timer:
             self._timer.cancel()
+
+    @property
+    def pods(self) -> set[str]:
+        """Who answered a visit in the last minute of answers."""
+        since = (self.answered_last or 0) - RECENT
+        return {pod for pod, answered in self._pods.items() if answered >= since}
 
     @property
     def waiting(self) -> int:
@@ -93,7 +100,9 @@ class UnderWay:
         if record.outcome is Outcome.ANSWERED:
             self.answered_last = record.answered
             if record.pod:
-                self.pods.add(record.pod)
+                self._pods[record.pod] = record.answered
+                if len(self._pods) > MOST_PODS:
+                    self._pods = {pod: self._pods[pod] for pod in self.pods}
 
     def _pass_on(self, record: Record) -> None:
         self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)

@@ -49,7 +49,8 @@ end
 -- New sessions come with a first batch: that they let idle ones go keeps the hash small.
 local function fold_idle()
   local sessions
-  sessions, shares = scan(key, 0)
+  local anywhere = tonumber(string.sub(client, 1, 4), 16)  -- else a look could find the same ones each time
+  sessions, shares = scan(key, redis.call('HLEN', key) > FIELDS and anywhere or 0)
   for id, value in pairs(sessions) do
     local in_epoch, _, _, at, time, took, by = parse_record(value)
     if time <= now - SESSION_TIMEOUT then fold(id, in_epoch, at, time, took, by) end

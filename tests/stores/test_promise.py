@@ -81,6 +81,8 @@ class Process:
         self.life.cancel()
         with suppress(asyncio.CancelledError):
             await self.life
+        if isinstance(self.wire.store, EtcdStore):  # it is this process's own
+            await self.wire.store.close()
 
 
 @dataclass
@@ -141,10 +143,11 @@ def is_lost(visit: Visit, reading: Reading) -> bool:
 class Promise(RuleBasedStateMachine):
     """Each rule is one thing that happens; after each, the promise is checked over all answers so far."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, make: Callable[[], Store]) -> None:
         super().__init__()
+        self.make = make
         self.loop = asyncio.new_event_loop()
-        self.store = store
+        self.store = make()
         self.step = 0
         self.sent: list[Batch] = []
         self.processes: list[Process] = []
@@ -154,7 +157,7 @@ class Promise(RuleBasedStateMachine):
         self.copy: Callable[[], Coroutine[object, object, None]] | None = None
         self.transactions: list[Json] = []
         """Those to etcd that are still on their way."""
-        self.do(wipe(store))
+        self.do(wipe(self.store))
 
     def do(self, work: Coroutine[object, object, T]) -> T:
         """Let something happen, and all that follows from it."""
@@ -182,7 +185,7 @@ class Promise(RuleBasedStateMachine):
         assert process.wire.waiting
         batch, answer = process.wire.waiting
         try:
-            given = await self.store.commit(batch)
+            given = await process.wire.store.commit(batch)
         except StoreError as error:
             outcome = outcome or error
         if outcome:
@@ -194,7 +197,8 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) < PROCESSES)
     def start_a_process(self) -> None:
         async def start() -> Process:
-            return Process(f"pod-{self.step}", self.store, self.sent)
+            store = self.make() if isinstance(self.store, EtcdStore) else self.store  # each has a view of its own
+            return Process(f"pod-{self.step}", store, self.sent)
 
         self.processes.append(self.do(start()))
 
@@ -257,8 +261,11 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def lose_a_transaction_on_its_way(self, which: int) -> None:
         """It may arrive later, and only once."""
-        assert isinstance(self.store, EtcdStore)
-        client = self.store._commits.client  # noqa: SLF001
+        process = self.some(which, waiting=True)
+        if process is None:
+            return
+        assert isinstance(process.wire.store, EtcdStore)
+        client = process.wire.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Json) -> Json:
             if method == "kv/txn":
@@ -266,10 +273,9 @@ class Promise(RuleBasedStateMachine):
                 raise LostError("lost")
             return await Client.call(client, method, body)
 
-        if process := self.some(which, waiting=True):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(client, "call", lose)
-                self.do(self.answer(process, None))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "call", lose)
+            self.do(self.answer(process, None))
 
     @rule(which=WHICH)
     @precondition(lambda self: self.transactions)
@@ -281,8 +287,9 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def let_a_minute_pass(self) -> None:
         """Who makes no batch before another one does is forgotten."""
-        assert isinstance(self.store, EtcdStore)
-        let_a_minute_pass(self.store)
+        for process in self.processes:
+            assert isinstance(process.wire.store, EtcdStore)
+            let_a_minute_pass(process.wire.store)
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:
@@ -380,7 +387,7 @@ def test_the_promise_holds_whatever_happens(store: Callable[[], Store], monkeypa
     monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
     examples = 400 if store is MemoryStore else 30
     run_state_machine_as_test(
-        lambda: Promise(store()),  # type: ignore[arg-type]
+        lambda: Promise(store),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

@@ -18,8 +18,8 @@ from hello.check.history import NEVER_COUNTED, Kind, Outcome, Record, line
 from hello.check.judging.judge import Judge
 from hello.check.judging.verdict import Allowance, Rules, Verdict
 from tests.check.commands import COMMAND
-from tests.check.records import changed, judged, recorded
 from tests.check.simulator import Fate, Step, random_steps, simulate
+from tests.support.records import changed, judged, recorded
 
 TIMES = st.integers(0, 6)
 
@@ -104,6 +104,7 @@ def size(thing: Any, known: set[int]) -> int:
 
 
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.long
 def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None:
     """Whatever happens again and again: failures, gaps, losses, silences, reads of shares, other visitors."""
     judge, sizes = Judge(Rules(alone=alone, lost=Allowance(percent=100))), []

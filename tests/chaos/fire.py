@@ -13,9 +13,9 @@ from hello.check.history import Kind, Outcome, Record
 from hello.check.judging.verdict import Verdict
 from hello.check.visiting.load import FRESH, KEPT, Load, Plan
 from hello.check.visiting.site import Site
-from tests.check.records import judged
 from tests.support.commands import COUNTER, until
 from tests.support.nodes import running
+from tests.support.records import judged
 
 PLANS = Plan(rate=80, room=30, connections=FRESH), Plan(rate=260, room=30, connections=KEPT)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""

@@ -6,9 +6,10 @@ Chromium stands in for them: what they lack is removed before the page's script 
 from collections.abc import Awaitable, Callable
 
 import pytest
+from playwright.async_api import expect
 
 from tests.support.browser import Window
-from tests.support.processes import Hello
+from tests.support.processes import Hello, RedisServer
 
 Windows = Callable[..., Awaitable[Window]]
 
@@ -75,3 +76,20 @@ async def test_a_browser_without_streams_asks_for_the_count(pods: list[Hello], w
     await here.page.add_init_script(without("EventSource"))
     await without_complaint(here, pods)
     await here.shows("#stream", "no live stream: asking every 2 s")
+
+
+async def test_a_page_that_polls_tells_of_an_outage_of_the_store(
+    hello: Callable[..., Hello], redis_server: RedisServer, window: Windows
+) -> None:
+    server = await (await hello("--store", redis_server.url, "--deadline", "0.5").start()).ready()
+    here = await window()
+    here.broken = True
+    await here.page.add_init_script(without("EventSource"))
+    await here.open(server.url)
+    await here.counts(1)
+    redis_server.kill()
+    await here.shows("#trouble", "The store is not answering: Redis.")
+    assert await here.total() == 1
+    await redis_server.start()
+    await here.shows("#store", "Redis: counting")
+    await expect(here.page.locator("#trouble")).to_be_hidden()

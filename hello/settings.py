@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -31,6 +29,8 @@ class Settings:
 
 def default_store() -> str:
     """Name a SQLite file in the user's data directory."""
+    import platformdirs  # not in a pod, whose store has a name
+
     return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
 
 

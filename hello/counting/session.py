@@ -16,7 +16,7 @@ class Session:
     def __init__(self, pod: str) -> None:
         self.epoch = ""
         self.seen = 0
-        self.wiped = True
+        self.may_begin_epoch = True
         """Whether the store was empty when last heard of, or was never heard of: then a batch may begin an epoch."""
         self.changes = 0
         """How often what is known of the epoch has changed."""
@@ -44,7 +44,7 @@ class Session:
             n=n if self.is_open else 0,
             seen=self.seen,
             pod=self._pod,
-            new_epoch=secrets.token_hex(4) if self.wiped else "",
+            new_epoch=secrets.token_hex(4) if self.may_begin_epoch else "",
             ends=ends,
         )
 
@@ -60,7 +60,7 @@ class Session:
         if batch.client == self._client:
             if given.epoch != self.epoch:
                 self._take_up(given.epoch)
-            self.wiped = False
+            self.may_begin_epoch = False
             self._answered = given.index
         elif is_earlier(self.epoch, given.epoch):
             self._adopt(given.epoch)  # the batch was sent before a reading told of the epoch in between
@@ -90,14 +90,14 @@ class Session:
             self.seen = max(self.seen, reading.count)
 
     def _note_wipe(self) -> None:
-        if not self.wiped:
-            self.wiped = True
+        if not self.may_begin_epoch:
+            self.may_begin_epoch = True
             self.changes += 1
             self._begin()
 
     def _adopt(self, epoch: str) -> None:
         self._take_up(epoch)
-        self.wiped = False
+        self.may_begin_epoch = False
         self._begin()
 
     def _take_up(self, epoch: str) -> None:

@@ -50,10 +50,10 @@ class StoreState:
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Let the session learn from an answer of the store; tell of a wipe and of another epoch."""
-        epoch, wiped = self._session.epoch, self._session.wiped
+        epoch, wiped = self._session.epoch, self._session.may_begin_epoch
         yield
         self.reached.set()
-        if self._session.wiped and not wiped:
+        if self._session.may_begin_epoch and not wiped:
             self._metrics.wipes.inc()
             log.error("store was wiped: a new epoch begins", epoch=epoch)
         if self._session.epoch != epoch:

@@ -5,7 +5,7 @@ import time
 from itertools import chain
 
 from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading
-from hello.stores.rules import Record, State, count, fold, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores.rules import Record, State, count, find_duplicate, fold, make_epoch, make_reading, notice_rollback
 
 
 class MemoryStore:
@@ -18,7 +18,7 @@ class MemoryStore:
 
     async def commit(self, batch: Batch) -> Range:
         record = self._records.get(batch.client)
-        repeated = repeat(batch, self._state, record)
+        repeated = find_duplicate(batch, self._state, record)
         if repeated:
             return repeated
         record = self._records[batch.client] = count(batch, self._state, record, time.time_ns())

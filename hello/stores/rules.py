@@ -118,7 +118,7 @@ def distrust(state: State, epoch: str) -> None:
         state.epoch = epoch
 
 
-def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
+def find_duplicate(batch: Batch, state: State, record: Record | None) -> Range | None:
     """Find the range that the batch was given before, or None if it is yet to be counted.
 
     Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
@@ -157,7 +157,7 @@ def notice_rollback(state: State, epoch: str, seen: int) -> bool:
 
 
 def count(batch: Batch, state: State, record: Record | None, nanoseconds: int) -> Record:
-    """Count a batch that is not repeated; one that finds no epoch begins one. Returns the session's new record."""
+    """Count a batch that is not a duplicate; one that finds no epoch begins one. Returns the session's new record."""
     state.epoch = state.epoch or make_epoch(nanoseconds, batch.epoch, batch.new_epoch)
     state.count += batch.n
     state.index += 1

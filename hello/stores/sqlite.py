@@ -24,7 +24,7 @@ from hello.stores import (
     StoreError,
     UnavailableError,
 )
-from hello.stores.rules import Record, State, count, fold, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores.rules import Record, State, count, find_duplicate, fold, make_epoch, make_reading, notice_rollback
 
 try:
     import fcntl
@@ -237,7 +237,7 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
         row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
         record = Record(*row[1:]) if row else None
         try:
-            repeated = repeat(batch, state, record)
+            repeated = find_duplicate(batch, state, record)
         except DistrustedError as error:
             refusal = error
         else:

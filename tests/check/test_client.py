@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from hello.check.history import Outcome, Record
+from hello.check.history import Labels, Outcome, Record
 from hello.check.visiting.client import Client
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.site import Site
@@ -285,6 +285,18 @@ async def test_https_is_spoken(certificate: Path, keep_alive: bool, monkeypatch:
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
 
 
+async def test_a_final_dot_is_no_part_of_the_name_in_a_certificate(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with serving(Cutter(lambda: "answer"), tls=tls) as site:
+        dotted = replace(site, host=f"{site.host}.")
+        client = Client(dotted, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
+        assert (await client.visit()).outcome is Outcome.ANSWERED
+
+
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate: Path) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate)
@@ -332,3 +344,12 @@ async def test_a_name_all_of_whose_addresses_refuse_is_refused() -> None:
     ]
     client = Client(site, addresses, keeper([]), keep_alive=False, timeout=5)
     assert (await client.visit()).outcome is Outcome.REFUSED
+
+
+def test_of_the_pods_of_a_year_only_the_latest_are_kept() -> None:
+    under_way = keeper([])
+    for number in range(10_000):
+        request, at = under_way.begin(number, number, read=False), number * 10**10
+        labels = Labels(Outcome.ANSWERED, pod=f"hello-{number}", epoch="e")
+        under_way.end(request, Record(at, at, labels, number + 1))
+    assert under_way.pods == {f"hello-{number}" for number in range(9_993, 10_000)}

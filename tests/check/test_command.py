@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
-from signal import SIGCONT, SIGINT, SIGSTOP
+from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 from typing import Any
 
 import pytest
 
-from hello.check.history import Kind
+from hello.check.history import Kind, Outcome
+from hello.check.reporting.watch import Watch
 from tests.check.commands import COMMAND, Result, check, result, start
 from tests.check.servers import (
     SILENCE,
@@ -33,6 +34,7 @@ from tests.check.servers import (
     serving,
 )
 from tests.support.processes import PATIENCE, Hello, free_port, until
+from tests.support.records import fed, recorded
 
 ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
 
@@ -256,7 +258,8 @@ async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:
     assert (await check("--judge", log)).status == 0
 
 
-async def test_ctrl_c_judges_what_was_seen() -> None:
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+async def test_ctrl_c_and_a_deleted_job_judge_what_was_seen(number: Signals) -> None:
     counter = Counter()
 
     async def visited() -> bool:
@@ -265,7 +268,7 @@ async def test_ctrl_c_judges_what_was_seen() -> None:
     async with serving(counter) as url:
         process = await start(url, "--duration", "600", "--json")
         await until(visited, "visits")
-        process.send_signal(SIGINT)
+        process.send_signal(number)
         outcome = await result(process)
     assert outcome.status == 0
     assert outcome.report["visits"]["answered"] >= 80  # of over 100, up to 20 were under way
@@ -289,6 +292,18 @@ async def test_a_terminal_shows_the_rate_and_the_failures_so_far() -> None:
         shown = await asyncio.to_thread(read_terminal, master)
         assert await process.wait() == 0
     assert re.search(r"100%.*\d/s, 0 failed", shown)
+
+
+async def test_a_terminal_that_can_only_print_gets_no_escape_sequence() -> None:
+    master, slave = pty.openpty()
+    async with serving(Counter()) as url:
+        command = ("env", "TERM=dumb", *COMMAND, url, "--requests=100")
+        process = await asyncio.create_subprocess_exec(*command, stdout=slave, stderr=slave)
+        os.close(slave)
+        shown = await asyncio.to_thread(read_terminal, master)
+        assert await process.wait() == 0
+    assert "\x1b" not in shown
+    assert "Promise kept" in shown
 
 
 def read_terminal(terminal: int) -> str:
@@ -638,3 +653,74 @@ async def test_a_watch_that_nobody_reads_ends() -> None:
         os.close(writing)
         _, errors = await process.communicate()
     assert (process.returncode, errors) == (2, b"")
+
+
+async def test_a_watch_says_how_it_goes_now_and_then() -> None:
+    said: list[str] = []
+    judge = fed(
+        [recorded(0, 1, number=1, epoch="e"), recorded(2, 3, Outcome.RESET), recorded(4, 5, Outcome.INTERRUPTED)]
+    )
+    Watch(judge, said.append).sum_up()
+    assert re.fullmatch(r"\S+  visits   3 visits, 1 without a number; p50 .* ms so far", said[0])
+
+
+# ---- only what is proved to be the counter's own
+
+
+class BehindProxy(Counter):
+    """An honest counter behind a proxy that answers some visits itself, and adds headers."""
+
+    def visit(self) -> bytes:
+        answer = super().visit()
+        match self.visits % 4:
+            case 0:
+                return http(503, b"<html><h1>503 Service Unavailable</h1>No server is available.</html>")
+            case 1:
+                return http(200, b"<h1>Maintenance</h1>")
+        return answer.replace(b"Cache-Control: no-store", b"Cache-Control: no-store\r\nCache-Control: private")
+
+
+async def test_what_a_proxy_says_itself_breaks_no_promise_and_is_told() -> None:
+    async with serving(BehindProxy()) as url:
+        outcome = await check(url, "--requests=100", "--allow-lost=100%", "--json")
+    assert outcome.status == 0
+    assert outcome.report["findings"] == []
+    assert outcome.report["lost_by_kind"] == {"unavailable": 25, "malformed": 25}
+    said = "503 Service Unavailable No server is available."
+    assert outcome.report["said"] == [{"status": 503, "said": said, "count": 25}]
+
+
+async def test_an_age_of_thousands_of_digits_is_above_0() -> None:
+    class Aged(Counter):
+        def greeting(self, number: int, **headers: str) -> bytes:
+            return super().greeting(number, Age="9" * 5_000, **headers)
+
+    async with serving(Aged()) as url:
+        outcome = await check(url, "--requests=20", "--json")
+    assert outcome.status == 1
+    assert outcome.kinds == {Kind.CACHED}
+
+
+async def test_a_time_of_hundreds_of_digits_is_judged(log: Path) -> None:
+    await asyncio.to_thread(log.write_text, ANSWERED.replace('"answered":1', '"answered":1' + 300 * "0"))
+    outcome = await check("--judge", str(log), "--json")
+    assert outcome.status == 1
+    assert outcome.report["visits"] == {"answered": 1}
+    assert (await check("--judge", str(log))).errors == ""
+
+
+async def test_a_log_whose_last_line_is_cut_is_judged(log: Path) -> None:
+    await asyncio.to_thread(log.write_text, ANSWERED + ANSWERED[:20])
+    assert (await check("--judge", str(log), "--json")).report["visits"] == {"answered": 1}
+
+
+async def test_a_run_that_nobody_answers_ends_early() -> None:
+    class Away(Counter):
+        def visit(self) -> bytes:
+            return SILENCE
+
+    async with serving(Away()) as url:
+        outcome = await check(url, "--duration=600", "--rate=20", "--timeout=1")
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+    assert "ended early" in outcome.errors

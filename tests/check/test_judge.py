@@ -18,8 +18,8 @@ from hello.check.history import NEVER_COUNTED, Kind, Outcome, Record, line
 from hello.check.judging.judge import Judge
 from hello.check.judging.verdict import Allowance, Rules, Verdict
 from tests.check.commands import COMMAND
-from tests.check.records import changed, judged, recorded
 from tests.check.simulator import Fate, Step, random_steps, simulate
+from tests.support.records import changed, judged, recorded
 
 TIMES = st.integers(0, 6)
 
@@ -104,6 +104,7 @@ def size(thing: Any, known: set[int]) -> int:
 
 
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.long
 def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None:
     """Whatever happens again and again: failures, gaps, losses, silences, reads of shares, other visitors."""
     judge, sizes = Judge(Rules(alone=alone, lost=Allowance(percent=100))), []
@@ -416,3 +417,127 @@ def test_a_silence_says_who_answered_around_it() -> None:
     assert before.after
     assert (before.before.pod, before.after.pod, after.after) == ("a", "b", None)
     assert after.length == 5 * second
+
+
+# ---- epochs whose ids tell when they began
+
+EARLY, LATER = "1700000000000000-a", "1700000000000001-b"
+
+
+def test_an_announced_reset_may_lead_to_a_later_epoch_only() -> None:
+    assert not judged([visit(9, 0, 1, EARLY), visit(1, 2, 3, LATER)], reset=True).findings
+    went_back = [visit(9, 0, 1, LATER), visit(1, 2, 3, EARLY)]
+    assert kinds(judged(went_back, reset=True)) == {Kind.EARLIER_EPOCH}
+    assert kinds(judged([*went_back, visit(2, 4, 5, EARLY)], reset=True)) == {Kind.EARLIER_EPOCH}
+    assert judged([*went_back, visit(2, 4, 5, EARLY)], reset=True).findings[0].count == 1, "one return"
+
+
+def test_an_earlier_epoch_that_was_asked_before_a_later_one_answered_is_right() -> None:
+    assert not judged([visit(9, 0, 3, LATER), visit(1, 2, 4, EARLY)], reset=True).findings
+
+
+def test_ids_without_a_time_say_nothing_of_their_order() -> None:
+    assert not judged([visit(9, 0, 1, LATER), visit(1, 2, 3, "e")], reset=True).findings
+
+
+# ---- in time, and the checker's own faults
+
+S = 10**9
+
+
+def late(number: int, due: int, sent: int, answered: int) -> Record:
+    return visit(number, sent, answered)._replace(due=due)
+
+
+def test_a_wait_counts_from_when_the_visit_was_due() -> None:
+    assert judged([late(1, 0, 9 * S, 11 * S)]).too_late
+    assert not judged([late(1, 0, 9 * S, 11 * S)], gap=11).too_late
+    assert judged([late(1, 0, 9 * S, 11 * S)]).exit_status == 1
+
+
+def test_a_visit_that_was_due_and_found_no_room_is_lost() -> None:
+    verdict = judged([visit(1, 0, 1), recorded(2, 2, Outcome.NOT_MADE, due=1)])
+    assert (verdict.due, verdict.lost, verdict.exit_status) == (2, 1, 1)
+
+
+def test_seconds_are_disrupted_whatever_the_number_of_clients() -> None:
+    for clients in 1, 10:
+        frozen = [visit(number + 1, 100, 4 * S + number) for number in range(clients)]
+        after = [visit(number + 20, 4 * S + number * S, 4 * S + number * S + 1) for number in range(1, 7)]
+        assert judged([*frozen, *after]).losses.disrupted == 5, "those from 0 to 4"
+
+
+def still(began: int, ended: int) -> Record:
+    return recorded(began, ended, Outcome.STOOD_STILL)
+
+
+def test_time_in_which_the_checker_stood_still_is_taken_out() -> None:
+    waited = [visit(1, 0, 1), visit(2, S, 31 * S), visit(3, 31 * S, 400 * S // 10), visit(4, 400 * S, 400 * S + 1)]
+    assert judged(waited).too_late
+    verdict = judged([*waited, still(2 * S, 30 * S)])
+    assert not verdict.too_late
+    assert verdict.exit_status == 0
+    assert verdict.losses.stood_still == 28 * S
+
+
+def test_what_failed_while_the_checker_stood_still_is_not_lost_unless_the_server_said_so() -> None:
+    history = [visit(1, 0, 1), visit(2, 99 * S, 100 * S), still(2 * S, 6 * S)]
+    assert judged([*history, failed(S, Outcome.TIMEOUT, 7 * S)]).lost == 0
+    assert judged([*history, changed(failed(S, Outcome.UNAVAILABLE, 7 * S), status=503)]).lost == 1
+    assert judged([*history, failed(7 * S, Outcome.TIMEOUT, 8 * S)]).lost == 1
+    assert judged([*history, failed(S, Outcome.RESET, 7 * S)]).lost == 1, "for 4 s, no server closes a connection"
+    asleep = still(8 * S, 8 * S + 1)._replace(due=0)
+    assert judged([*history, asleep, failed(7 * S, Outcome.RESET, 9 * S)]).lost == 0, "the machine was suspended"
+
+
+def test_a_checker_that_stood_still_for_more_than_a_tenth_of_the_run_judges_nothing_but_broken_promises() -> None:
+    history = [visit(1, 0, 1), visit(2, 9 * S, 10 * S), still(2 * S, 4 * S)]
+    assert judged(history).exit_status == 2
+    assert judged([*history, visit(2, 10 * S, 11 * S)]).exit_status == 1
+
+
+# ---- repeated
+
+
+def shares(number: int, sent: int, **pods: int) -> Record:
+    return changed(read(number, sent, sent + 1), pods=pods)
+
+
+def test_a_number_that_a_pod_counted_and_nobody_got_was_repeated_and_is_no_broken_promise() -> None:
+    verdict = judged([shares(10, 0, a=10), visit(11, 2, 3), visit(13, 4, 5), shares(13, 6, a=12, b=1)], alone=True)
+    assert (verdict.repeated, verdict.findings, verdict.exit_status) == (1, [], 1)
+    (repeat,) = verdict.repeats
+    assert (repeat.number, repeat.excess.pods) == (1, {"b": 1})
+    assert repeat.excess.after
+    assert (repeat.excess.after.sent, repeat.excess.before.sent) == (0, 6)
+
+
+def test_a_number_that_is_in_no_pods_share_was_skipped() -> None:
+    verdict = judged([shares(10, 0, a=10), visit(11, 2, 3), visit(13, 4, 5), shares(13, 6, a=12)], alone=True)
+    assert (verdict.repeated, kinds(verdict)) == (0, {Kind.SKIPPED})
+
+
+def test_a_visit_of_unknown_outcome_explains_a_number_before_a_repetition_does() -> None:
+    history = [shares(10, 0, a=10), failed(2), visit(12, 4, 5), shares(12, 6, a=12)]
+    assert judged(history, alone=True).repeated == 0
+
+
+def test_pods_that_are_folded_into_one_entry_meanwhile_have_counted_nothing() -> None:
+    folded = changed(read(11, 6, 7), pods={"earlier pods": 7, "a": 4})
+    assert judged([shares(10, 0, a=3, b=7), visit(11, 2, 3), folded], alone=True).repeated == 0
+
+
+def test_with_others_about_or_without_shares_it_is_not_known_whether_a_request_was_repeated() -> None:
+    assert judged([shares(10, 0, a=10), visit(12, 2, 3), shares(12, 6, a=12)]).repeated is None
+    assert judged([visit(1, 0, 1), visit(2, 2, 3)], alone=True).repeated is None
+
+
+@given(steps(*set(Fate) - {Fate.STOLEN, Fate.RESET}))
+def test_an_honest_counter_that_tells_shares_repeats_nothing(history: list[Step]) -> None:
+    told = [
+        changed(each, pods={"a": each.number}, pod="a") if each.read and each.number else each
+        for each in simulate(history)
+    ]
+    verdict = judged([changed(each, pod="a") if is_visit(each) else each for each in told], alone=True)
+    assert not verdict.findings
+    assert not verdict.repeated

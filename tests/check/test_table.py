@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
+import pytest
+
 from tests.check.commands import Result, check, result, start
 from tests.check.servers import (
     Cached,
@@ -50,7 +52,7 @@ LOSSY: dict[type[Counter], str] = {
 }
 
 
-DUE = "--requests=1010", "--rate=100", "--alone"
+DUE = "--requests=1010", "--rate=100", "--alone", "--timeout=60"
 
 
 async def row(server: type[Counter], clients: int, name: str) -> str:
@@ -68,7 +70,7 @@ async def due_row(server: type[Counter], name: str) -> str:
 async def repeated_row(directory: Path) -> str:
     """Visit it through nginx, which sends a request again when a server dies under it."""
     async with serving(DiesOnce(505)) as url, nginx(url, directory) as proxy:
-        return line("is killed once, behind nginx, with `--rate`", await check(proxy, *DUE))
+        return line("is killed once, behind nginx", await check(proxy, "--requests=1010", "--alone"))
 
 
 async def stopped_row() -> str:
@@ -90,6 +92,7 @@ def line(name: str, outcome: Result) -> str:
     return f"| {name} | {outcome.output.splitlines()[-1]} | {outcome.status} |"
 
 
+@pytest.mark.long
 async def test_the_readme_has_the_table_of_what_is_said_of_each(tmp_path: Path) -> None:
     rows = [await row(server, 1, name) for server, name in LIARS.items()]
     rows += [await row(server, 20, name) for server, name in LOSSY.items()]
@@ -97,7 +100,8 @@ async def test_the_readme_has_the_table_of_what_is_said_of_each(tmp_path: Path) 
         due_row(FrozenForLong, "freezes for 12 s, with `--rate`"),
         due_row(Late, "answers each visit after 12 s, with `--rate`"),
     )
-    rows += await asyncio.gather(*slow, repeated_row(tmp_path), stopped_row())
+    rows += await asyncio.gather(*slow)
+    rows += [await repeated_row(tmp_path), await stopped_row()]
     head = "| a server that | `hello check --alone` says of 1,010 visits | exit |", "| --- | --- | ---: |"
     table = "\n".join([*head, *rows])
     assert timeless(table) in timeless(README.read_text()), f"the README should have\n\n{table}"

@@ -173,7 +173,7 @@ def deliver(which: int, world: World) -> None:
     """The store handles a command, however old it is."""
     batch, state = world.commands.pop(which), world.state
     try:
-        given = rules.repeat(batch, state, world.records.get(batch.client))
+        given = rules.find_duplicate(batch, state, world.records.get(batch.client))
     except StoreError as error:
         world.answers.append((batch, error))
         return
@@ -317,7 +317,7 @@ def test_the_promise_holds_in_every_order(bounds: Bounds) -> None:
 
 def repeat_without(rule: str) -> Callable[[Batch, State, Record | None], Range | None]:
     """The rules of a store that lacks one of them."""
-    whole = rules.repeat
+    whole = rules.find_duplicate
 
     def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
         if record and rule == "stored range" and record.sequence == batch.sequence:
@@ -333,7 +333,7 @@ def repeat_without(rule: str) -> Callable[[Batch, State, Record | None], Range |
 
 @pytest.mark.parametrize("rule", ["stored range", "refusal of older sequences"])
 def test_a_store_without_one_of_the_rules_is_found_out(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "repeat", repeat_without(rule))
+    monkeypatch.setattr(rules, "find_duplicate", repeat_without(rule))
     with pytest.raises(AssertionError, match="counted twice"):
         explore(Bounds(processes=1, visits=3, crashes=0, wipes=0))
 
@@ -342,7 +342,7 @@ FOLDED = Bounds(processes=1, visits=1, crashes=0, wipes=0, folds=1, openings=1, 
 
 
 def test_a_store_that_takes_a_late_first_batch_for_its_session_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "repeat", repeat_without("doubt about a first batch"))
+    monkeypatch.setattr(rules, "find_duplicate", repeat_without("doubt about a first batch"))
     with pytest.raises(AssertionError, match="counted twice"):
         explore(FOLDED)
 

@@ -134,27 +134,45 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
 
 
 def is_lost(visit: Visit, reading: Reading) -> bool:
-    """Whether a store that was put back knows nothing of a number; ids of epochs are in their order here."""
+    """Whether a store that was put back knows nothing of a number. Ids of epochs sort by when they began."""
     return visit.epoch > reading.epoch or (visit.epoch == reading.epoch and visit.number > reading.count)
+
+
+def end_wait(process: Process) -> None:
+    """Let so much time pass that a process waits no longer in the roll call that it knows of."""
+    assert isinstance(process.wire.store, RedisStore)
+    process.wire.store._wait.end = 0  # noqa: SLF001
+
+
+async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Task[None]") -> None:
+    """Wait until a process waits in the roll call of Redis' present run, or need not wait."""
+    lines = await server.lines("INFO", "server")
+    run = next(line.removeprefix("run_id:") for line in lines if line.startswith("run_id:"))
+    store = process.wire.store
+    assert isinstance(store, RedisStore)
+    while not answer.done() and store._wait.run != run:  # noqa: SLF001
+        await asyncio.sleep(0.001)
 
 
 class Promise(RuleBasedStateMachine):
     """Each rule is one thing that happens; after each, the promise is checked over all answers so far."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, make: Callable[[], Store], redis_server: RedisServer | None = None) -> None:
         super().__init__()
+        self.make = make
         self.loop = asyncio.new_event_loop()
-        self.store = store
+        self.store = make()
+        self.redis_server = redis_server
+        self.restarts = 0
         self.step = 0
         self.sent: list[Batch] = []
         self.processes: list[Process] = []
         self.requests: list[Request] = []
-        self.epochs: list[str] = []
         self.readings: dict[str, int] = {}
         self.copy: Callable[[], Coroutine[object, object, None]] | None = None
         self.transactions: list[Json] = []
         """Those to etcd that are still on their way."""
-        self.do(wipe(store))
+        self.do(wipe(self.store))
 
     def do(self, work: Coroutine[object, object, T]) -> T:
         """Let something happen, and all that follows from it."""
@@ -182,7 +200,7 @@ class Promise(RuleBasedStateMachine):
         assert process.wire.waiting
         batch, answer = process.wire.waiting
         try:
-            given = await self.store.commit(batch)
+            given = await process.wire.store.commit(batch)
         except StoreError as error:
             outcome = outcome or error
         if outcome:
@@ -194,7 +212,10 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) < PROCESSES)
     def start_a_process(self) -> None:
         async def start() -> Process:
-            return Process(f"pod-{self.step}", self.store, self.sent)
+            # Over a network each has a store of its own, with what it knows.
+            own = isinstance(self.store, (RedisStore, EtcdStore))
+            store = self.make() if own else self.store
+            return Process(f"pod-{self.step}", store, self.sent)
 
         self.processes.append(self.do(start()))
 
@@ -203,6 +224,8 @@ class Promise(RuleBasedStateMachine):
         if process := self.some(which):
             self.processes.remove(process)
             self.do(process.kill())
+            if process.wire.store is not self.store:
+                self.do(process.wire.store.close())
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
     def visit(self, which: int, visitors: int) -> None:
@@ -257,8 +280,11 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def lose_a_transaction_on_its_way(self, which: int) -> None:
         """It may arrive later, and only once."""
-        assert isinstance(self.store, EtcdStore)
-        client = self.store._commits.client  # noqa: SLF001
+        process = self.some(which, waiting=True)
+        if process is None:
+            return
+        assert isinstance(process.wire.store, EtcdStore)
+        client = process.wire.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Json) -> Json:
             if method == "kv/txn":
@@ -266,10 +292,9 @@ class Promise(RuleBasedStateMachine):
                 raise LostError("lost")
             return await Client.call(client, method, body)
 
-        if process := self.some(which, waiting=True):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(client, "call", lose)
-                self.do(self.answer(process, None))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "call", lose)
+            self.do(self.answer(process, None))
 
     @rule(which=WHICH)
     @precondition(lambda self: self.transactions)
@@ -281,8 +306,9 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def let_a_minute_pass(self) -> None:
         """Who makes no batch before another one does is forgotten."""
-        assert isinstance(self.store, EtcdStore)
-        let_a_minute_pass(self.store)
+        for process in self.processes:
+            assert isinstance(process.wire.store, EtcdStore)
+            let_a_minute_pass(process.wire.store)
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:
@@ -304,14 +330,43 @@ class Promise(RuleBasedStateMachine):
     def take_a_copy(self) -> None:
         self.copy = self.do(copy_of(self.store))
 
-    @rule(to=st.integers(0, 5))
+    async def restart_twice(self, redis_server: RedisServer, process: Process) -> None:
+        """Restart Redis, and again while a process waits for the others to say what they saw; then all say it."""
+        answers: list[asyncio.Task[None]] = []
+        await self.store.close()  # it connects again
+        for _ in range(2):
+            redis_server.kill()
+            await asyncio.gather(*answers)
+            await redis_server.start()
+            end_wait(process)  # of the run before: so much time has passed
+            while not process.wire.waiting:
+                await asyncio.sleep(0)
+            answers = [asyncio.create_task(self.answer(process, None))]
+            await has_looked(redis_server, process, answers[0])
+        for other in self.processes:
+            if other is not process and other.wire.waiting:
+                answers.append(asyncio.create_task(self.answer(other, None)))
+                await has_looked(redis_server, other, answers[-1])
+        for other in self.processes:  # the dead are waited for
+            end_wait(other)
+        await asyncio.gather(*answers)
+
+    @rule(which=WHICH, to=st.integers(0, 5))
     @precondition(lambda self: self.copy is not None)
-    def put_the_copy_back(self, to: int) -> None:
+    def put_the_copy_back(self, which: int, to: int) -> None:
         """Everybody says what was seen, as after a restart; then a person begins a new epoch."""
 
         async def restore() -> None:
             assert self.copy
             await self.copy()
+            if self.redis_server and self.processes and not self.restarts:
+                self.restarts += 1
+                for process in self.processes:
+                    process.counter._queue.arrival.set()  # noqa: SLF001
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                waiting = self.processes[which % len(self.processes)]
+                await self.restart_twice(self.redis_server, waiting)
             for process in self.processes:
                 with suppress(RefusedError):
                     await process.counter.read()
@@ -330,8 +385,6 @@ class Promise(RuleBasedStateMachine):
     def the_promise_holds(self) -> None:
         reading = self.loop.run_until_complete(self.store.read("", 0))
         assert not reading.distrusted
-        if reading.epoch and reading.epoch not in self.epochs:
-            self.epochs.append(reading.epoch)
         acked = [(request, request.visit.result()) for request in self.requests if request.has_number()]
         assert len({visit for _, visit in acked}) == len(acked), "given twice"
         present = [visit.number for _, visit in acked if visit.epoch == reading.epoch]
@@ -340,7 +393,7 @@ class Promise(RuleBasedStateMachine):
         for first, one in acked:
             for second, other in acked:
                 if first.answered is not None and first.answered <= second.sent:
-                    assert self.epochs.index(one.epoch) <= self.epochs.index(other.epoch), "two counters"
+                    assert one.epoch <= other.epoch, "two counters"
                     assert one.epoch != other.epoch or one.number < other.number, "out of order"
 
     def teardown(self) -> None:
@@ -360,27 +413,29 @@ class Promise(RuleBasedStateMachine):
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis", "etcd"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+def promise(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Promise]]:
     match request.param:
         case "memory":
-            yield MemoryStore
+            yield lambda: Promise(MemoryStore)
         case "sqlite":
-            yield lambda: SqliteStore(tmp_path / "hello.db")
+            yield lambda: Promise(lambda: SqliteStore(tmp_path / "hello.db"))
         case "etcd":
             url = request.getfixturevalue("etcd_url")
-            yield lambda: EtcdStore(url)
+            yield lambda: Promise(lambda: EtcdStore(url))
         case _:
             server = asyncio.run(RedisServer(tmp_path / "redis").start())
-            yield lambda: RedisStore(server.url)
+            yield lambda: Promise(lambda: RedisStore(server.url), server)
             server.kill()
 
 
-def test_the_promise_holds_whatever_happens(store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_promise_holds_whatever_happens(
+    request: pytest.FixtureRequest, promise: Callable[[], Promise], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(queue, "RETRY_BACKOFF", (0,))
     monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
-    examples = 400 if store is MemoryStore else 30
+    examples = 400 if "memory" in request.node.name else 30
     run_state_machine_as_test(
-        lambda: Promise(store()),  # type: ignore[arg-type]
+        promise,  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -13,12 +13,22 @@ import pytest
 
 from hello.stores import StoreError, UnavailableError
 from hello.stores.redis.store import RedisStore
-from tests.support.client import figure, request, state, until_up
+from tests.support.client import figure, request, state
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, RedisServer, free_port, until
 from tests.support.proxy import Proxy
 from tests.support.stores import FIRST, Copy, age_records, following
-from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, reset, started
+from tests.support.troubles import (
+    AWAY,
+    assert_in_order,
+    logs,
+    lost,
+    recovered,
+    refusal,
+    refused_until_mended,
+    reset,
+    started,
+)
 from tests.support.witness import Witness
 
 
@@ -236,24 +246,10 @@ async def test_an_address_that_swallows_all_holds_nobody(hello: Callable[..., He
 async def test_a_counter_that_is_none_is_refused_until_it_is_one(
     hello: Callable[..., Hello], redis_server: RedisServer
 ) -> None:
-    """It is not distrusted: nothing was lost."""
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    await recovered(server)
-    await redis_server.call("HSET", "{hello}", "count", "nan")
-    newcomer = await hello("--store", redis_server.url, "--deadline", "0.3").start()
-    for one in server, newcomer:
-        assert await refusal(one) == AWAY
-        assert (await request(one.url, path="/count")).status == 503
-    await redis_server.call("HSET", "{hello}", "count", "1")
+    def put(count: str) -> Awaitable[str]:
+        return redis_server.call("HSET", "{hello}", "count", count)
 
-    last = 1
-    for one in server, newcomer:
-        await until_up(one.url)
-        number = await recovered(one)
-        assert number > last  # who was refused may have been counted
-        last = number
-        assert (await logs(one)).count("store is lost") == 1
-        assert_in_order(one, "what it holds is")
+    await refused_until_mended(hello, redis_server.url, lambda: put("nan"), lambda: put("1"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tests.support.client import request, until_up
 from tests.support.linux import Trace, mounted, require, seen_from_outside
 from tests.support.processes import PATIENCE, Hello, until
 from tests.support.stores import FIRST, following
-from tests.support.troubles import AWAY, assert_in_order, logs, recovered, refusal
+from tests.support.troubles import recovered, refused_until_mended
 from tests.support.witness import Witness
 
 
@@ -334,22 +334,15 @@ async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_pa
 
 
 async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: Callable[..., Hello], tmp_path: Path) -> None:
-    path = tmp_path / "hello.db"
-    server = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
-    await recovered(server)
-    with changed(path, "UPDATE counter SET count = 'nan'"):
-        late = await hello("--store", f"sqlite:{path}", "--deadline", "0.3").start()
-        for one in server, late:
-            assert await refusal(one) == AWAY
-            assert (await request(one.url, path="/count")).status == 503
-    last = 1
-    for one in server, late:
-        await until_up(one.url)
-        number = await recovered(one)
-        assert number > last  # who was refused may have been counted
-        last = number
-        assert (await logs(one)).count("store is lost") == 1
-        assert_in_order(one, "not a counter's")
+    path, changes = tmp_path / "hello.db", ExitStack()
+
+    async def spoil() -> None:
+        changes.enter_context(changed(path, "UPDATE counter SET count = 'nan'"))
+
+    async def mend() -> None:
+        changes.close()
+
+    await refused_until_mended(hello, f"sqlite:{path}", spoil, mend)
 
 
 @contextmanager

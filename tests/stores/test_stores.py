@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 from typing import Any
 
@@ -732,20 +733,19 @@ async def test_a_reading_shows_some_of_many_pods_and_the_rest_as_one(redis_serve
     await _have_sessions(redis_server, store)
     reading = await store.read("", 0)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    assert len(reading.pods) < MANY / 3
+    assert len(reading.pods) < MANY / 5
     await store.close()
 
 
 async def test_many_idle_sessions_are_folded_as_new_ones_come(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
     epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
-    for number in range(10):
-        await store.commit(replace(FIRST, client=f"{number:x}" * 32, epoch=epoch, n=0))
+    for number in range(40):
+        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
     fields = int((await redis_server.call("HLEN", "{hello}")).removeprefix(":"))
-    assert fields <= 5 + 10 + POD_LIMIT
+    assert fields < 3 * POD_LIMIT
     reading = await store.read(epoch, MANY)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    assert len(reading.pods) == POD_LIMIT + 2
     await store.close()
 
 
@@ -755,6 +755,8 @@ async def test_a_roll_call_of_many_sessions_ends(redis_server: RedisServer, monk
     await restart(redis_server)
     monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
     batch = replace(FIRST, client=f"{0:032}", epoch=epoch, sequence=2, answered=1)
+    with suppress(TimeoutError, LostError):  # a busy machine may take long to make the roll
+        await asyncio.wait_for(store.read(epoch, 0), 2)
     waiting = await speaks(store, batch, redis_server, MANY - 1)
     store._wait.end = 0  # noqa: SLF001
     assert (await waiting).top == MANY + 3
@@ -771,6 +773,31 @@ async def test_sessions_that_ended_leave_their_pods_shares(store: Store) -> None
     reading = await store.read("", 0)
     assert (reading.count, reading.pods) == (6, {"pod-a": 3, "pod-b": 3})
     assert reading.silence["pod-a"] < 5
+
+
+async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_both(
+    aged: tuple[Store, RedisServer | None], tmp_path: Path
+) -> None:
+    store, server = aged
+    given = await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_TIMEOUT)
+    await store.commit(replace(FIRST, client="c" * 32, epoch=given.epoch, ends=True))
+    assert (await store.read("", 0)).pods == {"pod-a": 6}
+
+
+async def test_a_session_is_folded_into_its_pod_s_share_though_a_look_does_not_find_it(
+    redis_server: RedisServer,
+) -> None:
+    store = RedisStore(redis_server.url)
+    epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
+    shares = {f"pod:pod-{i}": f"{epoch} 1000 {int(time.time())}" for i in range(100)}
+    await redis_server.call("HSET", "{hello}", *(word for share in shares.items() for word in share))
+    for number in range(10):
+        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
+    totals = [int(share.split(" ")[1]) for share in await redis_server.lines("HMGET", "{hello}", *shares)]
+    assert len(totals) == 100
+    assert set(totals) <= {1000, 1001}
+    await store.close()
 
 
 async def test_a_batch_of_a_forgotten_session_that_comes_late_is_not_counted_again(store: Store) -> None:

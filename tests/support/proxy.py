@@ -50,13 +50,16 @@ class Proxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(OSError):
-                target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self.target)
+                target_reader, target_writer = await self.connect()
                 try:
                     await self._pass_both_ways(reader, writer, target_reader, target_writer)
                 finally:
                     target_writer.close()
         finally:
             writer.close()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.target)
 
     async def _pass_both_ways(
         self,

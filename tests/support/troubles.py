@@ -4,9 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from tests.support.client import request, state
+from tests.support.client import request, state, until_up
 from tests.support.processes import Hello, until
 
 AWAY = "The store did not answer in time.\n"
@@ -67,3 +67,25 @@ async def recovered(server: Hello) -> int:
 
     await until(is_served, "a visitor has a number again")
     return numbers[0]
+
+
+async def refused_until_mended(
+    hello: Callable[..., Hello], url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
+) -> None:
+    """What is no counter is refused, by a server that counted in it and by a new one, and distrusted by neither."""
+    (server,) = await started(hello, url, "--deadline", "0.3", pods="a")
+    last = await recovered(server)
+    await spoil()
+    newcomer = await hello("--store", url, "--deadline", "0.3").start()
+    for one in server, newcomer:
+        assert await refusal(one) == AWAY
+        assert (await request(one.url, path="/count")).status == 503
+    await mend()
+
+    for one in server, newcomer:
+        await until_up(one.url)
+        number = await recovered(one)
+        assert number > last  # who was refused may have been counted
+        last = number
+        assert (await logs(one)).count("store is lost") == 1
+        assert_in_order(one, "what it holds is")

@@ -42,17 +42,20 @@ class Epoch:
         """Take an answer or a read."""
         if record.sent > self.last.sent:
             self.last = record
-        if record.pod and len(self.pods) < MOST:
-            self.pods.add(record.pod)
-        if record.read:
+        pod = record.labels.pod
+        if pod not in self.pods and pod and len(self.pods) < MOST:
+            self.pods.add(pod)
+        if record.labels.read:
             self.read.add(record)
             return
         number = record.number or 0
         self.given.add(record)
         self.recent.setdefault(number, record)
         self.answers += 1
-        self.lowest = number if self.lowest is None else min(self.lowest, number)
-        self.highest = number if self.highest is None else max(self.highest, number)
+        if self.lowest is None or number < self.lowest:
+            self.lowest = number
+        if self.highest is None or number > self.highest:
+            self.highest = number
 
     def answer(self, number: int) -> Record | None:
         """The recent answer that carried a number."""

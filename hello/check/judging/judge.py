@@ -58,11 +58,13 @@ class Judge:
         Returns whether a visit was lost.
         """
         labels = record.labels
-        self._ended = max(self._ended, record.answered)
+        if record.answered > self._ended:
+            self._ended = record.answered
         if labels.outcome is Outcome.STOOD_STILL:
-            self._losses.pause(record.sent, record.answered)
+            self._losses.pause(record)
             return False
-        self._began = min(self._began, record.sent)
+        if record.sent < self._began:
+            self._began = record.sent
         if labels.flaw:
             self._find(labels.flaw, record)
         if labels.unknown:
@@ -83,6 +85,7 @@ class Judge:
             self._settle(NEVER)
             self._attribute(self._pending)
             self._pending = []
+        self._losses.add_up()
         outages, longest = self._losses.outages()
         return Verdict(
             rules=self._rules,
@@ -188,11 +191,8 @@ class Judge:
 
     def _settle(self, oldest: int) -> None:
         """Settle what no request that ends later can change: all of them were sent at this moment or later."""
-        gaps: list[Gap] = []
-        for epoch in self._epochs:
-            if epoch.numbers.open:
-                gaps += epoch.numbers.settled(oldest)
-        if gaps:
+        open_ = [epoch.numbers for epoch in self._epochs if epoch.numbers.open]
+        if gaps := [gap for numbers in open_ for gap in numbers.settled(oldest)]:
             self._gaps_settled(gaps)
         if self._shares_known:
             for epoch in self._epochs:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from hello.check.history import Labels, Outcome, Record
 from hello.check.judging.histogram import bucket
@@ -9,6 +10,7 @@ from hello.check.judging.shown import Shown
 
 SECOND = 1_000_000_000  # nanoseconds: who waits longer is late, and so long without an answer is an outage
 MINUTE = 60
+CUT = 5 * SECOND  # without a word, after which a server may close a connection
 MOST = 1000  # names of a kind that are told apart
 OTHERS = "others"
 
@@ -74,16 +76,18 @@ class Losses:
     addresses: Parts = field(default_factory=Parts)
     pods: Parts = field(default_factory=Parts)
     connections: Parts = field(default_factory=Parts)
-    _pauses: list[tuple[int, int]] = field(default_factory=list)
+    _tally: dict[int, list[Any]] = field(default_factory=dict)
+    _pauses: list[tuple[int, int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
     _last: Record | None = None
     _ended: int = 0
     _since: int | None = None
 
-    def pause(self, began: int, ended: int) -> None:
+    def pause(self, record: Record) -> None:
         """Take out a time in which the checker itself stood still."""
-        self.stood_still += ended - began
-        self._pauses.append((began, ended))
+        length = record.answered - record.since
+        self.stood_still += length
+        self._pauses.append((record.sent, record.answered, length))
 
     def add(self, record: Record, waiting: int) -> bool:
         """Take a visit, and since when the oldest waits of those that end later; whether it was lost."""
@@ -94,7 +98,7 @@ class Losses:
         wait = record.answered - record.since - paused
         answered = labels.outcome is Outcome.ANSWERED
         lost = not answered and labels.outcome not in NOT_LOST
-        if lost and paused and labels.status is None:
+        if lost and self._pauses and self._excuses(record):
             lost = False
             self.excused += 1
         if self._since is None:
@@ -109,16 +113,16 @@ class Losses:
 
     def outages(self) -> tuple[list[Silence], Silence | None]:
         """The times without an answer that were long, and the longest one anyway; one may go on."""
-        now = self._silence(self._ended)
+        since, length = self._since, self._gap(self._ended)
+        now = None if since is None else Silence(since, self._ended, length, self._last, None)
         longest = max(filter(None, (self.longest, now)), key=lambda silence: silence.length, default=None)
         return [*self.silences, *([now] if now and now.length >= SECOND else [])], longest
 
-    def _silence(self, ended: int, after: Record | None = None) -> Silence | None:
-        """The time without an answer that ends now, if somebody waited."""
+    def _gap(self, ended: int) -> int:
+        """For how long somebody has waited and nobody was answered."""
         if self._since is None:
-            return None
-        length = ended - self._since - self._paused(self._since, ended)
-        return Silence(self._since, ended, length, self._last, after)
+            return 0
+        return ended - self._since - (self._paused(self._since, ended) if self._pauses else 0)
 
     def forget(self, moment: int) -> None:
         """Keep what visits that were due at this moment or later can need."""
@@ -128,24 +132,46 @@ class Losses:
         self.recent = Counter({at: gap for at, gap in self.recent.items() if at >= second - MINUTE})
         self._seconds = {at for at in self._seconds if at >= second}
 
+    def _excuses(self, record: Record) -> bool:
+        """Whether it failed as its checker stood still: timed out, or after so long that connections are cut."""
+        met = [length for start, end, length in self._pauses if start <= record.answered and record.since <= end]
+        timed_out = record.labels.outcome is Outcome.TIMEOUT
+        return record.labels.status is None and bool(met) and (timed_out or max(met) >= CUT)
+
     def _paused(self, began: int, ended: int) -> int:
-        return sum(max(min(ended, end) - max(began, start), 0) for start, end in self._pauses)
+        return sum(max(min(ended, end) - max(began, start), 0) for start, end, _ in self._pauses)
 
     def _answer(self, record: Record, wait: int, waiting: int) -> None:
         self.waits[bucket(wait)] += 1
         if wait > self.waited or self.waited_longest is None:
             self.waited, self.waited_longest = wait, record
         self.overlapped = self.overlapped or (self._last is not None and self._last.answered >= record.sent)
-        silence = self._silence(record.answered, record)
-        if silence and (self.longest is None or silence.length > self.longest.length):
-            self.longest = silence
-        if silence and silence.length >= SECOND:
-            self.silences.add(silence)
-        if silence:
-            self.recent[record.answered // SECOND] = max(silence.length, self.recent[record.answered // SECOND])
+        length, second = self._gap(record.answered), record.answered // SECOND
+        if self.longest is None or length > self.longest.length or length >= SECOND:
+            self._end_silence(Silence(self._since or 0, record.answered, length, self._last, record))
+        if length > self.recent.get(second, -1):
+            self.recent[second] = length
         self._last = record
         self._since = record.answered if waiting <= record.answered else None
-        self._count(record.labels, answered=1)
+        tally = self._tally.get(id(record.labels))
+        if tally:
+            tally[1] += 1
+        else:
+            if len(self._tally) > MOST:
+                self.add_up()
+            self._tally[id(record.labels)] = [record.labels, 1]
+
+    def _end_silence(self, silence: Silence) -> None:
+        if self.longest is None or silence.length > self.longest.length:
+            self.longest = silence
+        if silence.length >= SECOND:
+            self.silences.add(silence)
+
+    def add_up(self) -> None:
+        """Add the answers that were counted by their labels to those of each place."""
+        for labels, count in self._tally.values():
+            self._count(labels, answered=count)
+        self._tally.clear()
 
     def _lose(self, record: Record) -> None:
         self.lost.add(record)

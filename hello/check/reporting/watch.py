@@ -52,7 +52,7 @@ class Watch:
         if self._every >= HOUR:
             self._tell(monotonic_ns(), f"so far   {summary(verdict)}")
             return
-        lost = new.total() - new[Outcome.ANSWERED]
+        lost = new.total() - new[Outcome.ANSWERED] - new[Outcome.INTERRUPTED]
         times = f"; {latency(verdict)} so far" if verdict.latency else ""
         self._tell(monotonic_ns(), f"visits   {many(new.total(), 'visit')}, {lost:,} without a number{times}")
 

@@ -14,6 +14,8 @@ Keep = Callable[[Record, int, int], None]
 
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
+RECENT = 60_000_000_000  # nanoseconds
+MOST_PODS = 1000
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 """The clock that goes on while the machine is suspended, where there is one."""
 
@@ -24,12 +26,11 @@ class UnderWay:
     def __init__(self, keep: Keep) -> None:
         self.outcomes: Counter[Outcome] = Counter()
         """Of the visits so far."""
-        self.pods: set[str] = set()
-        """Who answered a visit."""
         self.answered_last: int | None = None
         """When a visit was answered last."""
         self.stood_still = 0
         """Nanoseconds."""
+        self._pods: dict[str, int] = {}
         self._keep = keep
         self._numbers = count()
         self._requests: OrderedDict[int, int] = OrderedDict()
@@ -46,6 +47,12 @@ class UnderWay:
         """Look no more."""
         if self._timer:
             self._timer.cancel()
+
+    @property
+    def pods(self) -> set[str]:
+        """Who answered a visit in the last minute of answers."""
+        since = (self.answered_last or 0) - RECENT
+        return {pod for pod, answered in self._pods.items() if answered >= since}
 
     @property
     def waiting(self) -> int:
@@ -79,10 +86,10 @@ class UnderWay:
         """Notice that this process did not run: the last look was too long ago."""
         looked, suspended = self._looked
         self._looked = max(now, looked), _suspended()
-        late = now - looked > TICK * 1e9 + STANDSTILL or self._looked[1] - suspended > STANDSTILL
-        if late and self._timer:  # else nobody has promised to look
+        asleep = self._looked[1] - suspended
+        if self._timer and max(now - looked - TICK * 1e9, asleep) > STANDSTILL:
             self.stood_still += now - looked
-            self._pass_on(Record(looked, now, Labels(Outcome.STOOD_STILL)))
+            self._pass_on(Record(looked, now, Labels(Outcome.STOOD_STILL), due=looked - max(asleep, 0)))
 
     def _tick(self) -> None:
         self.look(monotonic_ns())
@@ -93,7 +100,9 @@ class UnderWay:
         if record.outcome is Outcome.ANSWERED:
             self.answered_last = record.answered
             if record.pod:
-                self.pods.add(record.pod)
+                self._pods[record.pod] = record.answered
+                if len(self._pods) > MOST_PODS:
+                    self._pods = {pod: self._pods[pod] for pod in self.pods}
 
     def _pass_on(self, record: Record) -> None:
         self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)

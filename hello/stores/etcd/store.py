@@ -15,7 +15,7 @@ from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
 from hello.stores.etcd.keys import Base, View, delete, is_unchanged, put
 from hello.stores.etcd.views import NEAR_LIMIT, Views
-from hello.stores.rules import is_earlier, make_epoch, make_reading, notice_rollback, repeat
+from hello.stores.rules import find_duplicate, is_earlier, make_epoch, make_reading, notice_rollback
 from hello.stores.url import Password
 
 ATTEMPTS = 10
@@ -86,7 +86,7 @@ class EtcdStore:
         """Find where the batch was counted before; None if nowhere. Raises a StoreError if it must not be counted."""
         state, session = view.state(), view.sessions.get(batch.client)
         try:
-            repeated = repeat(batch, state, session.record if session else None)
+            repeated = find_duplicate(batch, state, session.record if session else None)
         except DistrustedError:
             if not view.distrusted:
                 await self._commits.distrust(view, batch.epoch)

@@ -40,6 +40,7 @@ local fields, gone, shares, changed = {}, {}, {}, {}
 local function fold(id, in_epoch, at, time, took, by)
   gone[#gone + 1] = id
   if in_epoch ~= current then return end
+  shares[by] = shares[by] or redis.call('HGET', key, 'pod:' .. by)  -- a look does not find all
   local share_epoch, share, latest = parse_share(shares[by])
   if share_epoch ~= current then share, latest = 0, 0 end
   shares[by] = table.concat({current, text(share + took), text(math.max(latest, time))}, ' ')
@@ -49,7 +50,8 @@ end
 -- New sessions come with a first batch: that they let idle ones go keeps the hash small.
 local function fold_idle()
   local sessions
-  sessions, shares = scan(key, 0)
+  local anywhere = tonumber(string.sub(client, 1, 4), 16)  -- else a look could find the same ones each time
+  sessions, shares = scan(key, redis.call('HLEN', key) > FIELDS and anywhere or 0)
   for id, value in pairs(sessions) do
     local in_epoch, _, _, at, time, took, by = parse_record(value)
     if time <= now - SESSION_TIMEOUT then fold(id, in_epoch, at, time, took, by) end
@@ -83,7 +85,6 @@ end
 if its_epoch ~= current then total = 0 end
 top, index = count + n, index + 1
 if ends then
-  shares[pod] = redis.call('HGET', key, 'pod:' .. pod)
   fold(client, current, index, now, total + n, pod)
 else
   record = table.concat({current, ARGV[3], text(top), text(index), text(now), text(total + n), pod}, ' ')

@@ -3,7 +3,7 @@
 -- the record "epoch sequence top index time total pod"; and by 'pod:' and its name, the share of each pod whose sessions
 -- were folded, "epoch total time".
 local SESSION_TIMEOUT, POD_LIFETIME, POD_LIMIT = 1200, 86400, 500
-local FIELDS = 2000  -- sessions and shares that a script looks at; where there are more, some of them
+local FIELDS = 1000  -- sessions and shares that a script looks at; where there are more, some of them
 local WORDS = 1000  -- words that are unpacked at once: Lua's stack has a limit
 
 local function text(number) return string.format('%.0f', number) end

@@ -4,6 +4,6 @@ set -eu
 password=$(cat /run/secrets/redis/password)
 [ -n "$password" ] || { echo "the Secret redis-password holds an empty password" >&2; exit 1; }
 hash=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)
-sed "s/PASSWORD_SHA256/$hash/" /etc/redis/users.acl >/run/redis/users.acl
+cat /etc/redis/*.acl | sed "s/PASSWORD_SHA256/$hash/" >/run/redis/users.acl
 # Two servers on one directory would spoil it. Without --no-fork, flock would keep SIGTERM from Redis.
-exec flock --no-fork --timeout 20 /data redis-server /etc/redis/redis.conf
+exec flock --no-fork --timeout 20 /data redis-server /etc/redis/redis.conf "$@"

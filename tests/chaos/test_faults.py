@@ -13,22 +13,20 @@ from tests.chaos.cluster import (
     DATA,
     DISKS,
     DISKS_DEADLINE,
-    OF_REDIS,
     REDIS_NODE,
     Release,
     all_gone,
     apply,
     lead_redis_to,
-    ready_endpoints,
     ready_redis,
     redis,
-    redis_ready,
     restarts,
     scale,
     settle,
 )
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
 from tests.support.commands import COUNTER, kubectl, make, run, until
+from tests.support.deployment import OF_REDIS, ready_endpoints, redis_ready
 from tests.support.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
 
 TABLE = "## Over Redis"

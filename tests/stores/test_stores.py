@@ -775,6 +775,31 @@ async def test_sessions_that_ended_leave_their_pods_shares(store: Store) -> None
     assert reading.silence["pod-a"] < 5
 
 
+async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_both(
+    aged: tuple[Store, RedisServer | None], tmp_path: Path
+) -> None:
+    store, server = aged
+    given = await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_TIMEOUT)
+    await store.commit(replace(FIRST, client="c" * 32, epoch=given.epoch, ends=True))
+    assert (await store.read("", 0)).pods == {"pod-a": 6}
+
+
+async def test_a_session_is_folded_into_its_pod_s_share_though_a_look_does_not_find_it(
+    redis_server: RedisServer,
+) -> None:
+    store = RedisStore(redis_server.url)
+    epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
+    shares = {f"pod:pod-{i}": f"{epoch} 1000 {int(time.time())}" for i in range(100)}
+    await redis_server.call("HSET", "{hello}", *(word for share in shares.items() for word in share))
+    for number in range(10):
+        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
+    totals = [int(share.split(" ")[1]) for share in await redis_server.lines("HMGET", "{hello}", *shares)]
+    assert len(totals) == 100
+    assert set(totals) <= {1000, 1001}
+    await store.close()
+
+
 async def test_a_batch_of_a_forgotten_session_that_comes_late_is_not_counted_again(store: Store) -> None:
     """Nor if its first batch came late before it, and the store knows the session as if it were a new one."""
     first = replace(FIRST, n=0)

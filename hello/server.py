@@ -20,7 +20,7 @@ from hello.stores import Store, UnavailableError
 from hello.stores.url import without_password
 from hello.web.connections import LINGERING
 from hello.web.lean import Visitors
-from hello.web.listening import BACKLOG, listen
+from hello.web.listening import BACKLOG, close, listen
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.routes import Routes, add_admin_routes, public_routes
@@ -132,9 +132,8 @@ async def _listening(port: Port, settings: Settings, number: int, at_once: async
     try:
         yield
     finally:
-        for server in servers:
-            server.close()
         aborting = asyncio.create_task(_abort(at_once, port))
+        await close(servers, listeners, port)
         await port.finish(settings.deadline + LINGERING)
         aborting.cancel()
 

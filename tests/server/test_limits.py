@@ -22,6 +22,7 @@ from hello import limits
 from hello.limits import BASE, MEMORY, Limits
 from hello.web import connections
 from hello.web.connections import BODY_SIZE, HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT
+from hello.web.listening import close, listen
 from hello.web.port import Port
 from tests.support.client import Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, free_port, until
@@ -495,6 +496,29 @@ def test_a_small_container_has_small_limits(monkeypatch: pytest.MonkeyPatch, tmp
 
     assert connections[0] == connections[1] == 2 * connections[2] == limits.CONNECTIONS
     assert 0 < connections[3] < 1000
+
+
+async def test_whoever_has_connected_is_served_though_the_listener_closes() -> None:
+    async def answer(_: BaseRequest) -> Response:
+        return Response(text="served")
+
+    port = Port(answer, Limits(100, 2**20))
+    listeners = await listen("127.0.0.1", free_port(), reuse_port=True)
+    server = await asyncio.get_running_loop().create_server(port, sock=listeners[0])
+    with ExitStack() as stack:
+        address = listeners[0].getsockname()
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(10)]
+        await close([server], listeners, port)
+        for client in clients[5:]:
+            client.send(GET)
+        leaving = asyncio.create_task(port.finish(1))
+        await asyncio.sleep(0.01)
+        for client in clients[:5]:
+            client.send(GET)
+        await leaving
+        assert {await asyncio.to_thread(client.recv, 15) for client in clients} == {b"HTTP/1.1 200 OK"}
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
 
 
 def test_a_system_without_limits_has_none_to_raise() -> None:

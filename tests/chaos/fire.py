@@ -176,7 +176,7 @@ class Fire:
 
     def outcomes(self, after: int = 0) -> set[Outcome]:
         """What became of the visits that were sent after a moment."""
-        return {record.outcome for record in self.records if record.sent > after}
+        return {record.outcome for record in self.records if record.sent > after} - {Outcome.STOOD_STILL}
 
     def answered(self, after: int, before: int) -> list[Record]:
         """The answers with a number to requests that were sent and answered between two moments."""

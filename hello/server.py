@@ -60,7 +60,7 @@ async def serve(settings: Settings, store: Store) -> None:
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
         if not signals.at_once.is_set():
-            counter.leave()
+            counter.leaving.begin()
 
 
 class Signals:
@@ -85,7 +85,7 @@ async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[Non
 
     async def end() -> None:
         await signals.at_once.wait()
-        counter.leave_at_once()
+        counter.leaving.at_once()
 
     task = asyncio.create_task(end())
     yield

@@ -49,7 +49,8 @@ class State:
             raise ValueError(f"{self.epoch!r} is not the id of an epoch")
         if self.count and not self.epoch:
             raise ValueError("it is a count without an epoch")
-        whole(self.count, self.began, self.index, self.forgotten)
+        for number in self.count, self.began, self.index, self.forgotten:
+            whole_number(number)
 
 
 @dataclass(slots=True)
@@ -71,7 +72,8 @@ class Record:
         """Raise ValueError if no counter wrote this."""
         word(self.epoch or "-")
         word(self.pod or "-")
-        whole(self.sequence, self.top, self.index, self.time, self.total)
+        for number in self.sequence, self.top, self.index, self.time, self.total:
+            whole_number(number)
 
 
 def word(value: object) -> str:
@@ -81,11 +83,11 @@ def word(value: object) -> str:
     return value
 
 
-def whole(*values: object) -> None:
-    """Raise ValueError if one of what a store holds for numbers is none from 0 to LIMIT."""
-    for value in values:
-        if not isinstance(value, int) or not 0 <= value <= LIMIT:
-            raise ValueError(f"{value!r} is no number of a counter")
+def whole_number(value: object) -> int:
+    """Take what a store holds for a number; raises ValueError if it is not one from 0 to LIMIT."""
+    if not isinstance(value, int) or not 0 <= value <= LIMIT:
+        raise ValueError(f"{value!r} is no number of a counter")
+    return value
 
 
 def begun(epoch: str) -> int:

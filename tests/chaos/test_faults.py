@@ -336,10 +336,10 @@ def test_reset_under_load(fire: Fire) -> None:
     fire.served_as_before()
 
 
-def cut_trips(server: str) -> None:
-    """Take the last trips off the end of Redis' file.
+def cut_batches(server: str) -> None:
+    """Take the last batches off the end of Redis' file.
 
-    A trip is a command HSET of ten words; its first line is 9 bytes before the name. As Redis ended, each pod's last
+    A batch is a command HSET of ten words; its first line is 9 bytes before the name. As Redis ended, each pod's last
     one may have stayed unanswered: nobody would miss these three.
     """
     file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
@@ -366,7 +366,7 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             if how == "many":
                 on_node(server, f"rm -r {DATA}/appendonlydir; mv {old}/appendonlydir {DATA}")
             else:
-                cut_trips(server)
+                cut_batches(server)
             gone = time.monotonic_ns()
             filter_packets(late, APP, f"-I {WAY_TO_REDIS}")
             redis(up=True)

@@ -250,7 +250,7 @@ async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept:
             await until(lambda: has_batches(store, 2), "the queue is full")
             await asyncio.sleep(0.05)
         if reason == "leaving":
-            counter.leave_at_once()
+            counter.leaving.at_once()
         refused = [await visit(url, accept) for _ in range(2)]
         store.is_open.set()
         answered = await asyncio.gather(*waiting)

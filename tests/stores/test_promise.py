@@ -245,7 +245,7 @@ class Promise(RuleBasedStateMachine):
             self.do(cancel(waiting[which % len(waiting)]))
 
     @rule(which=WHICH)
-    def answer_a_trip(self, which: int) -> None:
+    def answer_a_batch(self, which: int) -> None:
         if process := self.some(which, waiting=True):
             self.do(self.answer(process, None))
 
@@ -255,7 +255,7 @@ class Promise(RuleBasedStateMachine):
             self.do(self.answer(process, LostError("lost")))
 
     @rule(which=WHICH, error=st.sampled_from([LostError, UnavailableError]))
-    def lose_a_trip(self, which: int, error: type[StoreError]) -> None:
+    def lose_a_batch(self, which: int, error: type[StoreError]) -> None:
         async def lose(process: Process) -> None:
             assert process.wire.waiting
             process.wire.waiting[1].set_exception(error("lost"))
@@ -264,7 +264,7 @@ class Promise(RuleBasedStateMachine):
             self.do(lose(process))
 
     @rule(which=WHICH)
-    def deliver_a_trip_late(self, which: int) -> None:
+    def deliver_a_batch_late(self, which: int) -> None:
         async def deliver(batch: Batch) -> None:
             with suppress(StoreError):
                 await self.store.commit(batch)
@@ -403,7 +403,7 @@ class Promise(RuleBasedStateMachine):
             self.visit(which, 1)
             visits.append(self.requests[-1].visit)
         for which in range(20 * PROCESSES):
-            self.answer_a_trip(which)
+            self.answer_a_batch(which)
         self.the_promise_holds()
         assert all(visit.done() and not visit.exception() for visit in visits)
         while self.processes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hello.stores.rules import Record, State, whole, word
+from hello.stores.rules import Record, State, whole_number, word
 
 Json = dict[str, Any]
 
@@ -153,8 +153,7 @@ def shares(records: list[Record]) -> str:
 def _shares(text: str) -> Iterator[Record]:
     try:
         for pod, (total, time) in json.loads(text).items():
-            whole(total, time)
-            yield Record(pod=word(pod), total=total, time=time)
+            yield Record(pod=word(pod), total=whole_number(total), time=whole_number(time))
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{text[:100]!r} are no shares") from error
 

@@ -10,7 +10,7 @@ local function answer(...) return {client, ARGV[3], ...} end
 
 local counter, record = load(key, client)
 local current = counter.epoch
-local count, index, forgotten = to_number(counter.count), to_number(counter.index), to_number(counter.forgotten)
+local count, index, forgotten = whole_number(counter.count), whole_number(counter.index), whole_number(counter.forgotten)
 local its_epoch, last, top, its_index, _, total = parse_record(record)
 if counter.distrusted then return answer('distrusted', counter.distrusted) end
 

@@ -107,8 +107,8 @@ class RedisStore:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
-        answer = await self._run(self._commits, COMMIT, _words(batch), seen)
+        said = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
+        answer = await self._run(self._commits, COMMIT, _words(batch), said)
         match answer:
             case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
                 if what == "range":

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Saves what etcd holds: backup.sh FILE. KUBECTL: the command, with its options. OURS: the label of our objects.
+# Saves a snapshot of etcd: backup.sh FILE. KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 [ -n "$1" ] || fail "say which file: make backup FILE=count.db"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs `hello check` with these options: check.sh OPTION… Where the node's port cannot be reached, or INSIDE is set, it runs as a Job in
-# the cluster, with the image that runs there. It prints the report, and exits with the check's exit code. Ctrl-C ends the visits; the verdict
+# Runs `hello check` with these options: check.sh OPTION… If the node's port cannot be reached, or INSIDE is set, it runs as a Job in the
+# cluster, with the image that runs there. It prints the report and exits with the check's exit code. Ctrl-C ends the visits; the verdict
 # follows. KUBECTL: the command, with its options. NAMESPACE: the counter's. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 2; }
@@ -50,8 +50,8 @@ until [ -n "$(of_pod 'containerStatuses[*].state.running.startedAt')$(of_pod 'co
 done
 
 trap 'trap "exit 130" INT; echo "ending the visits" >&2; $KUBECTL exec "$job" -- sh -c "kill -INT 1" 2>/dev/null || true' INT
-# The stream of a log may end before the log does: it is followed again from where it ended. Once the exit code is known,
-# the log is whole.
+# The stream of a log may end too early, so it is followed again from where it ended. Once the exit code is known, the log
+# is complete.
 code='' missed=0
 while [ -z "$code" ]; do
 	code=$(of_pod 'containerStatuses[*].state.terminated.exitCode')

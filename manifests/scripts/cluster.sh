@@ -1,12 +1,12 @@
 #!/bin/sh
-# Says in one line what keeps make from minikube, if anything does. KUBECTL: the command, with its options.
+# Checks that make can use minikube; if not, one line says why. KUBECTL: the command, with its options.
 # PROFILE: minikube's, which is also the name of kubectl's context. NAMESPACE: that of the context.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 
 for tool in minikube kubectl curl; do command -v "$tool" >/dev/null || fail "there is no $tool: install it"; done
 
-# The exit code tells of whatever is stopped, other nodes included: only the first node counts.
+# The exit code reports any stopped node. Only the first node matters here.
 status=$(minikube status --output=json 2>/dev/null) || true
 case ${status%%\}*} in
 *'"Kubelet":"Running","APIServer":"Running"'*) ;;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if the cluster has objects that are not ours, where ours would go: in-the-way.sh KUSTOMIZATION.
-# KUBECTL: the command, with its options. OURS: the label of our objects. NAMESPACE: where they would go.
+# Fails if objects of others have the names of ours: in-the-way.sh KUSTOMIZATION.
+# KUBECTL: the command, with its options. OURS: the label of our objects. NAMESPACE: where ours would go.
 set -eu
 objects() { $KUBECTL get --ignore-not-found --no-headers --output='custom-columns=KIND:.kind,NAME:.metadata.name,PART-OF:.metadata.labels.app\.kubernetes\.io/part-of' "$@"; }
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Puts the image on the cluster's nodes, under the tag of its content and as latest, unless all of them have it.
-# Without Docker, it is built in the cluster. The one argument is the tag. KUBECTL: the command, with its options.
+# Puts the image on every node, with its tag and as latest, unless all nodes have it: load.sh TAG. Without Docker, the cluster
+# builds it. KUBECTL: the command, with its options.
 set -eu
 image=hello-counter:$1
 
-# A node that has the image lists both of its names together.
+# A node lists both names of an image together.
 nodes=$($KUBECTL get node --output='jsonpath={range .items[*]}{.status.images[*].names}{"\n"}{end}')
 echo "$nodes" | grep -qvE "\[[^]]*hello-counter:($1|latest)\"[^]]*hello-counter:($1|latest)\"" || exit 0
 
@@ -21,7 +21,7 @@ else
 	said=$(for name in "$image" hello-counter:latest; do minikube image build $all --tag "$name" .; done 2>&1) || true
 fi
 
-# minikube's exit code is 0 whatever became of the image.
+# minikube exits with 0 even if it failed.
 there=$(minikube image ls)
 for name in "$image" hello-counter:latest; do
 	echo "$there" | grep -q "hello-counter:${name#*:}\$" || {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints which overlay to deploy: overlay.sh [NAME]. Without a name it is the one that is deployed, or that has left its
-# volumes. KUBECTL: the command, with its options. OURS: the label of our objects.
+# Prints which overlay to deploy: overlay.sh [NAME]. The default is the one that is deployed, or whose volumes are left.
+# KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 

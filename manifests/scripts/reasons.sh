@@ -1,10 +1,10 @@
 #!/bin/sh
-# Says what is wrong with our nodes, claims and pods, each in a line. KUBECTL: the command, with its options. OURS: the label of our objects.
+# Says what is wrong with nodes, and with our claims and pods: one line each. KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 list() { $KUBECTL get "$1" --selector="$2" --no-headers --output="custom-columns=$3" 2>/dev/null || true; }
 warning() { $KUBECTL get event --field-selector="type=Warning,$1" --sort-by=.metadata.creationTimestamp --output='jsonpath={.items[-1:].message}' 2>/dev/null || true; }
 
-# The pod's own last error, unless the store is back since; or the last word of a container that ended.
+# The last error in a pod's log, unless the store has come back since.
 error() {
 	$KUBECTL logs "$1" --tail=500 2>/dev/null | awk '/"level": "(error|critical)"/ { said = $0 } /"event": "store is up"/ { said = "" } END { print said }' \
 		| sed -E 's/^\{"error": "(([^"\\]|\\.)*)", "event": "([^"]*)".*/\3: \1/'
@@ -34,7 +34,7 @@ list pod "$OURS" "$columns" | while read -r pod ready phase starting waiting; do
 	[ -z "$why$said" ] || echo "$pod${why:+: $why}${said:+: $said}"
 done
 
-# What may not be created has no pod to tell of it. A ReplicaSet of before that wants no pods lacks none.
+# Pods that may not be created. An old ReplicaSet lacks none.
 list replicaset,statefulset "$OURS" 'NAME:.metadata.name,WANTS:.spec.replicas,HAS:.status.replicas' | awk '$2 + 0 > $3 + 0 { print $1 }' | while read -r owner; do
 	forbidden=$(warning "reason=FailedCreate,involvedObject.name=$owner")
 	[ -z "$forbidden" ] || echo "$owner: $forbidden"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts what was saved in the place of what etcd holds: restore.sh FILE. A file that is no whole snapshot changes nothing.
+# Replaces etcd's data with a snapshot: restore.sh FILE. A file that is not a complete snapshot changes nothing.
 # KUBECTL: the command, with its options. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
@@ -27,8 +27,8 @@ $KUBECTL wait $pod --for='jsonpath={.status.initContainerStatuses[0].state.runni
 $KUBECTL attach $pod --container=snapshot --stdin --quiet <"$1"
 until_phase 'Running|Failed'
 [ "$phase" = Running ] || fail "$1 is not restored, and nothing has changed: $($KUBECTL logs $pod --container=restore --tail=1)"
-# The other members join the first one anew. Their data goes before it has the snapshot's: what ends here ends without a
-# majority, and can be done again.
+# The other members join the first one anew. Their data is deleted before the first has the snapshot: if this ends half-way,
+# there is no majority, and it can be done again.
 $KUBECTL delete persistentvolumeclaim data-etcd-1 data-etcd-2 --ignore-not-found >/dev/null
 $KUBECTL exec $pod --container=replace -- touch /backup/go
 until_phase 'Succeeded|Failed'

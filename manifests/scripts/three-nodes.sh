@@ -1,9 +1,9 @@
 #!/bin/sh
-# Says in one line what keeps three members from three nodes and their volumes, if anything does. KUBECTL: the command, with its options.
+# Checks that there are three nodes, and volumes for them; if not, one line says what is missing. KUBECTL: the command, with its options.
 set -eu
 fail() { echo "$*" >&2; exit 1; }
 
 nodes=$($KUBECTL get node --output=name | wc -l)
-[ "$nodes" -ge 3 ] || fail "three nodes are needed, and there are $((nodes)): minikube delete, minikube start --nodes 3"
+[ "$nodes" -ge 3 ] || fail "three nodes are needed, but there are $((nodes)): minikube delete, minikube start --nodes 3"
 $KUBECTL get storageclass csi-hostpath-sc >/dev/null 2>&1 \
 	|| fail "there is no StorageClass csi-hostpath-sc: minikube addons enable volumesnapshots, minikube addons enable csi-hostpath-driver"

@@ -22,7 +22,7 @@ address=$($KUBECTL get node --selector=minikube.k8s.io/primary=true \
 url=http://${address%% *}:$port
 
 began=$(date +%s)
-refusals=5 # of a node that learns later than the API server that one is
+refusals=5 # a node may learn later than the API server that a pod is ready
 until reach; do
 	code=$?
 	if serves; then

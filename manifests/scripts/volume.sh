@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes Redis' volume where there is none, or empties its directory: volume.sh make, or volume.sh empty.
+# Makes Redis' volume if there is none, or empties its directory: volume.sh make, or volume.sh empty.
 # KUBECTL: the command, with its options. NAMESPACE: whose volume it is. VOLUME: its name. OURS: the label of our objects.
 set -eu
 fail() { echo "$*" >&2; exit 1; }

@@ -104,6 +104,7 @@ def size(thing: Any, known: set[int]) -> int:
 
 
 @pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.long
 def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None:
     """Whatever happens again and again: failures, gaps, losses, silences, reads of shares, other visitors."""
     judge, sizes = Judge(Rules(alone=alone, lost=Allowance(percent=100))), []

@@ -47,6 +47,7 @@ async def test_one_lie_in_ten_thousand_answers_is_found(liar: type[Counter], kin
     assert kind in result.kinds
 
 
+@pytest.mark.long
 async def test_answers_that_are_not_as_they_should_be_are_found() -> None:
     async with serving(Careless()) as url:
         result = await check(url, *RARELY)

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
+import pytest
+
 from tests.check.commands import Result, check, result, start
 from tests.check.servers import (
     Cached,
@@ -90,6 +92,7 @@ def line(name: str, outcome: Result) -> str:
     return f"| {name} | {outcome.output.splitlines()[-1]} | {outcome.status} |"
 
 
+@pytest.mark.long
 async def test_the_readme_has_the_table_of_what_is_said_of_each(tmp_path: Path) -> None:
     rows = [await row(server, 1, name) for server, name in LIARS.items()]
     rows += [await row(server, 20, name) for server, name in LOSSY.items()]

@@ -14,6 +14,7 @@ from signal import SIGCONT, SIGSTOP
 import pytest
 
 from hello import __version__
+from hello.cli import main
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
 from tests.support.linux import mounted, require
@@ -29,6 +30,26 @@ def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Com
         timeout=PATIENCE,
         env={"HELLO_STORE": "memory:"} | os.environ | environment,  # never what this user has counted
     )
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs what must be refused, in this process: one of its own takes long to start."""
+    monkeypatch.setattr("hello.cli._run", lambda *_: pytest.fail("it serves"))
+
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        monkeypatch.setattr(sys, "argv", ["hello", *arguments])
+        for name, value in {"HELLO_STORE": "memory:", **environment}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), told.out, told.err)
+
+    return run
 
 
 def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
@@ -114,8 +135,8 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store-password-file", "/"),
     ],
 )
-def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) -> None:
-    ran = run("serve", option, value)
+def test_a_bad_value_is_one_line_that_names_the_option(run_here: Run, option: str, value: str) -> None:
+    ran = run_here("serve", option, value)
 
     assert option in complaint(ran)
     assert ran.returncode == 2
@@ -125,8 +146,8 @@ def test_a_bad_value_is_one_line_that_names_the_option(option: str, value: str) 
     ("variable", "value"),
     [("HELLO_STORE", "tcp://10.96.0.1:80"), ("HELLO_PORT", "http"), ("HELLO_DEADLINE", "soon")],
 )
-def test_a_bad_variable_is_one_line_that_names_it(variable: str, value: str) -> None:
-    ran = run("serve", **{variable: value})
+def test_a_bad_variable_is_one_line_that_names_it(run_here: Run, variable: str, value: str) -> None:
+    ran = run_here("serve", **{variable: value})
 
     assert variable in complaint(ran)
     assert ran.returncode == 2
@@ -165,8 +186,8 @@ async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) 
         ["reset", "--to", str(2**53)],
     ],
 )
-def test_a_bad_command_is_one_line(arguments: list[str]) -> None:
-    ran = run(*arguments)
+def test_a_bad_command_is_one_line(run_here: Run, arguments: list[str]) -> None:
+    ran = run_here(*arguments)
 
     complaint(ran)
     assert ran.returncode == 2
@@ -199,8 +220,8 @@ def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         "etcd://hello:12#secret@localhost",
     ],
 )
-def test_a_password_in_a_bad_url_is_not_shown(store: str) -> None:
-    ran = run("serve", "--store", store)
+def test_a_password_in_a_bad_url_is_not_shown(run_here: Run, store: str) -> None:
+    ran = run_here("serve", "--store", store)
 
     assert "secret" not in complaint(ran)
 

@@ -31,6 +31,7 @@ def test_a_command_ends_well_without_standard_streams(arguments: list[str], code
     assert subprocess.run([*shell, sys.executable, "-m", "hello", *arguments]).returncode == code
 
 
+@pytest.mark.long
 async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     connection = await Connection.open(server.url)
@@ -47,6 +48,7 @@ async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., He
     assert all(line.endswith("}") for line in server.log[:-1])
 
 
+@pytest.mark.long
 async def test_who_reads_the_log_gets_all_of_it(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     reading = asyncio.create_task(server.exit())

@@ -130,11 +130,11 @@ async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: Callable
     witness, pods = Witness(), await started(hello, url)
     async with witness.crowd(*pods):
         for pod in pods:
-            await witness.more(100)
+            await witness.more(40)
             await pod.kill()
-            await witness.more(100)
+            await witness.more(40)
             await pod.start()
-        await witness.more(100)
+        await witness.more(40)
         await asyncio.gather(*(pod.kill() for pod in pods))
 
     await pods[0].start()

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes a certificate for a week, and puts it into a Secret as cert-manager does: to try TLS with, or to renew. The
-# authority, for a year, is made the first time and kept in the Secret SECRET-authority: etcd reads another one only when it starts.
+# Makes a certificate for a week, and puts it into a Secret as cert-manager does: to try TLS with, or to renew. Its
+# authority is kept in the Secret SECRET-authority for a year: a renewed certificate of another one would need a restart.
 # certificates.sh SECRET NAME…, as in: certificates.sh redis-tls redis. KUBECTL: the command, with its options.
 set -eu
+KUBECTL=${KUBECTL:-kubectl}
 secret=$1
 shift
 names=
@@ -10,12 +11,11 @@ for name; do names="${names:+$names,}DNS:$name"; done
 directory=$(mktemp -d)
 trap 'rm -r "$directory"' EXIT
 cd "$directory"
-kubectl() { ${KUBECTL:-command kubectl} "$@"; }
 save() {
-	kubectl create secret generic "$1" --type=kubernetes.io/tls --from-file=tls.crt="$2.crt" --from-file=tls.key="$2.key" \
-		--from-file=ca.crt --dry-run=client --output=yaml | kubectl apply --filename=-
+	$KUBECTL create secret generic "$1" --type=kubernetes.io/tls --from-file=tls.crt="$2.crt" --from-file=tls.key="$2.key" \
+		--from-file=ca.crt --dry-run=client --output=yaml | $KUBECTL apply --filename=-
 }
-saved() { kubectl get secret "$secret-authority" --ignore-not-found --output="jsonpath={.data.$1}" | base64 -d; }
+saved() { $KUBECTL get secret "$secret-authority" --ignore-not-found --output="jsonpath={.data.$1}" | base64 -d; }
 saved 'tls\.crt' >ca.crt
 saved 'tls\.key' >ca.key
 key="-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"

@@ -197,7 +197,7 @@ restore: cluster ## restore it: make restore FILE=count.db
 	@$(SCRIPT)/restore.sh "$(FILE)"
 
 e2e: .venv/.dev cluster ## run the tests that need a cluster; they delete its count
-	@$(BIN)/pytest tests/e2e --numprocesses=2 --dist=loadgroup
+	@$(BIN)/pytest tests/e2e
 
 chaos: .venv/.dev cluster ## inject every fault into a cluster of three nodes while visitors come; SHORT=1 is shorter
 	@$(BIN)/pytest tests/chaos $(if $(SHORT),--short)

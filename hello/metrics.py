@@ -1,5 +1,7 @@
 """Metrics for Prometheus, named by https://prometheus.io/docs/practices/naming/."""
 
+from typing import Literal, get_args
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,6 +18,9 @@ from prometheus_client import (
 
 disable_created_metrics()
 
+Reason = Literal["busy", "distrusted", "exhausted", "leaving", "prefetch", "unavailable"]
+"""Why a visitor is refused."""
+
 STATES = ["starting", "up", "lost", "distrusted"]
 VISITORS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10)
@@ -30,6 +35,8 @@ class Metrics:
             collector(registry=registry)
         self.visitors = Counter("hello_visitors", "Visitors counted.", registry=registry)
         self.refused = Counter("hello_refused", "Visitors refused.", ["reason"], registry=registry)
+        for reason in get_args(Reason):
+            self.refused.labels(reason)  # there from the start, at 0: increase() sees the first one, too
         self.abandoned = Counter(
             "hello_abandoned_numbers", "Numbers counted for visitors who had left.", registry=registry
         )

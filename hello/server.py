@@ -20,7 +20,7 @@ from hello.stores import Store, UnavailableError
 from hello.stores.url import without_password
 from hello.web.connections import LINGERING
 from hello.web.lean import Visitors
-from hello.web.listening import BACKLOG, listen
+from hello.web.listening import BACKLOG, close, listen
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.routes import Routes, add_admin_routes, public_routes
@@ -60,7 +60,7 @@ async def serve(settings: Settings, store: Store) -> None:
             async with asyncio.timeout(settings.drain):
                 await signals.at_once.wait()
         if not signals.at_once.is_set():
-            counter.leave()
+            counter.leaving.begin()
 
 
 class Signals:
@@ -85,7 +85,7 @@ async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[Non
 
     async def end() -> None:
         await signals.at_once.wait()
-        counter.leave_at_once()
+        counter.leaving.at_once()
 
     task = asyncio.create_task(end())
     yield
@@ -132,9 +132,8 @@ async def _listening(port: Port, settings: Settings, number: int, at_once: async
     try:
         yield
     finally:
-        for server in servers:
-            server.close()
         aborting = asyncio.create_task(_abort(at_once, port))
+        await close(servers, listeners, port)
         await port.finish(settings.deadline + LINGERING)
         aborting.cancel()
 

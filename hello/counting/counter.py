@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Self
 
+from hello.counting.leaving import Leaving
 from hello.counting.queue import Queue, RefusedError, Visit, retry_backoff
 from hello.counting.readings import Readings
 from hello.counting.session import Session
@@ -37,12 +38,6 @@ HEARTBEAT_INTERVAL = 5.0
 RECONNECT_INTERVAL = 1.0
 """Seconds between two commits that the loss of the store's silent connection brings about, at least."""
 
-LEAVE_TIMEOUT = 0.5
-"""Seconds for which a process that leaves tells a store that is up, at least."""
-
-LEAVE_SHARE = 0.85
-"""The share of the deadline for which a process may take to leave. `docker stop` kills it after 10 s."""
-
 OTHER_EPOCH = "The store has begun another epoch meanwhile."
 
 
@@ -58,12 +53,9 @@ class Counter:
         self._store = store
         self._session = Session(pod)
         self.state = StoreState(self._session, metrics)
-        self._deadline = deadline
-        self._end = 0.0
-        """The loop's time at which this process has left, whether the store knows it or not."""
-        self._ending: asyncio.Timeout | None = None
         self._queue = Queue(deadline, queue_limit)
         self._readings = Readings(store, self._session, self.state, deadline, queue_limit)
+        self.leaving = Leaving(store, self._session, self.state, deadline, self._close)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -77,40 +69,13 @@ class Counter:
                 self._close()
                 for task in tasks:
                     task.cancel()
-        if self._session.is_open:
-            await self._end_session()
+        await self.leaving.end_session()
         await self._store.close()
-
-    def leave(self) -> None:
-        """Wait no longer for a store that is away than visitors would."""
-        loop = asyncio.get_running_loop()
-        self._end = loop.time() + self._deadline * LEAVE_SHARE
-        loop.call_at(self._end, self._close)
-
-    def leave_at_once(self) -> None:
-        """Wait for nobody any more."""
-        self._end = 0
-        self._close()
-        if self._ending:
-            self._ending.reschedule(0)
 
     def _close(self) -> None:
         """Refuse who waits and who comes."""
         self._queue.close()
         self._readings.close()
-
-    async def _end_session(self) -> None:
-        """Tell the store that this session ends. After a restart, the others would wait for what this process saw."""
-        batch, end = self._session.batch(0, ends=True), self._end
-        if self.state.name == "up":
-            end = max(end, asyncio.get_running_loop().time() + LEAVE_TIMEOUT)
-        with suppress(StoreError, TimeoutError):
-            async with asyncio.timeout_at(end) as self._ending:
-                for pause in retry_backoff():
-                    with suppress(UnavailableError):
-                        await self._store.commit(batch)
-                        return
-                    await asyncio.sleep(pause)
 
     async def next(self) -> Visit:
         """Count a visitor; raises RefusedError."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
 from typing import NamedTuple
 
+from hello.metrics import Reason
+
 DEADLINE_SHARE = 0.97
 """The share of the deadline after which a wait ends, so that the answer has arrived by then."""
 
@@ -33,9 +35,9 @@ class Visit(NamedTuple):
 
 
 class RefusedError(Exception):
-    """No number for this visitor. `reason` is a word for the metrics; the message is for the visitor."""
+    """No number for this visitor. `reason` is for the metrics; the message is for the visitor."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -107,7 +109,7 @@ class Queue:
                 waiter.visit.set_result(Visit(number, epoch))
         return abandoned
 
-    def refuse_batch(self, reason: str, message: str) -> None:
+    def refuse_batch(self, reason: Reason, message: str) -> None:
         """Refuse the batch in flight."""
         batch, self._in_flight = self._in_flight, []
         _refuse(batch, reason, message)
@@ -138,7 +140,7 @@ class Queue:
         _refuse(over, "unavailable", LATE)
 
 
-def _refuse(waiters: Iterable[Waiter], reason: str, message: str) -> None:
+def _refuse(waiters: Iterable[Waiter], reason: Reason, message: str) -> None:
     for waiter in waiters:
         if not waiter.visit.done():
             waiter.visit.set_exception(RefusedError(reason, message))

@@ -5,7 +5,16 @@ import time
 from itertools import chain
 
 from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading
-from hello.stores.rules import Record, State, count, find_duplicate, fold, make_epoch, make_reading, notice_rollback
+from hello.stores.rules import (
+    SessionRecord,
+    State,
+    count,
+    find_duplicate,
+    fold,
+    make_epoch,
+    make_reading,
+    notice_rollback,
+)
 
 
 class MemoryStore:
@@ -13,8 +22,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._state = State()
-        self._records: dict[str, Record] = {}
-        self._shares: list[Record] = []
+        self._records: dict[str, SessionRecord] = {}
+        self._shares: list[SessionRecord] = []
 
     async def commit(self, batch: Batch) -> Range:
         record = self._records.get(batch.client)

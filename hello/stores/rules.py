@@ -49,11 +49,12 @@ class State:
             raise ValueError(f"{self.epoch!r} is not the id of an epoch")
         if self.count and not self.epoch:
             raise ValueError("it is a count without an epoch")
-        whole(self.count, self.began, self.index, self.forgotten)
+        for number in self.count, self.began, self.index, self.forgotten:
+            whole_number(number)
 
 
 @dataclass(slots=True)
-class Record:
+class SessionRecord:
     """What a store remembers of a client session: its last batch, and `total`, all numbers that it took in that epoch.
 
     index: the batch's place among all that were counted in the epoch, from 1. time: when, in Unix seconds.
@@ -71,7 +72,8 @@ class Record:
         """Raise ValueError if no counter wrote this."""
         word(self.epoch or "-")
         word(self.pod or "-")
-        whole(self.sequence, self.top, self.index, self.time, self.total)
+        for number in self.sequence, self.top, self.index, self.time, self.total:
+            whole_number(number)
 
 
 def word(value: object) -> str:
@@ -81,11 +83,11 @@ def word(value: object) -> str:
     return value
 
 
-def whole(*values: object) -> None:
-    """Raise ValueError if one of what a store holds for numbers is none from 0 to LIMIT."""
-    for value in values:
-        if not isinstance(value, int) or not 0 <= value <= LIMIT:
-            raise ValueError(f"{value!r} is no number of a counter")
+def whole_number(value: object) -> int:
+    """Take what a store holds for a number; raises ValueError if it is not one from 0 to LIMIT."""
+    if not isinstance(value, int) or not 0 <= value <= LIMIT:
+        raise ValueError(f"{value!r} is no number of a counter")
+    return value
 
 
 def begun(epoch: str) -> int:
@@ -104,7 +106,7 @@ def make_epoch(nanoseconds: int, before: str, end: str) -> str:
     return f"{max(nanoseconds // 1000, begun(before) + 1):016d}-{end}"
 
 
-def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: Record | None = None) -> bool:
+def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: SessionRecord | None = None) -> bool:
     """Whether a store has lost what a session saw of it: a later epoch, a higher count, or a batch of its own."""
     if state.epoch != epoch:
         return is_earlier(state.epoch, epoch)
@@ -118,7 +120,7 @@ def distrust(state: State, epoch: str) -> None:
         state.epoch = epoch
 
 
-def find_duplicate(batch: Batch, state: State, record: Record | None) -> Range | None:
+def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> Range | None:
     """Find the range that the batch was given before, or None if it is yet to be counted.
 
     Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
@@ -132,7 +134,7 @@ def find_duplicate(batch: Batch, state: State, record: Record | None) -> Range |
     if rolled_back(state, batch.epoch, batch.seen, batch.answered, record):
         distrust(state, batch.epoch)
         raise DistrustedError(ROLLED_BACK)
-    last = record or Record()
+    last = record or SessionRecord()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
     # The batch may have been counted in an epoch that is over.
@@ -156,32 +158,34 @@ def notice_rollback(state: State, epoch: str, seen: int) -> bool:
     return True
 
 
-def count(batch: Batch, state: State, record: Record | None, nanoseconds: int) -> Record:
+def count(batch: Batch, state: State, record: SessionRecord | None, nanoseconds: int) -> SessionRecord:
     """Count a batch that is not a duplicate; one that finds no epoch begins one. Returns the session's new record."""
     state.epoch = state.epoch or make_epoch(nanoseconds, batch.epoch, batch.new_epoch)
     state.count += batch.n
     state.index += 1
     before = record.total if record and record.epoch == state.epoch else 0
     time = nanoseconds // 1_000_000_000
-    return Record(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
+    return SessionRecord(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
 
 
-def fold(state: State, shares: Iterable[Record], records: Iterable[Record], now: float) -> list[Record]:
+def fold(
+    state: State, shares: Iterable[SessionRecord], records: Iterable[SessionRecord], now: float
+) -> list[SessionRecord]:
     """Forget sessions by their records; the pods' shares, with what these sessions took.
 
     Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
     """
     gone = [record for record in records if record.epoch == state.epoch]
     state.forgotten = max([state.forgotten, *(record.index for record in gone)])
-    pods: dict[str, Record] = {}
+    pods: dict[str, SessionRecord] = {}
     for record in chain(shares, gone):
-        pod = pods.setdefault(record.pod, Record(state.epoch, pod=record.pod))
+        pod = pods.setdefault(record.pod, SessionRecord(state.epoch, pod=record.pod))
         pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
     recent = (pod for pod in pods.values() if pod.time > now - POD_LIFETIME)
     return sorted(recent, key=lambda pod: -pod.time)[:POD_LIMIT]
 
 
-def make_reading(state: State, records: Iterable[tuple[Record, float]]) -> Reading:
+def make_reading(state: State, records: Iterable[tuple[SessionRecord, float]]) -> Reading:
     """Make a reading of a store from the sessions' records and how many seconds ago each was written.
 
     Numbers that no pod has a share of belong to earlier pods.

@@ -24,7 +24,16 @@ from hello.stores import (
     StoreError,
     UnavailableError,
 )
-from hello.stores.rules import Record, State, count, find_duplicate, fold, make_epoch, make_reading, notice_rollback
+from hello.stores.rules import (
+    SessionRecord,
+    State,
+    count,
+    find_duplicate,
+    fold,
+    make_epoch,
+    make_reading,
+    notice_rollback,
+)
 
 try:
     import fcntl
@@ -235,7 +244,7 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
     with _transaction(connection):
         state = _state(connection)
         row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
-        record = Record(*row[1:]) if row else None
+        record = SessionRecord(*row[1:]) if row else None
         try:
             repeated = find_duplicate(batch, state, record)
         except DistrustedError as error:
@@ -246,7 +255,7 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
     raise refusal
 
 
-def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: Record | None) -> Range:
+def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: SessionRecord | None) -> Range:
     record = count(batch, state, before, time.time_ns())
     connection.execute(
         "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
@@ -262,15 +271,15 @@ def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: R
 def _fold(connection: sqlite3.Connection, state: State, which: str, value: str | int) -> None:
     gone = connection.execute(f"SELECT * FROM sessions WHERE {which}", (value,)).fetchall()  # noqa: S608
     connection.execute(f"DELETE FROM sessions WHERE {which}", (value,))  # noqa: S608
-    shares = fold(state, _shares(connection, state), (Record(*row[1:]) for row in gone), time.time())
+    shares = fold(state, _shares(connection, state), (SessionRecord(*row[1:]) for row in gone), time.time())
     connection.execute("DELETE FROM shares")
     rows = ((share.pod, share.total, share.time) for share in shares)
     connection.executemany("INSERT INTO shares VALUES (?, ?, ?)", rows)
 
 
-def _shares(connection: sqlite3.Connection, state: State) -> Iterator[Record]:
+def _shares(connection: sqlite3.Connection, state: State) -> Iterator[SessionRecord]:
     for pod, total, last in connection.execute("SELECT * FROM shares").fetchall():
-        yield Record(state.epoch, time=last, total=total, pod=pod)
+        yield SessionRecord(state.epoch, time=last, total=total, pod=pod)
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
@@ -279,7 +288,7 @@ def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
         if notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
-        records = chain((Record(*row[1:]) for row in rows), list(_shares(connection, state)))
+        records = chain((SessionRecord(*row[1:]) for row in rows), list(_shares(connection, state)))
     return make_reading(state, ((record, time.time() - record.time) for record in records))
 
 

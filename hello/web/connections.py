@@ -136,7 +136,7 @@ class Connections:
 
     def _make_room(self, address: str) -> bool:
         """Close the connection that has waited longest, of those of the address that has most connections."""
-        greediest = max(self._shares, key=lambda each: self._shares[each])
+        greediest = max(self._shares, key=lambda each: self._shares[each], default=address)
         victim = self._longest_waiting({greediest}) or (address != greediest and self._longest_waiting(self._shares))
         if victim:
             self._close(victim)

@@ -4,6 +4,11 @@ It is a whole `GET /` over HTTP/1.1 that stays open, with nothing else under way
 connections, reads it; it joins the queue at once; and the future's callback writes what `Response` would have written.
 The first request that is anything else, or that comes before the last one was answered, hands the connection over to
 the other half for good.
+
+Most of a visit's cost was aiohttp's. Over the memory store, a request takes 0.30 of the processor time that it took
+before (64 connections; 0.39 with 256), and 0.53 (0.41) of the time in which aiohttp's low-level server answers a
+constant `Response`; over Redis, whose time is included, 0.50 (0.47). 10,000 idle connections take 15 MB.
+(wrk, in turn, medians of two and three rounds on a busy machine with CPython 3.11 and uvloop.)
 """
 
 import asyncio

@@ -3,10 +3,14 @@
 import asyncio
 import errno
 import socket
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 
 BACKLOG = 1024
 """Connections that the kernel holds for the server between two turns of its loop."""
+
+Factory = Callable[[], asyncio.Protocol]
+"""Makes the protocol of a new connection."""
 
 ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """What the system says of an address that this machine does not have."""
@@ -14,6 +18,28 @@ ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 class ListenError(Exception):
     """A port cannot be had."""
+
+
+async def close(servers: Iterable[asyncio.Server], listeners: Iterable[socket.socket], port: Factory) -> None:
+    """Listen no longer, and serve those who have connected before: a listener that closes drops them.
+
+    A handshake that is under way just then is lost, unless Linux passes it on (`net.ipv4.tcp_migrate_req`).
+    """
+    loop = asyncio.get_running_loop()
+    queues = [listener.dup() for listener in listeners]
+    for server in servers:
+        server.close()
+    await asyncio.sleep(0)
+    for connection in [connection for queue in queues for connection in _accept_all(queue)]:
+        await loop.connect_accepted_socket(port, connection)
+
+
+def _accept_all(queue: socket.socket) -> Iterator[socket.socket]:
+    """Accept those who have connected, and close."""
+    queue.setblocking(False)
+    with queue, suppress(OSError):
+        for _ in range(BACKLOG):
+            yield queue.accept()[0]
 
 
 async def listen(host: str | None, port: int, *, reuse_port: bool) -> list[socket.socket]:

@@ -17,6 +17,9 @@ from hello.web.routes import Handler
 NEVER = 7 * 24 * 3600.0
 """Seconds after which aiohttp would close a resting connection: ours are closed before."""
 
+MOMENT = 0.2
+"""Seconds in which the request of somebody arrives who has just connected."""
+
 
 class Port:
     """Makes the protocol of each new connection, and ends them all."""
@@ -52,7 +55,7 @@ class Port:
 
     async def finish(self, seconds: float) -> None:
         """Close the connections, each when its request is answered; those that are left after so many seconds, too."""
-        await asyncio.sleep(0)  # what has come is begun
+        await asyncio.sleep(MOMENT if any(self.connections.reading) else 0)
         self._server.pre_shutdown()
         protocols: list[Any] = [transport.get_protocol() for transport in self.connections]
         if visits := [visit for protocol in protocols if (visit := protocol.leave())]:

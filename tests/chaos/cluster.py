@@ -11,13 +11,12 @@ import yaml
 
 import hello
 from tests.support.commands import COUNTER, ROOT, kubectl, make, run, until
+from tests.support.deployment import OF_REDIS, OTHER_VERSION, manifest, redis_ready
 from tests.support.nodes import node, on_node, running
 
 HERE = Path(__file__).parent
 MINIKUBE = ROOT / "manifests/overlays/minikube"
-OF_REDIS = "--selector=app.kubernetes.io/name=redis"
 REDIS_NODE = 2
-OTHER_VERSION = "1000.0.0"
 DATA = "/data/hello-world-redis"
 DISKS = "--namespace=hello-disks"
 DISKS_DEADLINE = 3
@@ -87,11 +86,6 @@ def apply(release: Release, *selection: str) -> None:
     kubectl("apply", f"--kustomize={manifest(release.root)}", *selection)
 
 
-def manifest(root: Path) -> Path:
-    """The kustomization that make deploys from a source tree."""
-    return root / make("--no-print-directory", f"--directory={root}", "manifest")
-
-
 def disk_url(name: str, namespace: str = DISKS) -> str:
     """The URL of one of the counters on a small disk."""
     kubectl(namespace, "rollout", "status", f"deployment/{name}", "--timeout=2m")
@@ -124,22 +118,9 @@ def redis(up: bool) -> None:
         kubectl("wait", "pod/redis-0", "--for=delete", "--timeout=1m")
 
 
-def redis_ready() -> None:
-    kubectl("rollout", "status", "statefulset/redis", "--timeout=3m")
-
-
 def ready_redis(*namespace: str) -> int:
     """How many Redis pods are ready."""
     return int(kubectl(*namespace, "get", "statefulset/redis", "--output=jsonpath={.status.readyReplicas}") or 0)
-
-
-def ready_endpoints(*namespace: str) -> int:
-    """How many pods the Service sends visitors to."""
-    ready = kubectl(
-        *(*namespace, "get", "endpointslice", "--selector=kubernetes.io/service-name=hello-world"),
-        "--output=jsonpath={.items[*].endpoints[*].conditions.ready}",
-    )
-    return ready.split().count("true")
 
 
 def lead_redis_to(name: str) -> None:

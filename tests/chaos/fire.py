@@ -13,9 +13,9 @@ from hello.check.history import Kind, Outcome, Record
 from hello.check.judging.verdict import Verdict
 from hello.check.visiting.load import FRESH, KEPT, Load, Plan
 from hello.check.visiting.site import Site
-from tests.check.records import judged
 from tests.support.commands import COUNTER, until
 from tests.support.nodes import running
+from tests.support.records import judged
 
 PLANS = Plan(rate=80, room=30, connections=FRESH), Plan(rate=260, room=30, connections=KEPT)
 """Far below 200 fresh connections a second, where connection tracking would get in the way (kubernetes#101607)."""
@@ -176,7 +176,7 @@ class Fire:
 
     def outcomes(self, after: int = 0) -> set[Outcome]:
         """What became of the visits that were sent after a moment."""
-        return {record.outcome for record in self.records if record.sent > after}
+        return {record.outcome for record in self.records if record.sent > after} - {Outcome.STOOD_STILL}
 
     def answered(self, after: int, before: int) -> list[Record]:
         """The answers with a number to requests that were sent and answered between two moments."""

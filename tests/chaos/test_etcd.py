@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hello.check.history import History, Kind, Outcome
-from tests.chaos.cluster import all_gone, ready_endpoints, settle
+from tests.chaos.cluster import all_gone, settle
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
 from tests.chaos.members import (
     ETCD,
@@ -28,6 +28,7 @@ from tests.chaos.members import (
 )
 from tests.support.commands import COUNTER, come, kubectl, make, report, run, total, until
 from tests.support.commands import Visitors as CheckVisitors
+from tests.support.deployment import ready_endpoints
 from tests.support.nodes import APP, filter_packets, forget, kill, lose, node, on_node, power, processes, running
 
 TABLE = "## Over etcd"

@@ -13,22 +13,20 @@ from tests.chaos.cluster import (
     DATA,
     DISKS,
     DISKS_DEADLINE,
-    OF_REDIS,
     REDIS_NODE,
     Release,
     all_gone,
     apply,
     lead_redis_to,
-    ready_endpoints,
     ready_redis,
     redis,
-    redis_ready,
     restarts,
     scale,
     settle,
 )
 from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
 from tests.support.commands import COUNTER, kubectl, make, run, until
+from tests.support.deployment import OF_REDIS, ready_endpoints, redis_ready
 from tests.support.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
 
 TABLE = "## Over Redis"
@@ -338,10 +336,10 @@ def test_reset_under_load(fire: Fire) -> None:
     fire.served_as_before()
 
 
-def cut_trips(server: str) -> None:
-    """Take the last trips off the end of Redis' file.
+def cut_batches(server: str) -> None:
+    """Take the last batches off the end of Redis' file.
 
-    A trip is a command HSET of ten words; its first line is 9 bytes before the name. As Redis ended, each pod's last
+    A batch is a command HSET of ten words; its first line is 9 bytes before the name. As Redis ended, each pod's last
     one may have stayed unanswered: nobody would miss these three.
     """
     file = on_node(server, f"ls {DATA}/appendonlydir/*.incr.aof").splitlines()[-1]
@@ -368,7 +366,7 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             if how == "many":
                 on_node(server, f"rm -r {DATA}/appendonlydir; mv {old}/appendonlydir {DATA}")
             else:
-                cut_trips(server)
+                cut_batches(server)
             gone = time.monotonic_ns()
             filter_packets(late, APP, f"-I {WAY_TO_REDIS}")
             redis(up=True)

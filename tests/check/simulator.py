@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from hello.check.history import Outcome, Record
-from tests.check.records import recorded
+from tests.support.records import recorded
 
 PODS = ("hello-a", "hello-b", "hello-c")
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
-from typing import Any
 
 import aiohttp
 import pytest
@@ -20,17 +19,14 @@ from tests.check.servers import Counter, DiesOnce, LosesOneIn200, serving
 from tests.check.test_command import service
 from tests.support.linux import require
 from tests.support.processes import Hello, RedisServer, free_port, until
+from tests.support.prometheus import Prometheus, prometheus
 from tests.support.proxies import nginx
 
 ALERTS = Path(__file__).parents[2] / "manifests/components/canary-alerts"
 QUIET = float(os.environ.get("QUIET", "15"))
 """Seconds without a fault; more of them, by hand."""
-
-CONFIGURATION = """
-global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
-rule_files: [{rules}]
-scrape_configs: [{{job_name: canary, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
-"""
+LOST = 'hello_check_visits_total{outcome!~"answered|interrupted"}'
+"""The visits that got no number, by what became of them."""
 
 
 async def get(url: str) -> str:
@@ -60,105 +56,76 @@ async def canary(url: str) -> AsyncIterator[tuple[Process, int]]:
             await process.communicate()
 
 
-class Prometheus:
-    """A Prometheus that scrapes a canary each second, with our rules."""
-
-    def __init__(self, directory: Path, port: int) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
-        configuration = directory / "prometheus.yaml"
-        configuration.write_text(CONFIGURATION.format(rules=ALERTS / "rules.yaml", port=port))
-        address = self.url.removeprefix("http://")
-        self.command = [
-            *("prometheus", f"--config.file={configuration}", f"--storage.tsdb.path={directory / 'data'}"),
-            f"--web.listen-address={address}",
-        ]
-
-    async def ask(self, path: str) -> Any:
-        async with aiohttp.request("GET", f"{self.url}/api/v1/{path}") as response:
-            return (await response.json())["data"]
-
-    async def firing(self) -> set[str]:
-        alerts = (await self.ask("alerts"))["alerts"]
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
-
-    async def value(self, metric: str) -> float:
-        return sum(float(each["value"][1]) for each in (await self.ask(f"query?query={metric}"))["result"])
-
-    async def scrapes(self) -> bool:
-        try:
-            return await self.value("hello_check_due_total") > 50
-        except aiohttp.ClientError:
-            return False
-
-
 @asynccontextmanager
 async def watched(url: str, directory: Path) -> AsyncIterator[Prometheus]:
     """Let a canary visit, and Prometheus watch it."""
-    require("prometheus", "--version")
-    async with canary(url) as (_, port):
-        prometheus = Prometheus(directory, port)
-        with subprocess.Popen(prometheus.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            try:
-                await until(prometheus.scrapes, "Prometheus scrapes")
-                yield prometheus
-            finally:
-                process.terminate()
+    async with (
+        canary(url) as (_, port),
+        prometheus(directory, ALERTS / "rules.yaml", {"targets": [f"127.0.0.1:{port}"]}) as watching,
+    ):
+
+        async def scrapes() -> bool:
+            return await watching.value("hello_check_due_total") > 50
+
+        await until(scrapes, "Prometheus scrapes the canary")
+        yield watching
 
 
-async def alerted(prometheus: Prometheus, name: str) -> None:
+async def alerted(watching: Prometheus, name: str) -> None:
     """Wait for an alert; no other may fire."""
 
     async def fires() -> bool:
-        return bool(await prometheus.firing())
+        return bool(await watching.firing())
 
     await until(fires, name)
-    assert await prometheus.firing() == {name}
+    assert await watching.firing() == {name}
 
 
 @pytest.fixture
 async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
-    return [await hello("--store", redis_server.url, "--pod", f"hello-{name}").start() for name in "ab"]
+    servers = [hello("--store", redis_server.url, "--pod", f"hello-{name}") for name in "ab"]
+    return [await (await server.start()).ready() for server in servers]
 
 
 @pytest.mark.long
 async def test_nothing_alerts_while_all_is_well(pods: list[Hello], tmp_path: Path) -> None:
-    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+    async with service(*pods) as url, watched(url, tmp_path) as watching:
         await asyncio.sleep(QUIET)  # the absence of a fault itself
-        assert await prometheus.firing() == set()
-        assert await prometheus.value("hello_check_lost_total") == 0
+        assert await watching.firing() == set()
+        assert (await watching.ask("query", query=LOST))["result"] == []
 
 
 @pytest.mark.long
 async def test_a_pod_killed_without_a_drain_alerts_of_lost_visits(pods: list[Hello], tmp_path: Path) -> None:
-    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+    async with service(*pods) as url, watched(url, tmp_path) as watching:
         await pods[1].kill()
-        await alerted(prometheus, "HelloVisitsLost")
+        await alerted(watching, "HelloVisitsLost")
 
 
 @pytest.mark.long
 async def test_a_server_frozen_for_8_s_alerts_that_nobody_is_answered(pods: list[Hello], tmp_path: Path) -> None:
-    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+    async with service(*pods) as url, watched(url, tmp_path) as watching:
         for pod in pods:
             pod.signal(SIGSTOP)
         await asyncio.sleep(8)  # the fault itself
         for pod in pods:
             pod.signal(SIGCONT)
-        await alerted(prometheus, "HelloNobodyAnswered")
+        await alerted(watching, "HelloNobodyAnswered")
 
 
 @pytest.mark.long
 async def test_a_wiped_store_alerts_of_a_broken_promise(
     pods: list[Hello], redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    async with service(*pods) as url, watched(url, tmp_path) as prometheus:
+    async with service(*pods) as url, watched(url, tmp_path) as watching:
         await redis_server.call("FLUSHALL")
-        await alerted(prometheus, "HelloPromiseBroken")
+        await alerted(watching, "HelloPromiseBroken")
 
 
 @pytest.mark.long
 async def test_a_proxy_that_repeats_a_request_alerts_of_it(tmp_path: Path) -> None:
-    async with serving(DiesOnce(300)) as url, nginx(url, tmp_path) as proxy, watched(proxy, tmp_path) as prometheus:
-        await alerted(prometheus, "HelloRequestsRepeated")
+    async with serving(DiesOnce(300)) as url, nginx(url, tmp_path) as proxy, watched(proxy, tmp_path) as watching:
+        await alerted(watching, "HelloRequestsRepeated")
 
 
 # ---- the command

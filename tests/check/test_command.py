@@ -19,7 +19,6 @@ import pytest
 from hello.check.history import Kind, Outcome
 from hello.check.reporting.watch import Watch
 from tests.check.commands import COMMAND, Result, check, result, start
-from tests.check.records import fed, recorded
 from tests.check.servers import (
     SILENCE,
     Counter,
@@ -35,6 +34,7 @@ from tests.check.servers import (
     serving,
 )
 from tests.support.processes import PATIENCE, Hello, free_port, until
+from tests.support.records import fed, recorded
 
 ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
 

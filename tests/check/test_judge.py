@@ -18,8 +18,8 @@ from hello.check.history import NEVER_COUNTED, Kind, Outcome, Record, line
 from hello.check.judging.judge import Judge
 from hello.check.judging.verdict import Allowance, Rules, Verdict
 from tests.check.commands import COMMAND
-from tests.check.records import changed, judged, recorded
 from tests.check.simulator import Fate, Step, random_steps, simulate
+from tests.support.records import changed, judged, recorded
 
 TIMES = st.integers(0, 6)
 

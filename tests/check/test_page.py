@@ -14,11 +14,11 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from hello.check.history import Outcome, Record, line
 from tests.check.commands import check
-from tests.check.records import changed
 from tests.check.servers import SILENCE, Counter, Duplicate, serving
 from tests.check.simulator import random_steps, simulate
 from tests.support.browser import FLAGS, chromium
 from tests.support.linux import require
+from tests.support.records import changed
 
 EVIL = '<script>document.title = "evil"</script>"&'
 SECOND = 10**9

@@ -14,7 +14,7 @@ from hello.counting.counter import Counter
 from hello.metrics import Metrics
 from hello.stores import Store
 from hello.web.page import Greeter
-from hello.web.routes import public_routes
+from hello.web.routes import add_admin_routes, public_routes
 from hello.web.visits import Visits
 
 Client = TestClient[web.BaseRequest, None]
@@ -46,11 +46,12 @@ async def watch(url: str) -> AsyncIterator[Stream]:
 
 
 @asynccontextmanager
-async def served(store: Store) -> AsyncIterator[Client]:
+async def served(store: Store, queue_limit: int = 4096) -> AsyncIterator[Client]:
     """A server in this process."""
-    async with Counter(store, "pod", Metrics(), deadline=10).running() as counter:
+    async with Counter(store, "pod", Metrics(), deadline=10, queue_limit=queue_limit).running() as counter:
         greeter = Greeter("pod", "memory")
         routes = public_routes(counter, greeter, Visits(counter, greeter), asyncio.Event())
+        add_admin_routes(routes, counter)
         client: Client
         async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
             yield client

@@ -360,6 +360,7 @@ async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, win
         service.servers = [await new.start()]
         await expect(here.page.locator("#squares .mark1").nth(5)).to_be_visible()
         await here.page.click("#keep")
+        await here.shows("#pods", "pod-new")
         letters = await here.letters()
         for mark, pod in enumerate(("pod-old", "pod-new")):
             assert await here.page.locator(f"#squares .mark{mark}:text-is('{letters[pod]}')").count() > 5

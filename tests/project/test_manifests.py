@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 import hello
 from hello.cli import serve
-from hello.counting.counter import LEAVE_TIMEOUT
+from hello.counting.leaving import LEAVE_TIMEOUT
 from hello.stores import Batch
 from hello.stores.redis.store import RedisStore
 from hello.web.connections import LINGERING

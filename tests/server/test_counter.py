@@ -63,7 +63,7 @@ async def visitors(counter: Counter, n: int) -> list[asyncio.Task[Visit]]:
     return tasks
 
 
-async def first_trip(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
+async def first_batch(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
     """Send a visitor on a batch that is not answered yet."""
     gate.open.clear()
     (visitor,) = await visitors(counter, 1)
@@ -72,15 +72,15 @@ async def first_trip(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
     return visitor
 
 
-async def test_who_comes_during_a_trip_shares_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_trip(counter, gate), *await visitors(counter, 5)]
+async def test_who_comes_during_a_batch_shares_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
+    tasks = [await first_batch(counter, gate), *await visitors(counter, 5)]
     gate.open.set()
     assert [(await task).number for task in tasks] == [1, 2, 3, 4, 5, 6]
     assert [batch.n for batch in gate.batches] == [1, 5]
 
 
 async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_trip(counter, gate), *await visitors(counter, 7)]
+    tasks = [await first_batch(counter, gate), *await visitors(counter, 7)]
     with pytest.raises(RefusedError) as refused:
         await counter.next()
     assert refused.value.reason == "busy"
@@ -89,7 +89,7 @@ async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: C
 
 
 async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(counter: Counter, gate: Gate) -> None:
-    await first_trip(counter, gate)
+    await first_batch(counter, gate)
     tasks = await visitors(counter, 7)
     for task in tasks[:6]:
         task.cancel()
@@ -100,15 +100,15 @@ async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(count
     assert (await counter.read()).count == 3
 
 
-async def test_who_hangs_up_on_a_trip_leaves_an_abandoned_number(counter: Counter, gate: Gate) -> None:
-    (await first_trip(counter, gate)).cancel()
+async def test_who_hangs_up_on_a_batch_leaves_an_abandoned_number(counter: Counter, gate: Gate) -> None:
+    (await first_batch(counter, gate)).cancel()
     gate.open.set()
     assert (await counter.next()).number == 2
     assert b"hello_abandoned_numbers_total 1.0" in counter.metrics.text()
 
 
-async def test_a_wait_ends_at_the_deadline_on_a_trip_and_in_the_queue(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_trip(counter, gate), *await visitors(counter, 1), asyncio.create_task(counter.read())]
+async def test_a_wait_ends_at_the_deadline_on_a_batch_and_in_the_queue(counter: Counter, gate: Gate) -> None:
+    tasks = [await first_batch(counter, gate), *await visitors(counter, 1), asyncio.create_task(counter.read())]
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         assert isinstance(outcome, RefusedError)
         assert outcome.reason == "unavailable"
@@ -127,13 +127,13 @@ async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(
 
 
 async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Counter, gate: Gate) -> None:
-    visitor, reader = await first_trip(counter, gate), asyncio.create_task(counter.read())
+    visitor, reader = await first_batch(counter, gate), asyncio.create_task(counter.read())
     for outcome in await asyncio.gather(visitor, reader, return_exceptions=True):
         assert str(outcome) == "The store did not answer in time."
 
 
 async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
-    counter.leave_at_once()
+    counter.leaving.at_once()
     for late in counter.next(), counter.read():
         with pytest.raises(RefusedError) as refused:
             await late
@@ -172,14 +172,14 @@ async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
     async with Counter(gate, "pod", Metrics(), deadline=10).running() as counter:
         await counter.state.reached.wait()
         gate.batches.clear()
-        visitor = await first_trip(counter, gate)
+        visitor = await first_batch(counter, gate)
     with pytest.raises(RefusedError) as refused:
         await visitor
     assert refused.value.reason == "leaving"
 
 
 @pytest.mark.parametrize("error", [UnavailableError, BrokenError])
-async def test_a_trip_that_the_store_refused_is_sent_again_as_it_was(
+async def test_a_batch_that_the_store_refused_is_sent_again_as_it_was(
     counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     commit, failures = gate.commit, [error("not now")] * 3

@@ -2,9 +2,12 @@
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,12 +15,15 @@ from hello.counting.counter import Counter
 from hello.limits import Limits
 from hello.metrics import Metrics
 from hello.server import loop_factory
+from hello.stores import Batch, DistrustedError, Range, Store
 from hello.stores.memory import MemoryStore
 from hello.web.lean import Visitors
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.routes import public_routes
 from hello.web.visits import Visits
+from tests.support.client import Connection, Response
+from tests.support.processes import until
 
 HTML, JSON = "text/html", "application/json"
 
@@ -162,3 +168,121 @@ def counted(metrics: Metrics) -> int:
 def figure(metrics: Metrics, name: str) -> int:
     found = re.search(rf"^{re.escape(name)} (\S+)$", metrics.text().decode(), re.MULTILINE)
     return int(float(found[1])) if found else 0
+
+
+class Gate(MemoryStore):
+    """A store that answers a batch with visitors when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = asyncio.Event()
+        self.is_open.set()
+        self.is_distrusted = False
+        self.batches = 0
+
+    async def commit(self, batch: Batch) -> Range:
+        self.batches += batch.n > 0
+        if batch.n:
+            await self.is_open.wait()
+        if self.is_distrusted:
+            raise DistrustedError("the store was rolled back")
+        return await super().commit(batch)
+
+
+async def visit(url: str, accept: str = "*/*") -> Response:
+    connection = await Connection.open(url)
+    connection.send(Accept=accept)
+    try:
+        return await connection.receive()
+    finally:
+        connection.close()
+
+
+def counter_over(store: Store, metrics: Metrics, deadline: float = 10, queue_limit: int = 10) -> Counter:
+    return Counter(store, "pod-%d<&>", metrics, deadline, queue_limit)
+
+
+@pytest.mark.usefixtures("half")
+async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay() -> None:
+    store, metrics = Gate(), Metrics()
+    async with counter_over(store, metrics).running() as counter, served(counter) as url:
+        assert (await visit(url)).status == 200
+        store.is_open.clear()
+        connections = [await Connection.open(url) for _ in range(6)]
+        for connection in connections[:3]:
+            connection.send()
+        await until(lambda: has_batches(store, 2), "three are in flight")
+        for connection in connections[3:]:
+            connection.send()
+        await asyncio.sleep(0.05)
+        for connection in (connections[0], connections[3]):
+            own = connection.writer.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # gone, not half-closed
+            connection.writer.transport.abort()
+        await asyncio.sleep(0.05)
+        store.is_open.set()
+
+        stayed = [await connections[index].receive() for index in (1, 2, 4, 5)]
+        for connection in connections:
+            connection.close()
+    assert [int(response.headers["hello-count"]) for response in stayed] == [3, 4, 5, 6]
+    assert counted(metrics) == 6
+    assert figure(metrics, "hello_abandoned_numbers_total") == 1
+
+
+async def has_batches(store: Gate, number: int) -> bool:
+    return store.batches >= number
+
+
+@pytest.mark.usefixtures("half")
+@pytest.mark.parametrize("reason", ["unavailable", "busy", "distrusted", "leaving"])
+@pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
+async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept: str) -> None:
+    store, metrics = Gate(), Metrics()
+    limit, deadline = (2 if reason == "busy" else 10), (0.3 if reason == "unavailable" else 10)
+    async with counter_over(store, metrics, deadline, limit).running() as counter, served(counter) as url:
+        assert (await visit(url)).status == 200
+        store.is_distrusted = reason == "distrusted"
+        if reason in ("unavailable", "busy"):
+            store.is_open.clear()
+        waiting = [asyncio.create_task(visit(url)) for _ in range(2 if reason == "busy" else 0)]
+        if waiting:
+            await until(lambda: has_batches(store, 2), "the queue is full")
+            await asyncio.sleep(0.05)
+        if reason == "leaving":
+            counter.leaving.at_once()
+        refused = [await visit(url, accept) for _ in range(2)]
+        store.is_open.set()
+        answered = await asyncio.gather(*waiting)
+
+    for response in refused:
+        assert response.status == 503
+        assert list(response.headers)[:5] == ["content-type", "cache-control", "retry-after", "hello-pod"] + (
+            ["content-security-policy"] if accept == HTML else ["content-length"]
+        )
+        assert ("<!doctype html>" in response.body) == (accept == HTML)
+    assert [response.status for response in answered] == [200] * len(answered)
+    assert figure(metrics, f'hello_refused_total{{reason="{reason}"}}') == 2
+    assert counted(metrics) == 1 + len(answered) + (reason == "unavailable") * figure(
+        metrics, "hello_abandoned_numbers_total"
+    )
+
+
+@pytest.mark.usefixtures("half")
+@pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
+async def test_a_new_epoch_is_told_by_the_first_answer_in_it(accept: str) -> None:
+    store = MemoryStore()
+    async with counter_over(store, Metrics()).running() as counter, served(counter) as url:
+        connection = await Connection.open(url)
+        seen = []
+        for to in (99, 9_998, 0):
+            for _ in range(2):
+                connection.send(Accept=accept)
+                response = await connection.receive()
+                assert response.status == 200
+                assert response.headers["hello-count"] in response.body
+                seen.append((response.headers["hello-count"], response.headers["hello-epoch"]))
+            await store.reset(f"{to:08}", to)
+        connection.close()
+    assert [number for number, _ in seen] == ["1", "2", "100", "101", "9999", "10000"]
+    assert len({epoch for _, epoch in seen}) == 3

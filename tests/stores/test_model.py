@@ -18,7 +18,7 @@ import pytest
 
 from hello.counting.session import Session
 from hello.stores import Batch, OutdatedError, Range, StoreError, rules
-from hello.stores.rules import Record, State
+from hello.stores.rules import SessionRecord, State
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class World:
 
     processes: list[Process]
     state: State = field(default_factory=State)
-    records: dict[str, Record] = field(default_factory=dict)
+    records: dict[str, SessionRecord] = field(default_factory=dict)
     commands: list[Batch] = field(default_factory=list)
     answers: list[tuple[Batch, Range | StoreError]] = field(default_factory=list)
     acked: list[tuple[str, int]] = field(default_factory=list)
-    copy: tuple[State, dict[str, Record]] | None = None
+    copy: tuple[State, dict[str, SessionRecord]] | None = None
     roll: set[str] = field(default_factory=set)
     """Who has yet to say what it saw: until then the restarted store knows no script, and counts nobody."""
     visits: int = 0
@@ -298,15 +298,15 @@ BOUNDS = [
     pytest.param(Bounds(openings=1), marks=LONG),
     Bounds(crashes=0, sends=1, openings=1),
     Bounds(wipes=0, sends=1, openings=1),
-    pytest.param(Bounds(processes=1, visits=3, crashes=0, wipes=0), marks=LONG),
-    pytest.param(Bounds(processes=3, visits=3, sends=1, crashes=0, wipes=0), marks=LONG),
+    Bounds(processes=1, visits=3, crashes=0, wipes=0),
+    Bounds(processes=3, visits=3, sends=1, crashes=0, wipes=0),
     Bounds(visits=1, sends=1, crashes=0, wipes=1, openings=2, are_open=False),
     pytest.param(Bounds(sends=1, crashes=0, wipes=1, restores=1, openings=1), marks=LONG),
     pytest.param(Bounds(sends=1, crashes=1, wipes=0, restores=1, openings=1), marks=LONG),
     Bounds(visits=1, sends=1, crashes=0, wipes=0, restores=2),
-    pytest.param(Bounds(sends=1, crashes=0, wipes=0, restores=2), marks=LONG),
+    Bounds(sends=1, crashes=0, wipes=0, restores=2),
     Bounds(processes=1, visits=1, crashes=0, wipes=0, folds=1, openings=1, are_open=False),
-    pytest.param(Bounds(processes=1, crashes=0, wipes=0, folds=1, openings=1), marks=LONG),
+    Bounds(processes=1, crashes=0, wipes=0, folds=1, openings=1),
 ]
 
 
@@ -315,11 +315,11 @@ def test_the_promise_holds_in_every_order(bounds: Bounds) -> None:
     assert explore(bounds) > 500
 
 
-def repeat_without(rule: str) -> Callable[[Batch, State, Record | None], Range | None]:
+def repeat_without(rule: str) -> Callable[[Batch, State, SessionRecord | None], Range | None]:
     """The rules of a store that lacks one of them."""
     whole = rules.find_duplicate
 
-    def repeat(batch: Batch, state: State, record: Record | None) -> Range | None:
+    def repeat(batch: Batch, state: State, record: SessionRecord | None) -> Range | None:
         if record and rule == "stored range" and record.sequence == batch.sequence:
             record = replace(record, sequence=batch.sequence - 1)
         if record and rule == "refusal of older sequences" and record.sequence > batch.sequence:

@@ -134,7 +134,7 @@ async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]
 
 
 def is_lost(visit: Visit, reading: Reading) -> bool:
-    """Whether a store that was put back knows nothing of a number; ids of epochs are in their order here."""
+    """Whether a store that was put back knows nothing of a number. Ids of epochs sort by when they began."""
     return visit.epoch > reading.epoch or (visit.epoch == reading.epoch and visit.number > reading.count)
 
 
@@ -157,22 +157,22 @@ async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Tas
 class Promise(RuleBasedStateMachine):
     """Each rule is one thing that happens; after each, the promise is checked over all answers so far."""
 
-    def __init__(self, store: Store, redis_server: RedisServer | None) -> None:
+    def __init__(self, make: Callable[[], Store], redis_server: RedisServer | None = None) -> None:
         super().__init__()
+        self.make = make
         self.loop = asyncio.new_event_loop()
-        self.store = store
+        self.store = make()
         self.redis_server = redis_server
         self.restarts = 0
         self.step = 0
         self.sent: list[Batch] = []
         self.processes: list[Process] = []
         self.requests: list[Request] = []
-        self.epochs: list[str] = []
         self.readings: dict[str, int] = {}
         self.copy: Callable[[], Coroutine[object, object, None]] | None = None
         self.transactions: list[Json] = []
         """Those to etcd that are still on their way."""
-        self.do(wipe(store))
+        self.do(wipe(self.store))
 
     def do(self, work: Coroutine[object, object, T]) -> T:
         """Let something happen, and all that follows from it."""
@@ -212,7 +212,9 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) < PROCESSES)
     def start_a_process(self) -> None:
         async def start() -> Process:
-            store = RedisStore(self.redis_server.url) if self.redis_server else self.store
+            # Over a network each has a store of its own, with what it knows.
+            own = isinstance(self.store, (RedisStore, EtcdStore))
+            store = self.make() if own else self.store
             return Process(f"pod-{self.step}", store, self.sent)
 
         self.processes.append(self.do(start()))
@@ -222,7 +224,7 @@ class Promise(RuleBasedStateMachine):
         if process := self.some(which):
             self.processes.remove(process)
             self.do(process.kill())
-            if self.redis_server:
+            if process.wire.store is not self.store:
                 self.do(process.wire.store.close())
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
@@ -243,7 +245,7 @@ class Promise(RuleBasedStateMachine):
             self.do(cancel(waiting[which % len(waiting)]))
 
     @rule(which=WHICH)
-    def answer_a_trip(self, which: int) -> None:
+    def answer_a_batch(self, which: int) -> None:
         if process := self.some(which, waiting=True):
             self.do(self.answer(process, None))
 
@@ -253,7 +255,7 @@ class Promise(RuleBasedStateMachine):
             self.do(self.answer(process, LostError("lost")))
 
     @rule(which=WHICH, error=st.sampled_from([LostError, UnavailableError]))
-    def lose_a_trip(self, which: int, error: type[StoreError]) -> None:
+    def lose_a_batch(self, which: int, error: type[StoreError]) -> None:
         async def lose(process: Process) -> None:
             assert process.wire.waiting
             process.wire.waiting[1].set_exception(error("lost"))
@@ -262,7 +264,7 @@ class Promise(RuleBasedStateMachine):
             self.do(lose(process))
 
     @rule(which=WHICH)
-    def deliver_a_trip_late(self, which: int) -> None:
+    def deliver_a_batch_late(self, which: int) -> None:
         async def deliver(batch: Batch) -> None:
             with suppress(StoreError):
                 await self.store.commit(batch)
@@ -278,8 +280,11 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def lose_a_transaction_on_its_way(self, which: int) -> None:
         """It may arrive later, and only once."""
-        assert isinstance(self.store, EtcdStore)
-        client = self.store._commits.client  # noqa: SLF001
+        process = self.some(which, waiting=True)
+        if process is None:
+            return
+        assert isinstance(process.wire.store, EtcdStore)
+        client = process.wire.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Json) -> Json:
             if method == "kv/txn":
@@ -287,10 +292,9 @@ class Promise(RuleBasedStateMachine):
                 raise LostError("lost")
             return await Client.call(client, method, body)
 
-        if process := self.some(which, waiting=True):
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(client, "call", lose)
-                self.do(self.answer(process, None))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "call", lose)
+            self.do(self.answer(process, None))
 
     @rule(which=WHICH)
     @precondition(lambda self: self.transactions)
@@ -302,8 +306,9 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def let_a_minute_pass(self) -> None:
         """Who makes no batch before another one does is forgotten."""
-        assert isinstance(self.store, EtcdStore)
-        let_a_minute_pass(self.store)
+        for process in self.processes:
+            assert isinstance(process.wire.store, EtcdStore)
+            let_a_minute_pass(process.wire.store)
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:
@@ -380,8 +385,6 @@ class Promise(RuleBasedStateMachine):
     def the_promise_holds(self) -> None:
         reading = self.loop.run_until_complete(self.store.read("", 0))
         assert not reading.distrusted
-        if reading.epoch and reading.epoch not in self.epochs:
-            self.epochs.append(reading.epoch)
         acked = [(request, request.visit.result()) for request in self.requests if request.has_number()]
         assert len({visit for _, visit in acked}) == len(acked), "given twice"
         present = [visit.number for _, visit in acked if visit.epoch == reading.epoch]
@@ -390,7 +393,7 @@ class Promise(RuleBasedStateMachine):
         for first, one in acked:
             for second, other in acked:
                 if first.answered is not None and first.answered <= second.sent:
-                    assert self.epochs.index(one.epoch) <= self.epochs.index(other.epoch), "two counters"
+                    assert one.epoch <= other.epoch, "two counters"
                     assert one.epoch != other.epoch or one.number < other.number, "out of order"
 
     def teardown(self) -> None:
@@ -400,7 +403,7 @@ class Promise(RuleBasedStateMachine):
             self.visit(which, 1)
             visits.append(self.requests[-1].visit)
         for which in range(20 * PROCESSES):
-            self.answer_a_trip(which)
+            self.answer_a_batch(which)
         self.the_promise_holds()
         assert all(visit.done() and not visit.exception() for visit in visits)
         while self.processes:
@@ -413,15 +416,15 @@ class Promise(RuleBasedStateMachine):
 def promise(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Promise]]:
     match request.param:
         case "memory":
-            yield lambda: Promise(MemoryStore(), None)
+            yield lambda: Promise(MemoryStore)
         case "sqlite":
-            yield lambda: Promise(SqliteStore(tmp_path / "hello.db"), None)
+            yield lambda: Promise(lambda: SqliteStore(tmp_path / "hello.db"))
         case "etcd":
             url = request.getfixturevalue("etcd_url")
-            yield lambda: Promise(EtcdStore(url), None)
+            yield lambda: Promise(lambda: EtcdStore(url))
         case _:
             server = asyncio.run(RedisServer(tmp_path / "redis").start())
-            yield lambda: Promise(RedisStore(server.url), server)
+            yield lambda: Promise(lambda: RedisStore(server.url), server)
             server.kill()
 
 

@@ -87,7 +87,7 @@ async def test_an_empty_store_has_no_epoch(store: Store) -> None:
     assert (reading.epoch, reading.count, reading.began, reading.distrusted, dict(reading.pods)) == ("", 0, 0, "", {})
 
 
-async def test_the_first_trip_begins_the_epoch_that_it_brings(store: Store) -> None:
+async def test_the_first_batch_begins_the_epoch_that_it_brings(store: Store) -> None:
     before = time.time()
     given = await store.commit(FIRST)
     assert (given.epoch[17:], given.top) == ("e1", 3)
@@ -101,7 +101,7 @@ async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(s
     assert (given.epoch, given.top) == (epoch, 6)
 
 
-async def test_a_trip_that_begins_an_epoch_again_begins_another_one(store: Store) -> None:
+async def test_a_batch_that_begins_an_epoch_again_begins_another_one(store: Store) -> None:
     """It may come late, after a wipe."""
     before = (await store.commit(FIRST)).epoch
     await wipe(store)
@@ -116,19 +116,19 @@ async def test_a_range_follows_the_one_before(store: Store) -> None:
     assert last.index > first.index
 
 
-async def test_a_trip_sent_again_gets_the_same_range_and_counts_once(store: Store) -> None:
+async def test_a_batch_sent_again_gets_the_same_range_and_counts_once(store: Store) -> None:
     given = await store.commit(FIRST)
     await store.commit(OTHER)
     assert await store.commit(FIRST) == given
     assert (await store.read("", 0)).count == 6
 
 
-async def test_a_trip_that_begins_an_epoch_may_be_sent_again(store: Store) -> None:
+async def test_a_batch_that_begins_an_epoch_may_be_sent_again(store: Store) -> None:
     assert await store.commit(FIRST) == await store.commit(FIRST)
     assert (await store.read("", 0)).count == 3
 
 
-async def test_a_trip_older_than_the_last_one_is_refused(store: Store) -> None:
+async def test_a_batch_older_than_the_last_one_is_refused(store: Store) -> None:
     given = await store.commit(FIRST)
     await store.commit(following(FIRST, given, sequence=3))
     with pytest.raises(OutdatedError):
@@ -136,7 +136,7 @@ async def test_a_trip_older_than_the_last_one_is_refused(store: Store) -> None:
     assert (await store.read("", 0)).count == 6
 
 
-async def test_a_trip_for_nobody_counts_nobody_but_begins_an_epoch(store: Store) -> None:
+async def test_a_batch_for_nobody_counts_nobody_but_begins_an_epoch(store: Store) -> None:
     given = await store.commit(replace(FIRST, n=0))
     assert (given.epoch[17:], given.top) == ("e1", 0)
     assert (await store.read("", 0)).pods == {"pod-a": 0}
@@ -158,13 +158,13 @@ async def test_an_epoch_is_later_than_the_one_that_it_follows_whatever_the_clock
     assert (await store.read("", 0)).epoch == "4102444800000002-e2"
 
 
-async def test_a_trip_that_began_an_epoch_after_a_wipe_gets_the_same_range_again(store: Store) -> None:
+async def test_a_batch_that_began_an_epoch_after_a_wipe_gets_the_same_range_again(store: Store) -> None:
     batch = replace(FIRST, epoch="1000000000000000-before")
     assert await store.commit(batch) == await store.commit(batch)
     assert (await store.read("", 0)).count == 3
 
 
-async def test_a_trip_of_another_epoch_is_told_the_present_one_and_counts_nothing(store: Store) -> None:
+async def test_a_batch_of_another_epoch_is_told_the_present_one_and_counts_nothing(store: Store) -> None:
     given = await store.commit(FIRST)
     await store.reset("e2", 5)
     with pytest.raises(OtherEpochError) as told:
@@ -206,7 +206,7 @@ async def test_a_store_with_less_than_was_seen_is_distrusted_by_all(store: Store
     assert (reading.count, bool(reading.distrusted)) == (6 if isinstance(store, EtcdStore) else 3, True)
 
 
-async def test_less_than_was_seen_is_distrusted_though_the_trip_would_make_up_for_it(store: Store) -> None:
+async def test_less_than_was_seen_is_distrusted_though_the_batch_would_make_up_for_it(store: Store) -> None:
     given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
         await store.commit(following(FIRST, given, n=100, seen=4))
@@ -221,7 +221,7 @@ async def test_a_reading_of_less_than_was_seen_makes_the_store_distrusted(store:
         await store.commit(following(FIRST, given))
 
 
-async def test_a_store_that_has_lost_an_answered_trip_is_distrusted(store: Store) -> None:
+async def test_a_store_that_has_lost_an_answered_batch_is_distrusted(store: Store) -> None:
     """The count alone does not show it: another process has counted past it since."""
     given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
@@ -235,7 +235,7 @@ async def test_a_store_that_has_lost_all_trips_of_a_process_is_distrusted(store:
     assert (await store.read("", 0)).count == 3
 
 
-async def test_a_process_whose_trips_were_all_lost_needs_no_record(store: Store) -> None:
+async def test_a_process_whose_batches_were_all_lost_needs_no_record(store: Store) -> None:
     await store.commit(OTHER)
     assert (await store.commit(replace(FIRST, sequence=5))).top == 6
 
@@ -284,7 +284,7 @@ async def test_reset_begins_an_epoch_with_its_own_shares(store: Store) -> None:
     assert reading.pods == {"pod-b": 3}
 
 
-async def test_a_trip_counted_before_a_reset_is_not_counted_again_after_it(store: Store) -> None:
+async def test_a_batch_counted_before_a_reset_is_not_counted_again_after_it(store: Store) -> None:
     """Sent by a process that believed in no epoch, and sent again because its answer was lost."""
     await store.commit(FIRST)
     await store.reset("e9", 0)
@@ -526,7 +526,7 @@ async def test_a_reading_tells_how_long_ago_each_pod_made_its_last_batch(store: 
     assert 0 <= reading.silence["pod-a"] <= time.monotonic() - began + 1  # of whole seconds
 
 
-async def test_a_trip_for_nobody_shows_that_its_pod_is_there(
+async def test_a_batch_for_nobody_shows_that_its_pod_is_there(
     aged: tuple[Store, RedisServer | None], tmp_path: Path
 ) -> None:
     store, server = aged
@@ -775,6 +775,31 @@ async def test_sessions_that_ended_leave_their_pods_shares(store: Store) -> None
     assert reading.silence["pod-a"] < 5
 
 
+async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_both(
+    aged: tuple[Store, RedisServer | None], tmp_path: Path
+) -> None:
+    store, server = aged
+    given = await store.commit(FIRST)
+    await _age(store, server, tmp_path, SESSION_TIMEOUT)
+    await store.commit(replace(FIRST, client="c" * 32, epoch=given.epoch, ends=True))
+    assert (await store.read("", 0)).pods == {"pod-a": 6}
+
+
+async def test_a_session_is_folded_into_its_pod_s_share_though_a_look_does_not_find_it(
+    redis_server: RedisServer,
+) -> None:
+    store = RedisStore(redis_server.url)
+    epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
+    shares = {f"pod:pod-{i}": f"{epoch} 1000 {int(time.time())}" for i in range(100)}
+    await redis_server.call("HSET", "{hello}", *(word for share in shares.items() for word in share))
+    for number in range(10):
+        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
+    totals = [int(share.split(" ")[1]) for share in await redis_server.lines("HMGET", "{hello}", *shares)]
+    assert len(totals) == 100
+    assert set(totals) <= {1000, 1001}
+    await store.close()
+
+
 async def test_a_batch_of_a_forgotten_session_that_comes_late_is_not_counted_again(store: Store) -> None:
     """Nor if its first batch came late before it, and the store knows the session as if it were a new one."""
     first = replace(FIRST, n=0)
@@ -812,7 +837,7 @@ async def test_all_keys_of_redis_share_one_hash_tag(redis_server: RedisServer) -
     assert sorted(keys) == ["{hello}", "{hello}:roll"]
 
 
-async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_trips(redis_server: RedisServer) -> None:
+async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_batch_s(redis_server: RedisServer) -> None:
     store = RedisStore(redis_server.url)
     batch = following(FIRST, await store.commit(FIRST))
     await store._commits.send_command("ECHO", "left over")  # noqa: SLF001

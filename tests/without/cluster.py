@@ -11,8 +11,8 @@ from typing import Self
 
 import yaml
 
-from tests.chaos.cluster import manifest, redis_ready
 from tests.support.commands import COUNTER, ENVIRONMENT, OURS, RATE, ROOT, kubectl, make, pods, run, until
+from tests.support.deployment import manifest, redis_ready
 from tests.support.nodes import running
 
 NAMESPACE = "hello-without"

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import hello
-from tests.chaos.cluster import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
 from tests.support.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
+from tests.support.deployment import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
 from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, running
 from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
 

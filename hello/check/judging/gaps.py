@@ -82,8 +82,10 @@ class Numbers:
         return True
 
     def settled(self, moment: int) -> list[Gap]:
-        """Take out the gaps that no request sent at this moment or later can fill."""
-        size = 0
+        """Take out the gaps, of some, that no request sent at this moment or later can fill."""
+        if self.open[0].higher.answered >= moment:
+            return []
+        size = 1
         while size < len(self.open) and self.open[size].higher.answered < moment:
             size += 1
         taken, self.open[:size] = self.open[:size], []
@@ -98,8 +100,11 @@ class Numbers:
         if index < 0:
             return False
         gap = self.open[index]
-        parts = [(gap.first, number - 1), (number + 1, gap.last)]
-        self.open[index : index + 1] = [Gap(gap.epoch, *part, gap.higher) for part in parts if part[0] <= part[1]]
+        if number < gap.last:
+            self.open.insert(index + 1, Gap(gap.epoch, number + 1, gap.last, gap.higher))
+        gap.last = number - 1
+        if gap.last < gap.first:
+            del self.open[index]
         return True
 
     def _split(self, number: int) -> None:
@@ -107,8 +112,8 @@ class Numbers:
         index = self._at(number)
         if index >= 0 and number < self.open[index].last:
             gap = self.open[index]
-            parts = [(gap.first, number), (number + 1, gap.last)]
-            self.open[index : index + 1] = [Gap(gap.epoch, *part, gap.higher) for part in parts]
+            self.open.insert(index + 1, Gap(gap.epoch, number + 1, gap.last, gap.higher))
+            gap.last = number
 
 
 class Gaps:

@@ -191,11 +191,8 @@ class Judge:
 
     def _settle(self, oldest: int) -> None:
         """Settle what no request that ends later can change: all of them were sent at this moment or later."""
-        gaps: list[Gap] = []
-        for epoch in self._epochs:
-            if epoch.numbers.open:
-                gaps += epoch.numbers.settled(oldest)
-        if gaps:
+        open_ = [epoch.numbers for epoch in self._epochs if epoch.numbers.open]
+        if gaps := [gap for numbers in open_ for gap in numbers.settled(oldest)]:
             self._gaps_settled(gaps)
         if self._shares_known:
             for epoch in self._epochs:

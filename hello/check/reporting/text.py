@@ -261,7 +261,7 @@ def _kept(verdict: Verdict) -> Iterator[str]:
 
 def _own_fault(verdict: Verdict) -> str:
     not_sent = verdict.visits[Outcome.NOT_SENT]
-    if not_sent * 10 > verdict.due:
+    if not_sent * 10 > verdict.due + not_sent:
         return f"the checker could not send {many(not_sent, 'visit')}: too few files may be open (ulimit -n)"
     return still(verdict)
 

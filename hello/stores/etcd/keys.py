@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hello.stores.rules import Record, State, whole, word
+from hello.stores.rules import SessionRecord, State, whole_number, word
 
 Json = dict[str, Any]
 
@@ -23,14 +23,16 @@ class SessionKey:
     seen: the highest number that the batch's process had seen. etcd counts the batch before anybody can compare.
     """
 
-    record: Record
+    record: SessionRecord
     seen: int
 
     @classmethod
     def parse(cls, text: str, revision: int) -> "SessionKey":
         """Read a value; raises ValueError."""
         epoch, sequence, total, seen, time, pod = text.split(" ")
-        return cls(Record(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen))
+        return cls(
+            SessionRecord(epoch, _number(sequence), 0, revision, _number(time), _number(total), pod), _number(seen)
+        )
 
     def text(self) -> str:
         one = self.record
@@ -74,7 +76,7 @@ class View:
     latest: str = ""
     distrusted: str = ""
     sessions: dict[str, SessionKey] = field(default_factory=dict)
-    shares: list[Record] = field(default_factory=list)
+    shares: list[SessionRecord] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
 
     @property
@@ -146,15 +148,14 @@ class Keys:
             view.names.add(key)
 
 
-def shares(records: list[Record]) -> str:
+def shares(records: list[SessionRecord]) -> str:
     return json.dumps({record.pod: [record.total, record.time] for record in records})
 
 
-def _shares(text: str) -> Iterator[Record]:
+def _shares(text: str) -> Iterator[SessionRecord]:
     try:
         for pod, (total, time) in json.loads(text).items():
-            whole(total, time)
-            yield Record(pod=word(pod), total=total, time=time)
+            yield SessionRecord(pod=word(pod), total=whole_number(total), time=whole_number(time))
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{text[:100]!r} are no shares") from error
 

@@ -10,7 +10,7 @@ local function answer(...) return {client, ARGV[3], ...} end
 
 local counter, record = load(key, client)
 local current = counter.epoch
-local count, index, forgotten = to_number(counter.count), to_number(counter.index), to_number(counter.forgotten)
+local count, index, forgotten = whole_number(counter.count), whole_number(counter.index), whole_number(counter.forgotten)
 local its_epoch, last, top, its_index, _, total = parse_record(record)
 if counter.distrusted then return answer('distrusted', counter.distrusted) end
 
@@ -40,6 +40,7 @@ local fields, gone, shares, changed = {}, {}, {}, {}
 local function fold(id, in_epoch, at, time, took, by)
   gone[#gone + 1] = id
   if in_epoch ~= current then return end
+  shares[by] = shares[by] or redis.call('HGET', key, 'pod:' .. by)  -- a look does not find all
   local share_epoch, share, latest = parse_share(shares[by])
   if share_epoch ~= current then share, latest = 0, 0 end
   shares[by] = table.concat({current, text(share + took), text(math.max(latest, time))}, ' ')
@@ -84,7 +85,6 @@ end
 if its_epoch ~= current then total = 0 end
 top, index = count + n, index + 1
 if ends then
-  shares[pod] = redis.call('HGET', key, 'pod:' .. pod)
   fold(client, current, index, now, total + n, pod)
 else
   record = table.concat({current, ARGV[3], text(top), text(index), text(now), text(total + n), pod}, ' ')

@@ -17,7 +17,7 @@ local function make_epoch(before, ending)
   return string.format('%016.0f-', math.max(now[1] * 1000000 + now[2], begun(before) + 1)) .. ending
 end
 
-local function to_number(value)
+local function whole_number(value)
   if value and not string.match(value, '^%d+$') then error('what it holds is not a count') end
   return tonumber(value or 0)
 end
@@ -70,7 +70,7 @@ end
 local function rolled_back(counter, epoch, seen, answered, record)
   if counter.epoch ~= epoch then return begun(counter.epoch) < begun(epoch) end
   local _, _, _, index = parse_record(record)
-  return to_number(counter.count) < seen or index < answered and (record or answered > to_number(counter.forgotten))
+  return whole_number(counter.count) < seen or index < answered and (record or answered > whole_number(counter.forgotten))
 end
 
 -- The epoch that follows is to be later than the one that was seen, whatever the clock says then.

@@ -28,7 +28,7 @@ from hello.stores import (
     WipedError,
 )
 from hello.stores.redis.connection import COMMAND_TIMEOUT, connection_maker, explain
-from hello.stores.rules import ROLLED_BACK, Record, State, make_reading, word
+from hello.stores.rules import ROLLED_BACK, SessionRecord, State, make_reading, word
 from hello.stores.url import Password
 
 try:
@@ -107,8 +107,8 @@ class RedisStore:
             self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        seen = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
-        answer = await self._run(self._commits, COMMIT, _words(batch), seen)
+        said = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
+        answer = await self._run(self._commits, COMMIT, _words(batch), said)
         match answer:
             case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
                 if what == "range":
@@ -195,14 +195,14 @@ def _reading(answer: Any) -> Reading:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 
 
-def _record(text: str) -> Record:
+def _record(text: str) -> SessionRecord:
     epoch, sequence, top, index, time, total, pod = text.split(" ")
-    return Record(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
+    return SessionRecord(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 
-def _share(text: str) -> Record:
+def _share(text: str) -> SessionRecord:
     epoch, total, time, pod = text.split(" ")
-    return Record(epoch, time=int(time), total=int(total), pod=pod)
+    return SessionRecord(epoch, time=int(time), total=int(total), pod=pod)
 
 
 def _refuse(what: str, detail: str = "") -> NoReturn:

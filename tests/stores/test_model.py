@@ -294,8 +294,11 @@ def _readable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 LONG = pytest.mark.long
+# Batches that are sent twice meet crashes among two processes, wipes with one process, and both with one visit in all.
 BOUNDS = [
-    pytest.param(Bounds(openings=1), marks=LONG),
+    pytest.param(Bounds(processes=1, crashes=0, openings=1), marks=LONG),
+    pytest.param(Bounds(wipes=0, openings=1), marks=LONG),
+    pytest.param(Bounds(visits=1, openings=1), marks=LONG),
     Bounds(crashes=0, sends=1, openings=1),
     Bounds(wipes=0, sends=1, openings=1),
     Bounds(processes=1, visits=3, crashes=0, wipes=0),

@@ -13,6 +13,7 @@ from tests.support.processes import until
 PACKAGES = {
     "etcd": "etcd-server",
     "etcdctl": "etcd-client",
+    "go": "golang-go",
     "promtool": "prometheus",
     "setpriv": "util-linux",
     "unshare": "util-linux",

@@ -21,12 +21,15 @@ http {{
     upstream hello {{ server {address}; server {address}; }}
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://hello; }}
-        location /slash/ {{ proxy_pass http://hello/; }}
-        location /buffered/ {{ proxy_pass http://hello/; proxy_ignore_headers X-Accel-Buffering; }}
-        location ~ ^/bare(/|$) {{ rewrite ^/bare/?(.*)$ /$1 break; proxy_pass http://hello; }}
+        {locations}
     }}
 }}
+"""
+LOCATIONS = """
+location / { proxy_pass http://hello; }
+location /slash/ { proxy_pass http://hello/; }
+location /buffered/ { proxy_pass http://hello/; proxy_ignore_headers X-Accel-Buffering; }
+location ~ ^/bare(/|$) { rewrite ^/bare/?(.*)$ /$1 break; proxy_pass http://hello; }
 """
 LIGHTTPD = """
 server.document-root = "{directory}"
@@ -43,12 +46,12 @@ backend default {{ .host = "127.0.0.1"; .port = "{port}"; }}
 
 
 @asynccontextmanager
-async def nginx(url: str, directory: Path) -> AsyncIterator[str]:
+async def nginx(url: str, directory: Path, locations: str = LOCATIONS) -> AsyncIterator[str]:
     """Put nginx before a server; its URL."""
     require("nginx", "-v")
     port, file = free_port(), directory / "nginx.conf"
     address = url.removeprefix("http://").rstrip("/")
-    file.write_text(NGINX.format(directory=directory, port=port, address=address))
+    file.write_text(NGINX.format(directory=directory, port=port, address=address, locations=locations))
     async with _running(port, "nginx", "-p", str(directory), "-c", str(file), "-e", "stderr") as proxy:
         yield proxy
 

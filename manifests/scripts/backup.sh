@@ -7,7 +7,7 @@ sh "$(dirname "$0")/has-etcd.sh"
 pod=pod/etcd-backup
 echo "saving $1"
 $KUBECTL delete $pod --ignore-not-found >/dev/null
-$KUBECTL create --filename=manifests/components/etcd/backup.yaml >/dev/null
+sh "$(dirname "$0")/etcd-pod.sh" backup.yaml
 trap '$KUBECTL delete $pod --grace-period=1 >/dev/null; rm -f "$1.part"' EXIT
 trap 'exit 130' INT TERM
 $KUBECTL wait $pod --for=condition=Ready --timeout=2m >/dev/null || fail "no snapshot: $($KUBECTL logs $pod --container=save --tail=1)"

@@ -22,7 +22,7 @@ trap start EXIT
 trap 'exit 130' INT TERM
 $KUBECTL wait pod --selector=app.kubernetes.io/name=etcd --for=delete --timeout=2m >/dev/null
 echo "restoring $1"
-$KUBECTL create --filename=manifests/components/etcd/restore.yaml >/dev/null
+sh "$(dirname "$0")/etcd-pod.sh" restore.yaml
 $KUBECTL wait $pod --for='jsonpath={.status.initContainerStatuses[0].state.running}' --timeout=2m >/dev/null
 $KUBECTL attach $pod --container=snapshot --stdin --quiet <"$1"
 until_phase 'Running|Failed'

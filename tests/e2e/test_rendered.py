@@ -22,7 +22,7 @@ RENDERED = {
         "cluster",
         ["network-policies", "autoscaling", "monitoring", "redis-tls", *BEHIND_A_PROXY],
     ),
-    "replicated": ("hello-world", "replicated", ["network-policies"]),
+    "replicated": ("hello-world", "replicated", ["network-policies", "etcd-tls"]),
     "minikube": ("hello-world", "minikube", []),
     "canary": ("hello-canary", "canary", ["canary-alerts"]),
 }

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import shutil
+import ssl
 import subprocess
 import sys
 from base64 import b64encode
@@ -15,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.linux import require_etcd
+from tests.support.linux import require, require_etcd
 from tests.support.processes import until
 
 pytestmark = pytest.mark.long
@@ -31,9 +32,13 @@ KEY, VALUE = (b64encode(word).decode() for word in (b"key", b"value"))
 class Member:
     """A member: as in its pod, the script decides, and etcd starts if it says how. Its disk outlives it."""
 
-    def __init__(self, directory: Path, name: str, hosts: dict[str, str], address: str) -> None:
+    def __init__(
+        self, directory: Path, name: str, hosts: dict[str, str], address: str, files: Path | None = None
+    ) -> None:
         self.name, self.address = name, address
-        self.peer_url = f"http://{hosts[name]}:2380"
+        self.tls = ssl.create_default_context(cafile=files / "ca.crt") if files else None
+        self.scheme = "https" if files else "http"
+        self.peer_url = f"{self.scheme}://{hosts[name]}:2380"
         self.disk = directory / name
         self.log = directory / f"{name}.log"
         self.environment = os.environ | {
@@ -42,6 +47,7 @@ class Member:
             "MEMBERS": " ".join(f"{name}={host}" for name, host in hosts.items()),
             "DATA": str(self.disk),
             "CONFIGURATION": str(directory / f"{name}.yaml"),
+            **({"TLS": str(files)} if files else {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -78,8 +84,9 @@ class Member:
     async def call(self, path: str, **body: Any) -> dict[str, Any] | None:
         """What it answers; None if it does not."""
         try:
+            url = f"{self.scheme}://{self.address}:2379/v3/{path}"
             async with aiohttp.request(
-                "POST", f"http://{self.address}:2379/v3/{path}", json=body, timeout=aiohttp.ClientTimeout(2)
+                "POST", url, json=body, timeout=aiohttp.ClientTimeout(2), ssl=self.tls or True
             ) as response:
                 answer: dict[str, Any] | None = await response.json() if response.status == 200 else None
                 return answer
@@ -103,13 +110,40 @@ class Member:
         return {member["peerURLs"][0]: member["ID"] for member in answer.get("members", []) if member.get("name")}
 
 
+class Certificates:
+    """An authority, and a directory with a certificate of it, as a Secret is mounted."""
+
+    def __init__(self, directory: Path) -> None:
+        require("openssl", "version")
+        self.authority, self.files = directory / "ca.key", directory / "tls"
+        self.files.mkdir()
+        usage = "keyUsage=critical,keyCertSign"
+        self.make(self.authority, self.files / "ca.crt", "-subj", "/CN=authority", "-addext", usage)
+
+    def issue(self, *addresses: str) -> None:
+        """Issue the first certificate, or renew it. The members' connections come from 127.0.0.1."""
+        names = ",".join(f"IP:{address}" for address in ("127.0.0.1", *addresses))
+        own = "-subj", "/CN=etcd", "-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"
+        signed = "-CA", str(self.files / "ca.crt"), "-CAkey", str(self.authority)
+        self.make(self.files / "tls.key", self.files / "tls.crt", *own, *signed)
+
+    @staticmethod
+    def make(key: Path, certificate: Path, *options: str) -> None:
+        new = "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"
+        command = ["openssl", "req", "-x509", *new, *options, "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(command, check=True, capture_output=True)
+
+
 class Cluster:
     """Three members, and the cluster's id once they have found together."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
         hosts = {f"etcd-{number}": f"{network}.{number + 1}" for number in range(3)}
-        self.members = [Member(directory, name, hosts, host) for name, host in hosts.items()]
+        if certificates:
+            certificates.issue(*hosts.values())
+        files = certificates.files if certificates else None
+        self.members = [Member(directory, name, hosts, host, files) for name, host in hosts.items()]
         self.id: str | None = None
         self.ids: dict[str, str] = {}
 
@@ -271,6 +305,55 @@ async def test_one_that_was_added_to_a_cluster_of_one_may_start_later(tmp_path: 
         await young.found_together()
     finally:
         young.kill()
+
+
+async def test_members_speak_tls_and_read_a_renewed_certificate(tmp_path: Path) -> None:
+    require_etcd()
+    certificates = Certificates(tmp_path)
+    cluster = Cluster(tmp_path, certificates)
+    hosts = [member.address for member in cluster.members]
+    first, *_, last = cluster.members
+
+    def shown(port: int) -> str:
+        return ssl.get_server_certificate((first.address, port), ca_certs=str(certificates.files / "ca.crt"), timeout=5)
+
+    try:
+        for member in cluster.members:
+            member.start()
+        await cluster.found_together()
+        assert await first.call("kv/put", key=KEY, value=VALUE)
+        cluster.id = await first.reads()
+        with pytest.raises(aiohttp.ClientError):  # only members have a certificate to show
+            async with aiohttp.request("GET", f"{first.peer_url}/version", ssl=first.tls or True):
+                pass
+        certificates.issue(*hosts)
+        renewed = (certificates.files / "tls.crt").read_text()
+        assert {shown(port) for port in (2379, 2380)} == {renewed}
+        last.kill()
+        last.lose_disk()
+        last.start()
+        await last.says("joining a cluster")
+        await cluster.is_whole()
+    finally:
+        cluster.kill()
+
+
+async def test_a_certificate_of_another_authority_admits_no_member(tmp_path: Path) -> None:
+    require_etcd()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    ours, stranger = Cluster(tmp_path, Certificates(tmp_path)), Certificates(theirs)
+    stranger.issue(*(member.address for member in ours.members))
+    *others, last = ours.members
+    last.environment["TLS"] = str(stranger.files)
+    try:
+        for member in ours.members:
+            member.start()
+        for member in others:
+            await member.says("waiting for etcd-2")
+        await last.says("waiting for etcd-0 and etcd-1")
+    finally:
+        ours.kill()
 
 
 async def test_a_pod_that_got_the_address_of_a_member_is_none(tmp_path: Path) -> None:

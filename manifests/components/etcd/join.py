@@ -5,18 +5,20 @@ It never begins a second cluster beside a running one: only the first member may
 each of the others has reported that it has no data either. This script reports that on the peers' port while it waits.
 
 Environment: NAME, of this member; ADDRESS, of its pod; MEMBERS, each one's NAME=HOST, separated by spaces; DATA, the
-directory of the volume; CONFIGURATION, the file to write: etcd.conf.yml (beside this file) and this member's settings.
+directory of the volume; CONFIGURATION, the file to write: etcd.conf.yml (beside this file) and this member's settings;
+TLS, if members and clients speak TLS: the directory of ca.crt, tls.crt and tls.key.
 """
 
 import json
 import os
 import shutil
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -35,25 +37,36 @@ SILENCE = OSError, HTTPException, ValueError
 
 @dataclass(frozen=True)
 class Member:
-    """A member of the cluster: its name and its host."""
+    """A member of the cluster: its name, its host, and the directory of its TLS files."""
 
     name: str
     host: str
+    tls: Path | None
+
+    def url(self, host: str, port: int) -> str:
+        """The URL of a host and a port, with TLS or without."""
+        return f"{'https' if self.tls else 'http'}://{host}:{port}"
 
     @property
     def peer_url(self) -> str:
         """Where the others reach it. They know it by this URL: before its first start it has no name there."""
-        return f"http://{self.host}:{PEERS}"
+        return self.url(self.host, PEERS)
 
     @property
     def client_url(self) -> str:
         """Where its clients reach it."""
-        return f"http://{self.host}:{CLIENTS}"
+        return self.url(self.host, CLIENTS)
+
+    def open(self, request: str | Request, seconds: float) -> HTTPResponse:
+        """Send it a request; over TLS only if its certificate is valid."""
+        context = ssl.create_default_context(cafile=self.tls / "ca.crt") if self.tls else None
+        response: HTTPResponse = urlopen(request, timeout=seconds, context=context)
+        return response
 
     def call(self, what: str, seconds: float, **arguments: Any) -> list[dict[str, Any]]:
         """Ask it to list, add or remove members. Returns the members; raises an error if it refuses."""
         request = Request(f"{self.client_url}/v3/cluster/member/{what}", json.dumps(arguments).encode())
-        with urlopen(request, timeout=seconds) as answer:
+        with self.open(request, seconds) as answer:
             members: list[dict[str, Any]] = json.load(answer)["members"]
             return members
 
@@ -68,7 +81,7 @@ class Member:
     def has_no_data(self) -> bool:
         """Whether it reports so, and reports that it is this member."""
         try:
-            with urlopen(f"{self.peer_url}/no-data", timeout=ANSWER) as answer:
+            with self.open(f"{self.peer_url}/no-data", ANSWER) as answer:
                 return bool(answer.read().decode() == self.peer_url)
         except SILENCE:
             return False
@@ -153,31 +166,55 @@ def reporting_no_data(me: Member, address: str) -> Iterator[None]:
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         daemon_threads = True
 
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, client = super().get_request()
+            return serving_tls(connection, me.tls) if me.tls else connection, client
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
     with Server((address, PEERS), Answer) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield
         server.shutdown()
 
 
-def configuration(me: Member, address: str, data: Path, start: Start) -> dict[str, str]:
+def serving_tls(connection: socket.socket, files: Path) -> ssl.SSLSocket:
+    """Speak TLS on a connection, with the files as they are now. The handshake is left to the connection's thread."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(files / "tls.crt", files / "tls.key")
+    return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
+def configuration(me: Member, address: str, data: Path, start: Start) -> dict[str, Any]:
     """The settings of one member."""
     host = f"[{address}]" if ":" in address else address
     return {
         "name": me.name,
         "data-dir": str(data),
-        "listen-client-urls": f"http://{host}:{CLIENTS}",
-        "listen-peer-urls": f"http://{host}:{PEERS}",
+        "listen-client-urls": me.url(host, CLIENTS),
+        "listen-peer-urls": me.url(host, PEERS),
         "listen-metrics-urls": f"http://{host}:{METRICS}",
         "advertise-client-urls": me.client_url,
         "initial-advertise-peer-urls": me.peer_url,
         "initial-cluster": ",".join(f"{member.name}={member.peer_url}" for member in start.members),
         "initial-cluster-state": start.state,
+        **(transport_security(me.tls, me.host) if me.tls else {}),
     }
+
+
+def transport_security(files: Path, name: str) -> dict[str, dict[str, Any]]:
+    """TLS for clients and members. A member admits another only if its certificate, which all share, has this name."""
+    own = {"cert-file": str(files / "tls.crt"), "key-file": str(files / "tls.key")}
+    others = {"trusted-ca-file": str(files / "ca.crt"), "client-cert-auth": True, "allowed-hostname": [name]}
+    return {"client-transport-security": own, "peer-transport-security": own | others}
 
 
 def main() -> None:
     """Decide, and write the configuration."""
-    members = [Member(*member.split("=")) for member in os.environ["MEMBERS"].split()]
+    tls = Path(os.environ["TLS"]) if "TLS" in os.environ else None
+    hosts = (member.split("=") for member in os.environ["MEMBERS"].split())
+    members = [Member(name, host, tls) for name, host in hosts]
     (me,) = (member for member in members if member.name == os.environ["NAME"])
     data, address = Path(os.environ["DATA"]) / "data", os.environ["ADDRESS"]
     if has_data(data):

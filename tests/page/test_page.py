@@ -83,7 +83,7 @@ async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[He
     await here.counts(number)
     await here.page.goto("about:blank")
     await watched_by(pods[0], 0)
-    await here.page.evaluate("history.back()")
+    await here.page.evaluate("void setTimeout(() => history.back())")  # after this evaluation has ended
     await watched_by(pods[0], 1)
 
     assert await total(pods[0]) == number

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -501,16 +502,23 @@ async def test_a_counter_that_is_none_is_refused_until_it_is_one(
 
 
 async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folding, "IDLE_TIMEOUT", 0)
     numbers: list[int] = []
 
     async def visit(pod: str) -> None:
         async with Counter(EtcdStore(etcd_url), pod, Metrics(), deadline=10).running() as counter:
             numbers.extend([(await counter.next()).number for _ in range(20)])
 
+    async def fold_now_and_then() -> None:
+        # Never all the while: a session needs two batches to count, and would always be folded after the first.
+        for seconds in cycle((0, 60)):
+            monkeypatch.setattr(folding, "IDLE_TIMEOUT", seconds)
+            await asyncio.sleep(0.03)
+
+    folds = asyncio.create_task(fold_now_and_then())
     async with asyncio.TaskGroup() as group:
         for pod in "abc":
             group.create_task(visit(pod))
+    folds.cancel()
     assert sorted(numbers) == list(range(1, 61))
     store = EtcdStore(etcd_url)
     reading = await store.read("", 0)

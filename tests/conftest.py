@@ -8,12 +8,17 @@ from pathlib import Path
 from signal import SIGINT, default_int_handler, signal
 
 import pytest
+from hypothesis import settings
 
 from tests.support.linux import require, require_etcd
 from tests.support.processes import EtcdServer, Hello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
 signal(SIGINT, default_int_handler)
+
+# How long an example takes is for no test to say.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

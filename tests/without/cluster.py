@@ -124,7 +124,9 @@ class Visitors:
             if error is None:
                 kubectl("exec", self._job, "--", "sh", "-c", "kill -INT 1")
                 until(lambda: self._status() is not None, "the visitors have left")
-                self.said = kubectl("logs", self._job).splitlines()[-1]
+                # What comes from two streams is in no order: the line on the interruption may be the last one.
+                said = kubectl("logs", self._job).splitlines()
+                self.said = next(line for line in reversed(said) if not line.startswith("Interrupted"))
                 status = self._status()
                 assert status in {0, 1}, self.said
                 self.kept = status == 0

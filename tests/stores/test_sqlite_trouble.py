@@ -124,7 +124,8 @@ async def test_a_symbolic_link_leads_to_the_file_and_its_log(hello: Callable[...
 def fuse(directory: Path) -> str:
     """Mount a directory over itself by a file system that cannot share memory, as 9p and some network shares cannot."""
     both = f"{directory} {directory}"
-    mount = f"{{ bindfs --direct-io {both} 2>/dev/null || bindfs -o direct_io {both}; }}"  # the latter before bindfs 1.17
+    # The latter is for bindfs before 1.17.
+    mount = f"{{ bindfs --direct-io {both} 2>/dev/null || bindfs -o direct_io {both}; }}"
     require(*mounted(mount), "true")
     return mount
 

@@ -56,7 +56,7 @@ lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/yamllint --strict manifests .github .yamllint
 	@$(BIN)/jactionlint --shellcheck=$(BIN)/shellcheck --pyflakes= $(wildcard .github/workflows/*.yml)
 	@$(BIN)/hadolint Dockerfile
-	@$(BIN)/shellcheck bench/prepare.sh manifests/components/redis/start.sh $(wildcard manifests/scripts/*.sh .ci/run)
+	@$(BIN)/shellcheck bench/prepare.sh $(wildcard manifests/components/*/*.sh manifests/scripts/*.sh .ci/run)
 
 format: .venv/.dev ## format the code
 	@$(BIN)/ruff check --fix

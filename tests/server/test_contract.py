@@ -307,15 +307,24 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
 
 
 @pytest.mark.parametrize("path", ["/", "/count"])
-async def test_a_client_that_has_said_all_it_has_to_say_is_answered(server: Hello, path: str) -> None:
+async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
+    hello: Callable[..., Hello], redis_server: RedisServer, path: str
+) -> None:
+    server = await (await hello("--store", redis_server.url).start()).ready()
+    redis_server.signal(SIGSTOP)
     connection = await Connection.open(server.url)
     connection.send(path=path)
     connection.writer.write_eof()
+    for _ in range(3):  # the server has read the end before it can answer
+        assert (await request(server.url, path="/healthz")).status == 200
+    redis_server.signal(SIGCONT)
     response = await connection.receive()
+    closed = await connection.closed()
+    connection.close()
+
     assert response.status == 200
     assert response.headers["connection"] == "close"
-    assert await connection.closed()
-    connection.close()
+    assert closed
 
 
 async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello) -> None:

@@ -216,10 +216,6 @@ def _check_usage(sites: Sequence[Site], seen: TextIO | None, for_machines: bool,
         (options["repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
         (seen and options["log_path"], "Give either --log or --judge: what is judged again is not written again."),
         (bool(sites) == bool(seen), "Give either the URL of a counter or --judge FILE."),
-        (
-            len(sites) > (options["clients"] or CLIENTS) and not options["rate"],
-            "Give at least as many --clients as URLs.",
-        ),
     ):
         if wrong:
             raise click.UsageError(message)
@@ -231,8 +227,8 @@ def _plan(options: dict[str, Any]) -> Plan:
         requests = REQUESTS
     if options["watched"] and not clients:
         rate = rate or RATE
-    connections = CONNECTIONS[options["connections"]]
-    return Plan(requests, duration, clients or CLIENTS, rate, connections=connections, timeout=options["timeout"])
+    room = None if rate else clients or CLIENTS
+    return Plan(requests, duration, rate, room, CONNECTIONS[options["connections"]], options["timeout"])
 
 
 def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:

@@ -45,7 +45,6 @@ def _address(address: str, port: str) -> tuple[str, int]:
 
 
 def healthy(host: str, port: int) -> bool:
-    """Return whether a server answers 200."""
     http = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
         http.request("GET", "/healthz")

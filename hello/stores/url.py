@@ -117,7 +117,6 @@ class ServerUrl:
         return context
 
     def check_tls(self) -> None:
-        """Raise ValueError if the TLS files cannot be loaded."""
         if ("cert" in self.options) != ("key" in self.options):
             raise ValueError("cert and key need each other")
         try:

@@ -14,6 +14,7 @@ from aiohttp_sse import EventSourceResponse
 from hello.counting.counter import HEARTBEAT_INTERVAL, Counter
 from hello.counting.queue import RefusedError
 from hello.stores import Reading
+from hello.web.connections import SEND_TIMEOUT
 from hello.web.page import Greeter
 
 MESSAGE_INTERVAL = 1.0
@@ -30,9 +31,6 @@ LATE_READINGS = 3
 
 WATCHER_LIMIT = 2000
 """Streams of one process. One address may take as many as it leaves free for others."""
-
-SEND_TIMEOUT = 5.0
-"""Seconds after which a client that reads nothing is dropped."""
 
 POD_TIMEOUT = HEARTBEAT_INTERVAL + 3
 """Seconds without a batch after which a pod counts as gone."""
@@ -136,7 +134,6 @@ class Outage:
     heard: float = 0
 
     def end(self, now: float) -> None:
-        """Note that the store answered."""
         if self.on:
             self.on, self.began, self.ended = False, self.heard, now
         self.heard = now

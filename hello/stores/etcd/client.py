@@ -28,12 +28,9 @@ from aiohttp import (
     TCPConnector,
 )
 
-from hello.stores import LostError, UnavailableError
+from hello.stores import COMMAND_TIMEOUT, LostError, UnavailableError
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.url import Host, Password, ServerUrl
-
-COMMAND_TIMEOUT = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the next member is asked."""
 
 PORT = 2379
 PREFIX = "/hello"

@@ -138,7 +138,7 @@ def is_lost(visit: Visit, reading: Reading) -> bool:
 def end_wait(process: Process) -> None:
     """Let so much time pass that a process waits no longer in the roll call that it knows of."""
     assert isinstance(process.wire.store, RedisStore)
-    process.wire.store._wait.end = 0  # noqa: SLF001
+    process.wire.store._wait_end = 0  # noqa: SLF001
 
 
 async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Task[None]") -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Self
 
@@ -35,8 +35,7 @@ Well below the time for which a roll call waits after a restart of Redis.
 CHECK_INTERVAL = 1.0
 """Seconds between two looks whether a store that is up is still there, which ask it nothing."""
 
-HEARTBEAT_CHECKS = 5
-HEARTBEAT_INTERVAL = HEARTBEAT_CHECKS * CHECK_INTERVAL
+HEARTBEAT_INTERVAL = 5.0
 """Seconds after which an empty batch is committed, too: it shows in the store that this pod is there."""
 
 OTHER_EPOCH = "The store has begun another epoch meanwhile."
@@ -63,7 +62,7 @@ class Counter:
     async def running(self) -> AsyncIterator[Self]:
         """Count until the block ends; then refuse who still waits, and close the store."""
         async with asyncio.TaskGroup() as group:
-            work = self._commit_loop(), self._readings.run(self._queue.arrival.set)
+            work = self._commit_loop(), self._readings.run(self._queue.arrival.set), self._watch()
             tasks = [group.create_task(task) for task in work]
             try:
                 yield self
@@ -92,21 +91,17 @@ class Counter:
         while True:
             await self._commit(self._session.batch(self._queue.take_batch()))
             if not self._queue:
-                await self._rest()
+                pause = HEARTBEAT_INTERVAL if self.state.name == "up" else PROBE_INTERVAL
+                alarm = asyncio.get_running_loop().call_later(pause, self._queue.arrival.set)
+                await self._queue.arrival.wait()
+                alarm.cancel()
 
-    async def _rest(self) -> None:
-        """Wait until somebody comes, until the next heartbeat, or until the store may be gone.
-
-        What was seen here must be told as soon as it is back, even if nobody visits.
-        """
-        checks, pause = (HEARTBEAT_CHECKS, CHECK_INTERVAL) if self.state.name == "up" else (1, PROBE_INTERVAL)
-        for _ in range(checks):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._queue.arrival.wait()
-                    return
-            if await self._store.is_lost():
-                return
+    async def _watch(self) -> None:
+        """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            if self.state.name == "up" and await self._store.is_lost():
+                self._queue.arrival.set()  # a commit finds out
 
     async def _commit(self, batch: Batch) -> None:
         """Commit a batch; the same again, until it is answered or nobody waits any more."""

@@ -121,7 +121,7 @@ class RedisStore(Store):
     async def is_lost(self) -> bool:
         """Whether Redis has ended the connection of the batches."""
         with suppress(*LOST):
-            return await self._commits.can_read()
+            return not self._commits.is_connected or await self._commits.can_read()
         return True
 
     async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:

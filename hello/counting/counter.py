@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from time import perf_counter
 from typing import Self
 
@@ -142,7 +143,7 @@ class Counter:
             self._queue.put_batch_back()
         else:
             numbers = range(given.top - batch.n + 1, given.top + 1)
-            abandoned = self._queue.answer_batch(Visit(number, given.epoch) for number in numbers)
+            abandoned = self._queue.answer_batch(map(Visit, numbers, repeat(given.epoch)))
             self.metrics.visitors.inc(batch.n)
             self.metrics.batch_visitors.observe(batch.n)
             self.metrics.abandoned.inc(abandoned)

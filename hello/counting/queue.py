@@ -76,7 +76,7 @@ class Queue(Generic[T]):
             self._waiting = deque(waiter for waiter in self._waiting if not waiter.answer.done())
             if len(self._waiting) + len(self._in_flight) >= self._limit:
                 raise RefusedError("busy", QUEUE_FULL) if self._limit else RefusedError("leaving", LEAVING)
-        waiter = Waiter[T](self._loop.time() + self._deadline, self._loop.create_future())
+        waiter = Waiter(self._loop.time() + self._deadline, self._loop.create_future())
         self._waiting.append(waiter)
         self.arrival.set()
         if self._expiry is None:

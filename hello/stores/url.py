@@ -76,6 +76,9 @@ class Host:
     name: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{f'[{self.name}]' if ':' in self.name else self.name}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:

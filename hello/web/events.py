@@ -54,6 +54,7 @@ class Events:
         """The next message; empty if this process is leaving."""
         self._watchers = Tally[str | None]()
         """Streams by address."""
+        counter.metrics.watchers.set_function(self._watchers.total)
         self._late = 0
         """Consecutive late readings."""
         self._outage = Outage()
@@ -85,14 +86,12 @@ class Events:
         self._watchers[address] += 1
         if self._watchers.total() == 1:
             self._reader = asyncio.create_task(self._read_on())
-        self._counter.metrics.watchers.set(self._watchers.total())
         try:
             yield
         finally:
             self._watchers -= Tally([address])  # an address without a watcher is forgotten
             if not self._watchers:
                 self._reader.cancel()
-            self._counter.metrics.watchers.set(self._watchers.total())
 
     async def _read_on(self) -> None:
         """Tell all who watch. A reading begins after they arrived, so it is not below what they already know."""

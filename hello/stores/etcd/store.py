@@ -28,9 +28,9 @@ class EtcdStore(Store):
 
     def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
-        address = parse(url, password)
-        cluster = Cluster(len(set(address.members)))
-        self._commits, self._readings = Views(address, cluster), Views(address, cluster)
+        parts = parse(url, password)
+        cluster = Cluster(len(set(parts.hosts)))
+        self._commits, self._readings = Views(parts, cluster), Views(parts, cluster)
         self._keys = self._commits.keys
         self._own: dict[str, View] = {}
         """The view at the revision of the last commit from here, by its client session."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from hello.stores import LIMIT, Batch, DistrustedError, LostError, OutdatedError, StoreError, UnavailableError
-from hello.stores.etcd.client import Address, Client, CompactedError
+from hello.stores.etcd.client import Client, CompactedError
 from hello.stores.etcd.cluster import Cluster, Seen
 from hello.stores.etcd.keys import (
     Base,
@@ -19,6 +19,7 @@ from hello.stores.etcd.keys import (
     put,
 )
 from hello.stores.rules import State, count, is_earlier
+from hello.stores.url import ServerUrl
 
 NEAR_LIMIT = LIMIT - 2**40
 """Above it a batch is counted only if nothing was counted since the last view: etcd cannot compare a sum."""
@@ -31,9 +32,9 @@ T = TypeVar("T")
 class Views:
     """Reads and writes the keys over one connection. An etcd that turns out to be restored is distrusted."""
 
-    def __init__(self, address: Address, cluster: Cluster) -> None:
-        self.keys = Keys(address.prefix)
-        self.client = Client(address, cluster)
+    def __init__(self, url: ServerUrl, cluster: Cluster) -> None:
+        self.keys = Keys(url.path)
+        self.client = Client(url, cluster)
         self._cluster = cluster
 
     async def ask(self, work: Callable[[], Awaitable[T]]) -> T:

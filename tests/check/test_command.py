@@ -12,11 +12,10 @@ from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
-from typing import Any
 
 import pytest
 
-from hello.check.history import Kind, Outcome
+from hello.check.history import Kind, Outcome, line
 from hello.check.reporting.watch import Watch
 from tests.check.commands import COMMAND, Result, check, result, start
 from tests.check.servers import (
@@ -36,7 +35,8 @@ from tests.check.servers import (
 from tests.support.processes import PATIENCE, Hello, free_port, until
 from tests.support.records import fed, recorded
 
-ANSWERED = '{"sent":0,"answered":1,"outcome":"answered","status":200,"number":1,"pod":"hello-a","epoch":"e"}\n'
+ANSWERED = line(recorded(0, 1, number=1, status=200, pod="hello-a", epoch="e"))
+S = 10**9
 
 
 @asynccontextmanager
@@ -323,14 +323,10 @@ def one_line(text: str) -> bool:
 
 
 async def test_the_report_says_what_was_wrong_and_proves_it(tmp_path: Path) -> None:
-    told = [(0, 7, "hello-a"), (2 * 10**9, 7, "hello-b"), (4 * 10**9, 5, "hello-b")]
-    records: list[dict[str, Any]] = [
-        {"sent": at, "answered": at + 10**9, "outcome": "answered", "number": number, "pod": pod, "epoch": "e"}
-        for at, number, pod in told
-    ]
-    records.append({"sent": 0, "answered": 5 * 10**9, "outcome": "timeout"})
+    told = [(0, 7, "hello-a"), (2 * S, 7, "hello-b"), (4 * S, 5, "hello-b")]
+    records = [recorded(at, at + S, number=number, pod=pod, epoch="e") for at, number, pod in told]
     log = tmp_path / "log"
-    log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    log.write_text("".join(map(line, [*records, recorded(0, 5 * S, Outcome.TIMEOUT)])))
     outcome = await check("--judge", str(log))
     assert outcome.status == 1
     assert (
@@ -383,9 +379,9 @@ async def test_a_system_without_resource_limits_will_do() -> None:
     assert outcome.status == 0, outcome
 
 
-@pytest.mark.parametrize("line", [100_000 * "[", 100_000 * '{"sent":', 5_000 * "9", "\0", "\ud800"])
-async def test_a_log_of_anything_is_told_apart_from_a_broken_promise(line: str, log: Path) -> None:
-    await asyncio.to_thread(log.write_bytes, ANSWERED.encode() + line.encode("utf-8", "surrogatepass"))
+@pytest.mark.parametrize("text", ["[", 100_000 * '"sent":', 5_000 * "9", "\0", "\ud800"])
+async def test_a_log_of_anything_is_told_apart_from_a_broken_promise(text: str, log: Path) -> None:
+    await asyncio.to_thread(log.write_bytes, ANSWERED.encode() + text.encode("utf-8", "surrogatepass"))
     outcome = await check("--judge", str(log))
     assert outcome.status == 2
     assert one_line(outcome.errors)
@@ -462,7 +458,7 @@ async def test_the_longest_silence_is_told_and_who_answered_around_it(hello: Cal
     outcome = await result(process)
     silence = outcome.report["longest_silence"]
     assert outcome.status == 0
-    assert silence["nanoseconds"] > 1.3e9
+    assert silence["length"] > 1.3e9
     assert (silence["before"], silence["after"]) == ("hello-a", "hello-a")
 
 
@@ -542,14 +538,11 @@ async def test_two_counters_behind_two_urls_are_found() -> None:
     assert Kind.EPOCHS_IN_TURN in outcome.kinds
 
 
-async def test_each_url_must_answer_and_have_a_client() -> None:
+async def test_each_url_must_answer() -> None:
     async with serving(Counter()) as url:
         outcome = await check(url, f"http://127.0.0.1:{free_port()}/")
-        assert outcome.status == 2
-        assert "no answer" in outcome.errors
-        outcome = await check(url, url + "a", url + "b", "--clients=2")
-        assert outcome.status == 2
-        assert "at least as many --clients as URLs" in outcome.errors
+    assert outcome.status == 2
+    assert "no answer" in outcome.errors
 
 
 async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
@@ -699,14 +692,6 @@ async def test_an_age_of_thousands_of_digits_is_above_0() -> None:
         outcome = await check(url, "--requests=20", "--json")
     assert outcome.status == 1
     assert outcome.kinds == {Kind.CACHED}
-
-
-async def test_a_time_of_hundreds_of_digits_is_judged(log: Path) -> None:
-    await asyncio.to_thread(log.write_text, ANSWERED.replace('"answered":1', '"answered":1' + 300 * "0"))
-    outcome = await check("--judge", str(log), "--json")
-    assert outcome.status == 1
-    assert outcome.report["visits"] == {"answered": 1}
-    assert (await check("--judge", str(log))).errors == ""
 
 
 async def test_a_log_whose_last_line_is_cut_is_judged(log: Path) -> None:

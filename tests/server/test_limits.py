@@ -494,8 +494,7 @@ async def test_what_all_connections_hold_together_is_bounded(port_of_few: str, c
     assert await goes_on(resting)
 
 
-@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["unfinished", "kept"])
-@pytest.mark.parametrize("number", [10, 62], ids=["few fields", "many fields"])
+@pytest.mark.parametrize(("end", "number"), [(b"", 10), (b"\r\n", 62)], ids=["unfinished", "kept"])
 async def test_large_headers_of_many_connections_fit_the_memory(
     hello: Callable[..., Hello], end: bytes, number: int
 ) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -19,13 +18,13 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import Batch, DistrustedError, ForgottenError, LostError, OutdatedError, UnavailableError
+from hello.stores import Batch, DistrustedError, ForgottenError, LostError, UnavailableError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.store import EtcdStore
-from tests.support.client import figure, request
-from tests.support.linux import mounted, require, require_etcd
+from tests.support.client import request
+from tests.support.linux import require, require_etcd
 from tests.support.processes import PATIENCE, EtcdServer, Hello, until
 from tests.support.proxy import Proxy
 from tests.support.stores import FIRST, OTHER, empty, following, restore, running
@@ -246,15 +245,6 @@ async def test_a_batch_whose_revision_is_compacted_is_503_at_once(hello: Callabl
     assert_in_order(server, "compacted")
 
 
-async def test_a_compacted_revision_is_final(one: EtcdServer) -> None:
-    store = EtcdStore(one.url)
-    await store.commit(FIRST)
-    await compact(one)
-    with pytest.raises(OutdatedError, match="compacted"):
-        await store.commit(FIRST)
-    await store.close()
-
-
 async def compact(server: EtcdServer) -> None:
     """Let etcd forget all revisions but a new one."""
     told = json.loads(await server.call("put", "another", "key", "--write-out=json"))
@@ -398,59 +388,6 @@ async def test_a_copy_of_etcd_is_distrusted_though_it_has_counted_on(apart: list
             await one_store.close()
 
 
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[EtcdServer]:
-    """An etcd that lets nobody in without a password."""
-    async with running(EtcdServer(tmp_path / "one", "--bcrypt-cost", "4")) as server:
-        for command in (
-            *("user add root:secret", "user add hello:friend", "role add counter", "user grant-role hello counter"),
-            *("role grant-permission counter --prefix=true readwrite /hello/", "auth enable"),
-        ):
-            await server.call(*command.split())
-        yield server
-
-
-async def test_an_etcd_that_wants_a_password_says_so(hello: Callable[..., Hello], guarded: EtcdServer) -> None:
-    server = await hello("--store", guarded.url, "--deadline", "0.5").start()
-    await refusal(server)
-    await logs(server)
-    assert_in_order(server, "wants a user and a password")
-
-
-async def test_a_user_without_rights_is_told_so(hello: Callable[..., Hello], guarded: EtcdServer) -> None:
-    store = f"etcd://hello:friend@127.0.0.1:{guarded.port}/elsewhere"
-    server = await hello("--store", store, "--deadline", "0.5").start()
-    await refusal(server)
-    await logs(server)
-    assert_in_order(server, "permission denied")
-
-
-async def test_a_new_password_is_read_from_its_file(
-    hello: Callable[..., Hello], guarded: EtcdServer, tmp_path: Path
-) -> None:
-    password = tmp_path / "password"
-    password.write_text("mellon\n")
-    store = f"etcd://hello@127.0.0.1:{guarded.port}"
-    server = await hello("--store", store, "--store-password-file", str(password), "--deadline", "0.5").start()
-    assert await refusal(server) == AWAY
-    assert (await request(server.url, path="/readyz")).status == 503
-
-    password.write_text("friend\n")
-    await server.ready()
-    await recovered(server)
-    retries = await figure(server.url, "hello_batch_retries_total")
-    for command in "user delete hello", "user add hello:friend", "user grant-role hello counter":
-        await guarded.call("--user", "root:secret", *command.split())  # its token is valid no more
-    await recovered(server)
-    assert await figure(server.url, "hello_batch_retries_total") == retries
-    guarded.kill()
-    await guarded.start()
-    assert await recovered(server) >= 3
-    await logs(server)
-    assert_in_order(server, "invalid user ID or password")
-    assert "mellon" not in "".join(server.log)
-
-
 async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], certificate: Path, tmp_path: Path) -> None:
     require_etcd()
     files = "--cert-file", str(certificate), "--key-file", str(certificate)
@@ -466,25 +403,14 @@ async def test_a_client_certificate_opens_etcd(hello: Callable[..., Hello], cert
         await server.ready()
         await recovered(server)
         for store, reason in stores.items():
-            stranger = await hello("--store", store, "--deadline", "0.5").start()
-            for _ in range(3):  # etcd may close a connection before it was told why
-                await refusal(stranger)
-            await logs(stranger)
-            assert re.search(reason, "".join(stranger.log)), "|".join(stranger.log[1:3])
+            stranger = await hello("--store", store).start()
+
+            async def says_why(url: str = stranger.url, reason: str = reason) -> bool:
+                return re.search(reason, (await request(url, path="/readyz")).body) is not None
+
+            await until(says_why, reason)  # at one of its tries: etcd may close a connection before it was told why
     finally:
         guarded.kill()
-
-
-async def test_no_certificate_of_etcd_has_the_final_dot_of_a_full_name(
-    hello: Callable[..., Hello], etcd_server: EtcdServer, etcd_url: str, certificate: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
-    async with Proxy(etcd_server.port, tls) as proxy:
-        store = f"etcds://localhost.:{proxy.port}/{etcd_url.rpartition('/')[2]}?ca={certificate}"
-        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
-        assert await (await server.start()).visit() == 1
 
 
 @pytest.mark.parametrize(

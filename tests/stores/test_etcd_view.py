@@ -127,9 +127,7 @@ class Histories(RuleBasedStateMachine):
 def test_what_is_known_is_what_a_reading_of_all_keys_shows(etcd_url: str) -> None:
     run_state_machine_as_test(
         lambda: Histories(etcd_url),  # type: ignore[arg-type]
-        settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )
 
 

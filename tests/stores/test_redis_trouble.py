@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import ssl
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -13,11 +11,10 @@ import pytest
 
 from hello.stores import StoreError, UnavailableError
 from hello.stores.redis.store import RedisStore
-from tests.support.client import request, state
+from tests.support.client import request
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, RedisServer, free_port, until
-from tests.support.proxy import Proxy
-from tests.support.stores import FIRST, Copy, age_records, following
+from tests.support.stores import FIRST, Copy, following
 from tests.support.troubles import (
     AWAY,
     assert_in_order,
@@ -41,104 +38,6 @@ def witness() -> Witness:
 async def pods(hello: Callable[..., Hello], redis_server: RedisServer) -> list[Hello]:
     """Three servers over one Redis."""
     return await started(hello, redis_server.url)
-
-
-async def test_an_absent_redis_is_waited_for(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
-    redis_server.kill()
-    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
-    await refusal(server)
-    await refusal(server)
-    assert (await request(server.url, path="/readyz")).status == 503
-
-    await redis_server.start()
-    await server.ready()
-    await recovered(server)
-    events = await logs(server)
-    assert events.count("store is lost") == events.count("store is up") == 1
-
-
-async def test_a_wrong_password_is_put_right(
-    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
-) -> None:
-    (tmp_path / "password").write_text("mellon\n")
-    await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">friend", "~*", "+@all")
-    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    options = "--store", store, "--store-password-file", str(tmp_path / "password"), "--deadline", "0.3"
-    server = await hello(*options).start()
-
-    assert await refusal(server) == AWAY
-    assert (await request(server.url, path="/readyz")).status == 503
-    await redis_server.call("ACL", "SETUSER", "gandalf", "resetpass", ">mellon")
-    await server.ready()
-    await recovered(server)
-    assert await server.stop() == 0
-    assert "password" in "".join(server.log)
-    assert "mellon" not in "".join(server.log)
-
-
-async def test_a_new_password_is_read_from_its_file(
-    hello: Callable[..., Hello], redis_server: RedisServer, tmp_path: Path
-) -> None:
-    password = tmp_path / "password"
-    password.write_text("friend\n")
-    redis_server.kill()
-    redis_server.arguments = ("--user", *["gandalf", "on", ">friend", "~*", "&*", "+@all"])
-    await redis_server.start()
-    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    server = await hello("--store", store, "--store-password-file", str(password), "--deadline", "0.5").start()
-    await server.ready()
-    await recovered(server)
-
-    redis_server.kill()
-    redis_server.arguments = ("--user", *["gandalf", "on", ">mellon", "~*", "&*", "+@all"])
-    await redis_server.start()
-    await refusal(server)
-    password.unlink()
-    await refusal(server)
-    password.touch()
-    await refusal(server)
-    password.write_text("mellon\n")
-
-    async def is_up() -> bool:
-        return (await request(server.url, path="/count")).status == 200 and await state(server.url) == "up"
-
-    await until(is_up, "up again")
-    assert await recovered(server) >= 2
-    assert (await logs(server)).count("store is lost") == 1
-    assert_in_order(server, "WRONGPASS", str(password), "is empty")
-
-
-async def test_the_line_end_after_a_password_is_none_of_it(
-    hello: Callable[..., Hello], redis_server: RedisServer
-) -> None:
-    await redis_server.call("ACL", "SETUSER", "gandalf", "on", ">mellon", "~*", "+@all")
-    store = f"redis://gandalf@127.0.0.1:{redis_server.port}"
-    server = await hello("--store", store, HELLO_STORE_PASSWORD="mellon\r\n").start()
-    assert await server.visit() == 1
-
-
-async def test_no_certificate_has_the_final_dot_of_a_full_name(
-    hello: Callable[..., Hello], redis_server: RedisServer, certificate: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
-    async with Proxy(redis_server.port, tls) as proxy:
-        store = f"rediss://localhost.:{proxy.port}?ca={certificate}"
-        server = hello("--store", store, command=mounted(f"mount --bind {tmp_path / 'hosts'} /etc/hosts"))
-        assert await (await server.start()).visit() == 1
-
-
-async def test_a_redis_that_wants_a_password_says_so(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
-    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
-    await server.ready()
-    await redis_server.call("CONFIG", "SET", "requirepass", "mellon")
-    fresh = await hello("--store", redis_server.url, "--deadline", "0.3").start()
-    in_database = await hello("--store", f"{redis_server.url}/1", "--deadline", "0.3").start()
-    for server in fresh, in_database:
-        await refusal(server)
-        await logs(server)
-        assert_in_order(server, "wants a password")
 
 
 async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(
@@ -308,17 +207,6 @@ async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], red
     assert "WRONGTYPE" in "".join(server.log)
 
 
-async def test_a_record_that_is_none_is_refused(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    number = await recovered(server)
-
-    await redis_server.call("HSET", "{hello}", "0" * 32, "rubbish")
-    assert (await request(server.url, path="/count")).status == 503
-    await redis_server.call("HDEL", "{hello}", "0" * 32)
-    assert await recovered(server) > number
-    assert (await logs(server)).count("store is up") == 1
-
-
 async def test_a_redis_that_closes_what_is_idle_is_not_lost(
     hello: Callable[..., Hello], redis_server: RedisServer
 ) -> None:
@@ -415,35 +303,15 @@ async def test_a_redis_that_stands_still_delays_those_who_can_wait(
         assert events.count("store is up") == 2
 
 
-async def lose_the_last_number(pods: list[Hello], redis_server: RedisServer) -> None:
-    """Roll Redis back past the number 4, which the first of the pods has given, and freeze that one."""
-    assert [await pod.visit() for pod in pods] == [1, 2, 3]
-    copy = Copy(redis_server)
-    assert await pods[0].visit() == 4
-    pods[0].signal(SIGSTOP)
-    await copy.restore()
-
-
-async def test_a_process_that_gave_a_lost_number_is_waited_for(pods: list[Hello], redis_server: RedisServer) -> None:
-    giver, other, third = pods
-    await lose_the_last_number(pods, redis_server)
-
-    async def is_waited_for() -> bool:
-        return await redis_server.call("HLEN", "{hello}:roll") == ":2"
-
-    await until(is_waited_for, "the others have said what they saw")
-    visitor = asyncio.create_task(request(other.url))
-    giver.signal(SIGCONT)
-    assert (await visitor).status == 503
-    for pod in giver, other, third:
-        assert "rolled back" in await refusal(pod)
-
-
 async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_went_on_without_it(
     pods: list[Hello], redis_server: RedisServer
 ) -> None:
     giver, other, third = pods
-    await lose_the_last_number(pods, redis_server)
+    assert [await pod.visit() for pod in pods] == [1, 2, 3]
+    copy = Copy(redis_server)
+    assert await giver.visit() == 4
+    giver.signal(SIGSTOP)
+    await copy.restore()
 
     for number in 4, 5, 6:  # nobody who could speak in time knows better
         assert await other.visit() == number
@@ -452,93 +320,6 @@ async def test_a_process_that_gave_a_lost_number_finds_out_though_the_others_wen
         assert "rolled back" in await refusal(pod)
     events = await logs(other) + await logs(third)
     assert "roll call timed out: some processes did not report" in events
-
-
-@pytest.mark.long
-async def test_an_earlier_epoch_is_refused_by_those_who_never_were_in_it(
-    pods: list[Hello], redis_server: RedisServer
-) -> None:
-    assert [await pod.visit() for pod in pods] == [1, 2, 3]
-    copy = Copy(redis_server)
-    await asyncio.to_thread(reset, redis_server.url, 1000)
-    for pod in pods:
-        await pod.stop()
-        await (await pod.start()).ready()
-    assert [await pod.visit() for pod in pods] == [1001, 1002, 1003]
-
-    await copy.restore()
-    for pod in pods:
-        assert "rolled back" in await refusal(pod)
-    await asyncio.to_thread(reset, redis_server.url, 2000)
-    for pod in pods:
-        await recovered(pod)
-
-
-async def test_a_clock_that_was_wrong_for_a_moment_stops_nobody(
-    pods: list[Hello], hello: Callable[..., Hello], redis_server: RedisServer
-) -> None:
-    assert [await pod.visit() for pod in pods] == [1, 2, 3]
-    await age_records(redis_server, int(time.time()) - 25 * 3600)  # as a clock shows it that is 25 hours ahead
-    (newcomer,) = await started(hello, redis_server.url, pods="d")
-
-    assert [await pod.visit() for pod in [*pods, newcomer]] == [4, 5, 6, 7]
-    for pod in pods:
-        assert "store is distrusted" not in await logs(pod)
-
-
-async def test_a_flushed_script_cache_is_filled_again(
-    pods: list[Hello], redis_server: RedisServer, witness: Witness
-) -> None:
-    async with witness.crowd(*pods):
-        for _ in range(2):
-            await witness.more(50)
-            await redis_server.call("SCRIPT", "FLUSH")
-        await witness.more()
-
-    await witness.judge(pods[0])
-    assert set(witness.statuses()) == {200}
-    assert "store is lost" not in await logs(pods[0])
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
-    async with Proxy(redis_server.port) as proxy:
-        yield proxy
-
-
-async def test_connections_cut_under_load_cost_no_number(
-    hello: Callable[..., Hello], proxy: Proxy, witness: Witness
-) -> None:
-    pods = await started(hello, proxy.url, pods="ab")
-    async with witness.crowd(*pods):
-        for _ in range(10):
-            await witness.more(30)
-            await proxy.cut()
-        await witness.more()
-
-    await witness.judge(pods[0])
-    assert set(witness.statuses()) == {200}
-
-
-async def test_a_command_that_arrives_after_its_repetition_counts_nobody(
-    hello: Callable[..., Hello], proxy: Proxy, redis_server: RedisServer
-) -> None:
-    (server,) = await started(hello, proxy.url, pods="a")
-    assert await server.visit() == 1
-    proxy.swallow = 1
-    assert await server.visit() == 2
-    (late,) = proxy.swallowed
-
-    for number in 3, 4:
-        await deliver(late, redis_server)
-        assert await server.visit() == number
-
-
-async def deliver(command: bytes, redis: RedisServer) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", redis.port)
-    writer.write(command)
-    assert b"NOSCRIPT" not in await reader.read(1 << 16)
-    writer.close()
 
 
 async def test_a_reset_while_three_servers_count_is_taken_up_by_all(

@@ -18,9 +18,6 @@ class Proxy:
         self.lost = 0
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before an answer is lost."""
-        self.swallow = 0
-        """So many of the next commands are kept in `swallowed` instead of delivered."""
-        self.swallowed: list[bytes] = []
         self._answers = 0
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -82,10 +79,7 @@ class Proxy:
     async def _pass_commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while command := await reader.read(1 << 16):
-                if len(self.swallowed) < self.swallow:
-                    self.swallowed.append(command)
-                else:
-                    writer.write(command)
+                writer.write(command)
 
     async def _pass_answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -58,15 +58,6 @@ async def redis_command(store: RedisStore, *words: str) -> Any:
     return await store._commits.read_response()  # noqa: SLF001
 
 
-async def age_records(server: RedisServer, then: int) -> None:
-    """Date all that Redis remembers of sessions back to a time, in Unix seconds."""
-    fields = await server.lines("HGETALL", "{hello}")
-    for client, record in zip(fields[::2], fields[1::2], strict=True):
-        if len(client) == 32:
-            words = record.split(" ")
-            await server.call("HSET", "{hello}", client, " ".join([*words[:4], str(then), *words[5:]]))
-
-
 def let_a_minute_pass(store: EtcdStore) -> None:
     """Let a store know all keys for longer."""
     known = store._idle._unchanged.items()  # noqa: SLF001

@@ -2,31 +2,22 @@
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hello.check.history import NEVER, Kind, Outcome, Record
 from hello.check.judging.epochs import MOST as MOST_PODS
 from hello.check.judging.epochs import Epoch, Epochs
 from hello.check.judging.gaps import Gap, Gaps
 from hello.check.judging.losses import Losses, Silence
-from hello.check.judging.shares import Excess
+from hello.check.judging.shares import Repeat
 from hello.check.judging.shown import Shown
-from hello.check.judging.verdict import Example, Finding, Repeat, Rules, Verdict
+from hello.check.judging.verdict import Example, Finding, Rules, Verdict
 
 MOST_PENDING = 1000
 """Gaps that wait for a read which tells shares."""
 
 TIDY = 1000
 """Records after which what is no longer needed is forgotten."""
-
-
-class News:
-    """What was found since somebody last asked."""
-
-    def __init__(self) -> None:
-        self.lost: deque[Record] = deque(maxlen=10_000)
-        self.found: deque[tuple[Kind, int, Example]] = deque(maxlen=100)
-        self.silences: deque[Silence] = deque(maxlen=100)
-        self.repeats: deque[Repeat] = deque(maxlen=100)
 
 
 class Judge:
@@ -36,7 +27,8 @@ class Judge:
     """
 
     def __init__(self, rules: Rules) -> None:
-        self.news = News()
+        self.news: deque[Record | Example | Silence | Repeat] = deque(maxlen=10_000)
+        """What was lost or found since somebody emptied it."""
         self._rules = rules
         self._began, self._ended = NEVER, -NEVER
         self._records = 0
@@ -45,7 +37,7 @@ class Judge:
         self._first: Record | None = None
         self._gaps = Gaps()
         self._pending: list[Gap] = []
-        self._losses = Losses()
+        self._losses = Losses(self.news)
         self._repeats = Shown[Repeat]()
         self._shares_known = False
         self._answered_last = -NEVER
@@ -71,7 +63,11 @@ class Judge:
             self._gaps.may_have_counted(record.sent)
         if labels.outcome is Outcome.ANSWERED:
             self._answer(record, labels.epoch or "")
-        lost = self._visit(record, waiting)
+        lost = False
+        if labels.read:
+            self._losses.reads[labels.outcome] += 1
+        else:
+            lost = self._losses.add(record, waiting)
         oldest = min(oldest, self._ended)
         self._settle(oldest)
         self._records += 1
@@ -92,8 +88,7 @@ class Judge:
             began=min(self._began, self._ended),
             ended=self._ended,
             findings=sorted(self._told(), key=lambda finding: finding.kind.promise),
-            epochs=list(self._epochs),
-            epoch_count=self._epochs.count,
+            epochs=self._epochs,
             gaps=self._gaps,
             losses=self._losses,
             outages=outages,
@@ -104,24 +99,12 @@ class Judge:
             pods_read_last=frozenset(self._read_last),
         )
 
-    def _find(self, kind: Kind, *records: Record, count: int = 1, numbers: tuple[int, int] | None = None) -> None:
-        example = Example(records, numbers)
+    def _find(self, kind: Kind, *records: Record, count: int = 1) -> None:
+        example = Example(kind, count, records)
         finding = self._findings.setdefault(kind, Finding(kind))
         finding.count += count
         finding.examples.add(example)
-        self.news.found.append((kind, count, example))
-
-    def _visit(self, record: Record, waiting: int) -> bool:
-        if record.labels.read:
-            self._losses.reads[record.labels.outcome] += 1
-            return False
-        silences = self._losses.silences.count
-        lost = self._losses.add(record, waiting)
-        if lost:
-            self.news.lost.append(record)
-        if self._losses.silences.count > silences:
-            self.news.silences.append([*self._losses.silences][-1])
-        return lost
+        self.news.append(example)
 
     # ---- answers
 
@@ -209,7 +192,7 @@ class Judge:
             self._attribute(self._pending)
             self._pending = []
 
-    def _compare_shares(self, epoch: Epoch, excess: Excess) -> None:
+    def _compare_shares(self, epoch: Epoch, excess: Repeat) -> None:
         """Attribute the numbers up to a read of shares: to pods that counted more than they answered, or to nobody."""
         told = [gap for gap in self._pending if gap.epoch == epoch.name and gap.last <= (excess.before.number or 0)]
         if not told:
@@ -217,33 +200,32 @@ class Judge:
         self._pending = [gap for gap in self._pending if gap not in told]
         missing = sum(gap.pending for gap in told)
         # Nothing is known of before the first read: a pod may have counted all of them.
-        repeated = min(missing, sum(excess.pods.values())) if excess.after else missing
+        repeated = min(missing, excess.number) if excess.after else missing
         left = repeated
         for gap in told:
             number = min(gap.pending, left)
             left -= number
             self._gaps.repeat(gap, number)
             self._skip(gap)
-        self._repeat(repeated, excess)
+        self._repeat(replace(excess, number=repeated))
 
-    def _repeat(self, number: int, excess: Excess) -> None:
-        if number:
-            repeat = Repeat(number, excess)
+    def _repeat(self, repeat: Repeat) -> None:
+        if repeat.number:
             self._repeats.add(repeat)
-            self.news.repeats.append(repeat)
+            self.news.append(repeat)
 
     def _attribute(self, gaps: list[Gap]) -> None:
         """Attribute numbers of which no read tells more: where reads tell shares, a pod may have counted them."""
         for gap in gaps:
             if self._shares_known:
-                self._repeat(gap.pending, Excess(None, gap.higher, {}))
+                self._repeat(Repeat(gap.pending, None, gap.higher, {}))
                 self._gaps.repeat(gap, gap.pending)
             else:
                 self._skip(gap)
 
     def _skip(self, gap: Gap) -> None:
         if gap.pending:
-            self.news.found.append((Kind.SKIPPED, gap.pending, _skipped(gap)))
+            self.news.append(_skipped(gap, gap.pending))
             self._gaps.skip(gap)
 
     def _told(self) -> Iterator[Finding]:
@@ -255,7 +237,7 @@ class Judge:
             finding = Finding(Kind.SKIPPED, self._gaps.skipped)
             for gap in self._gaps:
                 if gap.skipped:
-                    finding.examples.add(_skipped(gap))
+                    finding.examples.add(_skipped(gap, gap.skipped))
             yield finding
 
     # ---- memory
@@ -267,5 +249,5 @@ class Judge:
             epoch.forget(oldest)
 
 
-def _skipped(gap: Gap) -> Example:
-    return Example((gap.higher,), (gap.first, gap.last))
+def _skipped(gap: Gap, count: int) -> Example:
+    return Example(Kind.SKIPPED, count, (gap.higher,), (gap.first, gap.last))

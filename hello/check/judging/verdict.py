@@ -1,14 +1,16 @@
 """The verdict on a run: what was seen, and the answers to the five questions."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Self
 
 from hello.check.history import Kind, Outcome, Record
-from hello.check.judging.epochs import Epoch
+from hello.check.judging.epochs import Epochs
 from hello.check.judging.gaps import Gaps
 from hello.check.judging.histogram import percentiles
 from hello.check.judging.losses import SECOND, Losses, Silence
-from hello.check.judging.shares import Excess
+from hello.check.judging.shares import Repeat
 from hello.check.judging.shown import Shown
 
 PERCENTILES = (50, 90, 99)
@@ -18,6 +20,8 @@ PERCENTILES = (50, 90, 99)
 class Example:
     """What proves a finding: the records, earliest cause first, and for skipped numbers the first and last of a run."""
 
+    kind: Kind
+    count: int
     records: tuple[Record, ...]
     numbers: tuple[int, int] | None = None
 
@@ -32,19 +36,21 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """Numbers that were counted and answered to nobody though no visit failed, and what pods counted meanwhile."""
-
-    number: int
-    excess: Excess
-
-
-@dataclass(frozen=True, slots=True)
 class Allowance:
     """How many visits may be lost: a number, or a share of them in percent."""
 
     number: int = 0
     percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Take `3` or `0.5%`; ValueError for anything else."""
+        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text, re.ASCII)
+        if match and match[1]:
+            return cls(int(match[1]))
+        if match and float(match[2]) <= 100:
+            return cls(percent=float(match[2]))
+        raise ValueError("neither a number of visits nor a share such as 0.5%")
 
     def of(self, visits: int) -> int:
         """How many of so many."""
@@ -82,8 +88,7 @@ class Verdict:
     began: int
     ended: int
     findings: list[Finding]
-    epochs: list[Epoch]
-    epoch_count: int
+    epochs: Epochs
     gaps: Gaps
     losses: Losses
     outages: list[Silence]
@@ -193,7 +198,7 @@ class Verdict:
     @property
     def pods(self) -> Counter[str]:
         """How many visits each pod answered."""
-        return Counter({pod: part.answered for pod, part in self.losses.pods.items() if part.answered})
+        return Counter({pod: part.answered for pod, part in self.losses.parts["pod"].items() if part.answered})
 
     @property
     def each_pod_for_itself(self) -> bool:

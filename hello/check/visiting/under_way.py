@@ -15,7 +15,6 @@ Keep = Callable[[Record, int, int], None]
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
 RECENT = 60_000_000_000  # nanoseconds
-MOST_PODS = 1000
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 """The clock that goes on while the machine is suspended, where there is one."""
 
@@ -30,7 +29,7 @@ class UnderWay:
         """When a visit was answered last."""
         self.stood_still = 0
         """Nanoseconds."""
-        self._pods: dict[str, int] = {}
+        self._pods: OrderedDict[str, int] = OrderedDict()
         self._keep = keep
         self._numbers = count()
         self._requests: OrderedDict[int, int] = OrderedDict()
@@ -51,8 +50,7 @@ class UnderWay:
     @property
     def pods(self) -> set[str]:
         """Who answered a visit in the last minute of answers."""
-        since = (self.answered_last or 0) - RECENT
-        return {pod for pod, answered in self._pods.items() if answered >= since}
+        return set(self._pods)
 
     @property
     def waiting(self) -> int:
@@ -99,10 +97,10 @@ class UnderWay:
         self.outcomes[record.outcome] += 1
         if record.outcome is Outcome.ANSWERED:
             self.answered_last = record.answered
-            if record.pod:
-                self._pods[record.pod] = record.answered
-                if len(self._pods) > MOST_PODS:
-                    self._pods = {pod: self._pods[pod] for pod in self.pods}
+            self._pods[record.pod or ""] = record.answered
+            self._pods.move_to_end(record.pod or "")
+            while next(iter(self._pods.values())) < record.answered - RECENT:
+                self._pods.popitem(last=False)
 
     def _pass_on(self, record: Record) -> None:
         self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)

@@ -47,7 +47,6 @@ class Parsed(click.ParamType[Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse it, or fail."""
         try:
             return self._parse(value)
         except ValueError as error:
@@ -65,7 +64,6 @@ class Run:
     began: datetime | None = None
 
     def keep(self, record: Record, oldest: int, waiting: int) -> None:
-        """Give them one."""
         lost = self.judge.add(record, oldest, waiting)
         if self.timeline:
             self.timeline.add(record, lost=lost)

@@ -97,12 +97,11 @@ class Losses:
             self._disrupt(record.since // SECOND, record.answered // SECOND)
         return lost
 
-    def outages(self) -> tuple[list[Silence], Silence | None]:
-        """The times without an answer that were long, and the longest one anyway; one may go on."""
-        since, length = self._since, self._gap(self._ended)
-        now = None if since is None else Silence(since, self._ended, length, self._last and self._last.pod, None)
-        longest = max(filter(None, (self.longest, now)), key=lambda silence: silence.length, default=None)
-        return [*self.silences, *([now] if now and now.length >= SECOND else [])], longest
+    def going_on(self) -> list[Silence]:
+        """The silence that has not ended, if there is one."""
+        if self._since is None:
+            return []
+        return [Silence(self._since, self._ended, self._gap(self._ended), self._last and self._last.pod, None)]
 
     def _gap(self, ended: int) -> int:
         """For how long somebody has waited and nobody was answered."""

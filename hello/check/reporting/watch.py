@@ -28,7 +28,6 @@ class Watch:
         self._before: Counter[Outcome] = Counter()
 
     async def run(self) -> None:
-        """Look, until cancelled."""
         following = monotonic_ns() + self._every * 1e9
         while True:
             await asyncio.sleep(TICK)
@@ -38,13 +37,11 @@ class Watch:
                 self.sum_up()
 
     def look(self) -> None:
-        """Tell what was found since the last look."""
         for when, line in sorted(self._news()):
             self._tell(when, line)
         self._judge.news.clear()
 
     def sum_up(self) -> None:
-        """Tell how it goes."""
         verdict = self._judge.verdict(over=False)
         new = Counter(verdict.visits)
         new.subtract(self._before)

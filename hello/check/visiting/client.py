@@ -39,7 +39,6 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        """Whether the next request may go over an open connection."""
         return self._connection is not None and self._connection.open
 
     async def visit(self, due: int | None = None) -> Record:
@@ -52,7 +51,6 @@ class Client:
         return await self._ask(labels, shares=shares)
 
     async def close(self) -> None:
-        """Close the connection, if one is open."""
         if self._connection:
             connection, self._connection = self._connection, None
             await connection.close()

@@ -48,7 +48,6 @@ class Plan:
 
     @property
     def endless(self) -> bool:
-        """Whether only a signal ends it."""
         return self.requests is None and self.duration is None
 
 

@@ -38,12 +38,10 @@ class UnderWay:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look at the clock from now on."""
         self._looked = monotonic_ns(), _suspended()
         self._tick()
 
     def stop(self) -> None:
-        """Look no more."""
         if self._timer:
             self._timer.cancel()
 
@@ -58,7 +56,6 @@ class UnderWay:
         return next(iter(self._visits.values()), NEVER)
 
     def begin(self, sent: int, due: int, *, read: bool) -> int:
-        """Take note that a request is under way; its number."""
         number = next(self._numbers)
         self._requests[number] = sent
         if not read:
@@ -66,7 +63,6 @@ class UnderWay:
         return number
 
     def end(self, request: int, record: Record) -> None:
-        """Pass on what became of it."""
         del self._requests[request]
         self._visits.pop(request, None)
         self.look(record.answered)

@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import json
+import math
 import signal
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,8 +17,7 @@ import click
 from hello.check.ending import Judgement, NotJudgedError, say
 from hello.check.history import History, HistoryError, Log, Record
 from hello.check.judging.judge import Judge
-from hello.check.judging.verdict import Rules
-from hello.check.options import AllowanceType, Positive, SiteType
+from hello.check.judging.verdict import Allowance, Rules
 from hello.check.reporting.metrics import Metrics, serving
 from hello.check.reporting.page import page
 from hello.check.reporting.text import as_json, as_text
@@ -26,6 +26,7 @@ from hello.check.reporting.watch import EVERY, HOUR, RATE, Watch
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.progress import can_be_shown, progress
 from hello.check.visiting.site import Site
+from hello.cli import Seconds
 from hello.limits import raise_file_limit
 from hello.output import tell
 
@@ -33,6 +34,23 @@ REQUESTS = 1000
 CLIENTS = 20
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
 FILE = click.Path(dir_okay=False, path_type=Path)
+POSITIVE = Seconds(0, math.inf, min_open=True, max_open=True)
+RULES = tuple(field.name for field in fields(Rules))
+"""The options that are rules."""
+
+
+class Parsed(click.ParamType[Any]):
+    """What a function makes of the text, or the ValueError that it raises."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{value}: {error}.", param, ctx)
 
 
 @dataclass(slots=True)
@@ -46,7 +64,6 @@ class Run:
     began: datetime | None = None
 
     def keep(self, record: Record, oldest: int, waiting: int) -> None:
-        """Give them one."""
         lost = self.judge.add(record, oldest, waiting)
         if self.timeline:
             self.timeline.add(record, lost=lost)
@@ -57,9 +74,9 @@ class Run:
 
 
 @click.command(cls=Judgement, short_help="Prove that a deployment counts every visitor once, and loses none.")
-@click.argument("sites", metavar="URL...", type=SiteType(), nargs=-1)
+@click.argument("sites", metavar="URL...", type=Parsed("url", Site.parse), nargs=-1)
 @click.option("--requests", type=click.IntRange(1), metavar="N", help=f"Make N visits.  [default: {REQUESTS}]")
-@click.option("--duration", type=Positive(), metavar="SECONDS", help="Make visits for so long instead.")
+@click.option("--duration", type=POSITIVE, metavar="SECONDS", help="Make visits for so long instead.")
 @click.option(
     "--clients",
     type=click.IntRange(1),
@@ -68,7 +85,7 @@ class Run:
 )
 @click.option(
     "--rate",
-    type=Positive(),
+    type=POSITIVE,
     metavar="R",
     help="Make R visits a second instead, however long answers take. This measures better: a server that stands still "
     "delays all visits that are due meanwhile.",
@@ -82,11 +99,12 @@ class Run:
     "each to one pod; both: half and half.",
 )
 @click.option(
-    "--timeout", type=Positive(), default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
+    "--timeout", type=POSITIVE, default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
 )
 @click.option(
     "--allow-lost",
-    type=AllowanceType(),
+    "lost",
+    type=Parsed("allowance", Allowance.parse),
     default="0",
     show_default=True,
     metavar="N|P%",
@@ -94,7 +112,8 @@ class Run:
 )
 @click.option(
     "--allow-gap",
-    type=Positive(),
+    "gap",
+    type=POSITIVE,
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -102,6 +121,7 @@ class Run:
 )
 @click.option(
     "--allow-repeated",
+    "repeated",
     type=click.IntRange(0),
     default=0,
     show_default=True,
@@ -122,7 +142,9 @@ class Run:
     help="Nobody else visits meanwhile. Then a number that nobody got was skipped, which breaks a promise, or was "
     "counted by a pod and answered to nobody: repeated.",
 )
-@click.option("--allow-reset", is_flag=True, help="The count is reset meanwhile: a later epoch breaks no promise.")
+@click.option(
+    "--allow-reset", "reset", is_flag=True, help="The count is reset meanwhile: a later epoch breaks no promise."
+)
 @click.option(
     "--watch",
     "watched",
@@ -165,8 +187,9 @@ def check(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     _check_usage(sites, seen, for_machines, options)
     if report_path:
-        _check_writable(report_path)
-    run = Run(Judge(_rules(options)), Timeline() if report_path else None)
+        with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
+            report_path.open("a").close()
+    run = Run(Judge(Rules(**{name: options[name] for name in RULES})), Timeline() if report_path else None)
     if seen:
         _judge(seen, run)
     else:
@@ -174,7 +197,8 @@ def check(
     verdict = run.judge.verdict()
     say(json.dumps(as_json(verdict), indent=2) if for_machines else "\n".join(as_text(verdict)))
     if report_path and run.timeline:
-        _write(report_path, page(run.timeline, verdict, run.began))
+        with _writing(report_path):
+            report_path.write_text(page(run.timeline, verdict, run.began), "utf-8")
     if run.log and run.log.error:
         raise NotJudgedError(f"{options['log_path']} does not hold all that was seen: {run.log.error}")
     raise click.exceptions.Exit(verdict.exit_status)
@@ -187,27 +211,12 @@ def _check_usage(sites: Sequence[Site], seen: TextIO | None, for_machines: bool,
         (options["rate"] and options["clients"], "Give either --rate or --clients."),
         (watched and (seen or for_machines), "Give --watch without --judge and --json."),
         (options["metrics_port"] and not watched, "Give --metrics-port together with --watch."),
-        (options["allow_repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
+        (options["repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
         (seen and options["log_path"], "Give either --log or --judge: what is judged again is not written again."),
         (bool(sites) == bool(seen), "Give either the URL of a counter or --judge FILE."),
-        (
-            len(sites) > (options["clients"] or CLIENTS) and not options["rate"],
-            "Give at least as many --clients as URLs.",
-        ),
     ):
         if wrong:
             raise click.UsageError(message)
-
-
-def _rules(options: dict[str, Any]) -> Rules:
-    return Rules(
-        alone=options["alone"],
-        reset=options["allow_reset"],
-        lost=options["allow_lost"],
-        gap=options["allow_gap"],
-        repeated=options["allow_repeated"],
-        at_least=options["at_least"],
-    )
 
 
 def _plan(options: dict[str, Any]) -> Plan:
@@ -216,17 +225,20 @@ def _plan(options: dict[str, Any]) -> Plan:
         requests = REQUESTS
     if options["watched"] and not clients:
         rate = rate or RATE
-    connections = CONNECTIONS[options["connections"]]
-    return Plan(requests, duration, clients or CLIENTS, rate, connections=connections, timeout=options["timeout"])
+    room = None if rate else clients or CLIENTS
+    return Plan(requests, duration, rate, room, CONNECTIONS[options["connections"]], options["timeout"])
 
 
 def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
     raise_file_limit()
     plan, port = _plan(options), options["metrics_port"]
-    watch = Watch(run.judge, say, HOUR if port else EVERY) if options["watched"] else None
-    run.log = _open(options["log_path"]) if options["log_path"] else None
-    run.metrics, run.began = Metrics(run.judge) if port else None, datetime.now().astimezone()
+    if options["log_path"]:
+        with _writing(options["log_path"]):
+            run.log = Log(options["log_path"])
     load = Load(sites, plan, run.keep)
+    watch = Watch(run.judge, say, HOUR if port else EVERY) if options["watched"] else None
+    run.metrics = Metrics(run.judge, load.under_way) if port else None
+    run.began = datetime.now().astimezone()
     with run.log or nullcontext():
         try:
             asyncio.run(_run(load, plan, watch, run.metrics, port))
@@ -236,27 +248,12 @@ def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
         tell("Nobody is answered any more: ended early, judging what was seen so far.")
 
 
-def _check_writable(path: Path) -> None:
-    """Fail now, not after the run; what the file holds stays until then."""
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        with path.open("a"):
-            pass
+        yield
     except OSError as error:
-        raise NotJudgedError(f"{path}: {error.strerror}") from error
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise NotJudgedError(f"the report could not be written to {path}: {error}") from error
-
-
-def _open(path: Path) -> Log:
-    try:
-        return Log(path)
-    except OSError as error:
-        raise NotJudgedError(f"{path}: {error.strerror}") from error
+        raise NotJudgedError(f"cannot write {path}: {error.strerror}") from error
 
 
 async def _run(load: Load, plan: Plan, watch: Watch | None, metrics: Metrics | None, port: int) -> None:
@@ -266,7 +263,6 @@ async def _run(load: Load, plan: Plan, watch: Watch | None, metrics: Metrics | N
     tasks = [visits]
     async with AsyncExitStack() as stack:
         if metrics:
-            metrics.under_way = load.under_way
             await stack.enter_async_context(serving(metrics, port))
         if watch:
             tasks.append(asyncio.create_task(watch.run()))

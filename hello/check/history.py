@@ -4,9 +4,9 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -70,13 +70,7 @@ class Outcome(StrEnum):
     STOOD_STILL = "stood still"  # no request: the time in which the checker itself did not run
 
 
-NEVER_COUNTED = {
-    Outcome.ANSWERED,
-    Outcome.NOT_MADE,
-    Outcome.REFUSED,
-    Outcome.NOT_SENT,
-    Outcome.STOOD_STILL,
-}
+NEVER_COUNTED = {Outcome.ANSWERED, Outcome.NOT_MADE, Outcome.REFUSED, Outcome.NOT_SENT, Outcome.STOOD_STILL}
 """What leaves no doubt: all others may have been counted, though no number came back."""
 
 
@@ -135,23 +129,23 @@ class Record(NamedTuple):
 
     @property
     def outcome(self) -> Outcome:
-        """What became of it."""
         return self.labels.outcome
 
     @property
     def read(self) -> bool:
-        """Whether it is a read of the count."""
         return self.labels.read
 
     @property
     def pod(self) -> str | None:
-        """Who answered it."""
         return self.labels.pod
 
     @property
     def since(self) -> int:
         """When its visitor began to wait."""
         return self.sent if self.due is None else self.due
+
+
+_compact = partial(json.dumps, separators=(",", ":"))
 
 
 class Log:
@@ -163,7 +157,6 @@ class Log:
         self._file = path.open("w", buffering=1, encoding="utf-8")
 
     def keep(self, record: Record) -> None:
-        """Write a record."""
         if self.error is None:
             try:
                 self._file.write(line(record))
@@ -181,20 +174,24 @@ class Log:
 
 
 def line(record: Record) -> str:
-    """A record as a line of the log; what is as by default is left out."""
+    """A record as a line of the log."""
     due = "" if record.due is None else f',"due":{record.due}'
     number = "" if record.number is None else f',"number":{record.number}'
-    pods = "" if record.pods is None else f',"pods":{json.dumps(dict(record.pods))}'
+    pods = "" if record.pods is None else f',"pods":{_compact(dict(record.pods))}'
     return f'{{"sent":{record.sent},"answered":{record.answered}{due}{number}{pods},{_written(record.labels)}}}\n'
-
-
-_DEFAULTS = {field.name: field.default for field in fields(Labels)}
 
 
 @lru_cache(10_000)
 def _written(labels: Labels) -> str:
-    values = {name: value for name, default in _DEFAULTS.items() if (value := getattr(labels, name)) != default}
-    return json.dumps(values, separators=(",", ":"))[1:-1]
+    return _compact({name: value for name, value in asdict(labels).items() if value not in (None, False)})[1:-1]
+
+
+_LINE = re.compile(
+    r'\{"sent":(\d{1,19}),"answered":(\d{1,19})(?:,"due":(\d{1,19}))?(?:,"number":(\d{1,19}))?'
+    r'(?:,"pods":(\{(?:"(?:[^"\\]|\\.)*":-?\d+,?)*\}))?,("outcome":[^\n]*)\}\n?',
+    re.ASCII,
+)
+"""A line as `line` writes it."""
 
 
 class History:
@@ -210,12 +207,12 @@ class History:
         for number, text in enumerate(log, 1):
             try:
                 self._add(text)
-            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-                if text.endswith("\n") or not text.startswith('{"sent":') or isinstance(error, RecursionError):
+            except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+                if text.endswith("\n") or not text.startswith('{"sent":'):
                     raise HistoryError(f"line {number} is not a record of hello check") from error
 
     def __len__(self) -> int:
-        return len(self._sent)
+        return len(self._kind)
 
     def __iter__(self) -> Iterator[tuple[Record, int, int]]:
         """Each record; since when the oldest request waits that ends later; and the same of visits alone."""
@@ -252,68 +249,40 @@ class History:
         )
 
     def _add(self, text: str) -> None:
-        pods = None
         match = _LINE.fullmatch(text)
-        kind = self._known.get(match[5]) if match else None
-        if match and kind is not None:
-            sent, answered = int(match[1]), int(match[2])
-            due, number = int(match[3] or sent), int(match[4] or -1)
-        else:
-            sent, answered, due, number, pods, rest = _parse(text)
-            kind = self._known.get(rest)
-        if kind is None:
-            kind = self._known[rest] = len(self._labels)
-            self._labels.append(_labels(json.loads(f"{{{rest}}}")))
-        labels = self._labels[kind]
-        numbered = labels.outcome is Outcome.ANSWERED
-        if answered < sent or (number >= 0) != numbered or (labels.epoch is None and numbered):
+        if not match:
             raise ValueError(text)
-        if pods is not None:
-            self._pods[len(self)] = pods
+        sent, answered = int(match[1]), int(match[2])
+        due, number = int(match[3] or sent), int(match[4] or -1)
+        kind = self._known.get(match[6])
+        if kind is None:
+            kind = self._known[match[6]] = len(self._labels)
+            self._labels.append(_labels(match[6]))
+        labels = self._labels[kind]
+        if answered < sent or (number >= 0) != (labels.outcome is Outcome.ANSWERED):
+            raise ValueError(text)
+        if match[5]:
+            self._pods[len(self)] = _printable(json.loads(match[5]))
+        self._sent.append(sent)
+        self._answered.append(answered)
+        self._due.append(min(due, sent))
         self._number.append(number)
         self._kind.append(kind)
-        self._due.append(min(due, sent))
-        self._answered.append(answered)
-        self._sent.append(sent)
 
 
-_LINE = re.compile(
-    r'\{"sent":(-?\d{1,18}),"answered":(-?\d{1,18})(?:,"due":(-?\d{1,18}))?(?:,"number":(\d{1,18}))?,'
-    r'("outcome":[^\n]*)\}\n?',
-    re.ASCII,
-)
-"""A line as `line` writes it, but for the reads of pods."""
-
-
-def _parse(text: str) -> tuple[int, int, int, int, dict[str, int] | None, str]:
-    values: dict[str, Any] = json.loads(text)
-    sent, answered = values.pop("sent"), values.pop("answered")
-    due, number, pods = values.pop("due", sent), values.pop("number", -1), values.pop("pods", None)
-    if {type(value) for value in (sent, answered, due, number, *(pods or {}).values())} != {int}:
-        raise TypeError(text)
-    if not all(name.isprintable() for name in pods or ()):
-        raise ValueError(text)
-    sent, answered, due, number = (max(-NEVER, min(value, NEVER)) for value in (sent, answered, due, number))
-    return sent, answered, due, number, pods, json.dumps(values, separators=(",", ":"))[1:-1]
-
-
-def _labels(values: dict[str, Any]) -> Labels:
-    values.pop("attempt", None)  # an earlier version's: which one of a visit's it was
-    for name, value in values.items():
-        if type(value) is not _TYPES[name] or (isinstance(value, str) and not value.isprintable()):
-            raise TypeError(name)
+def _labels(text: str) -> Labels:
+    values = _printable(json.loads(f"{{{text}}}"))
     values["outcome"] = Outcome(values["outcome"])
     if "flaw" in values:
-        values["flaw"] = _FLAWS.get(values["flaw"]) or Kind(values["flaw"])  # type: ignore[call-arg]
-    return shared(Labels(**values))
+        values["flaw"] = Kind(values["flaw"])  # type: ignore[call-arg]
+    labels = shared(Labels(**values))
+    if labels.outcome is Outcome.ANSWERED and labels.epoch is None:
+        raise ValueError(text)
+    return labels
 
 
-_TYPES = {name: bool if name in ("read", "kept") else int if name == "status" else str for name in _DEFAULTS}
-_FLAWS = {
-    "out of a cache: its Age is above 0": Kind.CACHED,
-    "a cache may keep it: no Cache-Control: no-store": Kind.STORABLE,
-    "200 without a number": Kind.NO_NUMBER,
-    "body and headers differ": Kind.CONTRADICTION,
-    "503 without Retry-After": Kind.NO_RETRY_AFTER,
-}
-"""What an earlier version called them."""
+def _printable(values: dict[str, Any]) -> dict[str, Any]:
+    """The same, unless a name or a value of it could play tricks on a terminal."""
+    if not "".join(map(str, (*values, *values.values()))).isprintable():
+        raise ValueError(values)
+    return values

@@ -118,11 +118,13 @@ async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext |
 def plan(
     requests: int | None = 100,
     duration: float | None = None,
-    clients: int = 4,
     rate: float | None = None,
+    clients: int = 4,
     keep_alive: bool = False,
 ) -> Plan:
-    return Plan(requests, duration, clients, rate, connections=KEPT if keep_alive else FRESH, timeout=5.0)
+    return Plan(
+        requests, duration, rate, None if rate else clients, connections=KEPT if keep_alive else FRESH, timeout=5.0
+    )
 
 
 def keeper(records: list[Record]) -> UnderWay:

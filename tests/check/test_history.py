@@ -1,7 +1,5 @@
 """A log tells later exactly what the run saw."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from hello.check.history import NEVER, NEVER_COUNTED, History, HistoryError, Kind, Labels, Outcome, Record, line
 
 TIMES = st.integers(0, 2**61)
+GOOD = Record(1, 2, Labels(Outcome.ANSWERED, epoch="e"), 3)
 NAMES = st.sampled_from(["", "hello-a", '"\\', "größe", " 世界"])
 
 
@@ -40,13 +39,10 @@ def records(draw: st.DrawFn) -> Record:
     return Record(sent, sent + draw(TIMES), labels, number, due, pods)
 
 
-def read_back(lines: list[str]) -> list[Record]:
-    return [record for record, _, _ in History(lines)]
-
-
 @given(histories())
 def test_what_is_written_is_read_back_exactly_in_the_order_of_its_end(history: list[Record]) -> None:
-    assert read_back([line(record) for record in history]) == sorted(history, key=lambda record: record.answered)
+    read_back = [record for record, _, _ in History([line(record) for record in history])]
+    assert read_back == sorted(history, key=lambda record: record.answered)
 
 
 @given(histories())
@@ -59,9 +55,6 @@ def test_each_record_comes_with_the_time_since_when_others_wait_that_end_later(h
         assert waiting == min((each.since for each in visits), default=NEVER)
 
 
-GOOD = {"sent": 1, "answered": 2, "outcome": "answered", "number": 3, "epoch": "e"}
-
-
 @pytest.mark.parametrize(
     "bad",
     [
@@ -69,25 +62,24 @@ GOOD = {"sent": 1, "answered": 2, "outcome": "answered", "number": 3, "epoch": "
         "{",
         "[]",
         "3",
-        100_000 * "[",
-        100_000 * '{"sent":',
-        json.dumps(GOOD)[:-1],
-        json.dumps(GOOD | {"sent": 1.0}),
-        json.dumps(GOOD | {"sent": True}),
-        json.dumps(GOOD | {"sent": 3}),
-        json.dumps(GOOD | {"outcome": "fine"}),
-        json.dumps(GOOD | {"flaw": "ugly"}),
-        json.dumps(GOOD | {"colour": "red"}),
-        json.dumps(GOOD | {"pod": "\x1b[2J"}),
-        json.dumps(GOOD | {"number": None}),
-        json.dumps(GOOD | {"outcome": "reset"}),
-        json.dumps({name: value for name, value in GOOD.items() if name != "number"}),
-        json.dumps({name: value for name, value in GOOD.items() if name != "outcome"}),
+        line(GOOD).replace("}", ""),
+        line(GOOD._replace(answered=0)),
+        line(GOOD._replace(answered=10**300)),
+        line(GOOD._replace(number=None)),
+        line(GOOD._replace(labels=Labels(Outcome.RESET))),
+        line(GOOD._replace(labels=Labels(Outcome.ANSWERED))),
+        line(GOOD._replace(labels=Labels(Outcome.ANSWERED, epoch="e", pod="\x1b[2J"))),
+        line(GOOD._replace(pods={"\x1b[2J": 1})),
+        line(GOOD).replace(":1,", ":1.0,"),
+        line(GOOD).replace('"answered",', '"fine",'),
+        line(GOOD).replace("}", ',"flaw":"ugly"}'),
+        line(GOOD).replace("}", ',"colour":"red"}'),
+        line(GOOD).replace("}", ',"pod":' + 100_000 * "[" + "}"),
     ],
 )
 def test_a_line_that_is_no_record_is_named(bad: str) -> None:
     with pytest.raises(HistoryError, match="line 2 is not"):
-        History([json.dumps(GOOD), bad + "\n"])
+        History([line(GOOD), bad.rstrip("\n") + "\n"])
 
 
 @pytest.mark.parametrize("length", range(1, len(line(Record(1, 2, Labels(Outcome.RESET)))) - 2))
@@ -97,16 +89,6 @@ def test_a_last_line_that_is_cut_is_left_out(length: int) -> None:
         assert len(History([whole, whole[:length]])) == 1
     with pytest.raises(HistoryError, match="line 2 is not"):
         History([whole, whole[:length] + "\n"])
-
-
-def test_a_time_of_hundreds_of_digits_is_later_than_anything() -> None:
-    text = json.dumps(GOOD | {"answered": 10**300})
-    assert [record.answered for record in read_back([text])] == [NEVER]
-
-
-def test_a_log_of_an_earlier_version_is_read() -> None:
-    text = json.dumps(GOOD | {"attempt": 2, "flaw": "body and headers differ"})
-    assert [record.labels.flaw for record in read_back([text])] == [Kind.CONTRADICTION]
 
 
 @pytest.mark.parametrize("outcome", Outcome)

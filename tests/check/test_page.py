@@ -102,7 +102,7 @@ async def test_a_run_that_lost_visits_shows_when(tmp_path: Path, show: Callable[
     assert 0.4 < (box["x"] - plot["x"]) / plot["width"] < 0.6
     for pod in ("hello-a", "hello-b", "hello-c"):
         assert await page.locator(".key li", has_text=pod).count() == 1
-    assert await page.locator("tbody tr", has_text="reset").count() == min(lost, 50)
+    assert (await page.inner_text("pre")).count("lost     reset over a fresh connection") == min(lost, 50)
 
 
 class Unreliable(Duplicate):
@@ -127,8 +127,7 @@ async def test_it_is_readable_everywhere(
     assert found.response["violations"] == []
     texts = "[...document.querySelectorAll('body *')].filter(element => element.innerText)"
     assert min(await page.evaluate(f"{texts}.map(element => parseFloat(getComputedStyle(element).fontSize))")) >= 12
-    assert await page.locator("h2", has_text="Broken: 1. Distinct: numbers given twice (1)").count() == 1
-    assert await page.locator("pre").count() >= 1
+    assert "BROKEN   1. Distinct: numbers given twice (1)" in await page.inner_text("pre")
     background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 300) == (scheme == "dark")
 
@@ -165,5 +164,5 @@ async def test_a_report_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> 
         nowhere = await check(url, "--report", "/nowhere/report.html")
     assert full.status == nowhere.status == 2
     assert full.output.splitlines()[-1].startswith("Promise kept")
-    assert "could not be written to /dev/full" in full.errors
+    assert "cannot write /dev/full: No space left on device" in full.errors
     assert nowhere.output == ""

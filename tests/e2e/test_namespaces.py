@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, run
+from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, own_namespace, run
 
 NAMESPACE = "hello-restricted"
 VOLUME = f"hello-world-redis-{NAMESPACE}"
@@ -17,15 +17,10 @@ TOUR = ROOT / "manifests/tour"
 
 
 @pytest.fixture
-def _restricted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make the namespace, and kubectl's own."""
+def _restricted(tmp_path: Path) -> Iterator[None]:
     kubectl("create", "namespace", NAMESPACE)
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    configuration = tmp_path / "configuration"
-    configuration.write_text(kubectl("config", "view", "--raw", "--flatten"))
-    with monkeypatch.context() as patch:
-        patch.setitem(ENVIRONMENT, "KUBECONFIG", str(configuration))
-        kubectl("config", "set-context", "--current", f"--namespace={NAMESPACE}")
+    with own_namespace(NAMESPACE, tmp_path / "kubeconfig"):
         yield
         make("purge", answer="yes\n")
     kubectl("delete", "namespace", NAMESPACE)

@@ -452,7 +452,7 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(etcd_url: str, mo
 
     async def visit(pod: str) -> None:
         async with Counter(EtcdStore(etcd_url), pod, Metrics(), deadline=10).running() as counter:
-            numbers.extend([(await counter.next()).number for _ in range(20)])
+            numbers.extend([(await counter.join()).number for _ in range(20)])
 
     async def fold_now_and_then() -> None:
         # Never all the while: a session needs two batches to count, and would always be folded after the first.

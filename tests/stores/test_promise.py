@@ -36,7 +36,7 @@ WHICH = st.integers(0, 30)
 T = TypeVar("T")
 
 
-class Wire:
+class Wire(Store):
     """A store at the far end of a wire: a batch waits there until a rule decides what becomes of it."""
 
     def __init__(self, store: Store, sent: list[Batch]) -> None:
@@ -58,9 +58,6 @@ class Wire:
 
     async def reset(self, epoch: str, to: int) -> None:
         await self.store.reset(epoch, to)
-
-    async def wait_for_loss(self) -> None:
-        await asyncio.Event().wait()
 
     async def close(self) -> None:
         pass
@@ -142,7 +139,7 @@ def is_lost(visit: Visit, reading: Reading) -> bool:
 def end_wait(process: Process) -> None:
     """Let so much time pass that a process waits no longer in the roll call that it knows of."""
     assert isinstance(process.wire.store, RedisStore)
-    process.wire.store._wait.end = 0  # noqa: SLF001
+    process.wire.store._wait_end = 0  # noqa: SLF001
 
 
 async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Task[None]") -> None:
@@ -151,7 +148,7 @@ async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Tas
     run = next(line.removeprefix("run_id:") for line in lines if line.startswith("run_id:"))
     store = process.wire.store
     assert isinstance(store, RedisStore)
-    while not answer.done() and store._wait.run != run:  # noqa: SLF001
+    while not answer.done() and store._waits_in != run:  # noqa: SLF001
         await asyncio.sleep(0.001)
 
 
@@ -233,8 +230,11 @@ class Promise(RuleBasedStateMachine):
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
     def visit(self, which: int, visitors: int) -> None:
+        async def visit(process: Process) -> Visit:
+            return await process.counter.join()
+
         async def come(process: Process) -> list[asyncio.Task[Visit]]:
-            return [self.loop.create_task(process.counter.next()) for _ in range(visitors)]
+            return [self.loop.create_task(visit(process)) for _ in range(visitors)]
 
         if process := self.some(which):
             sent = self.step

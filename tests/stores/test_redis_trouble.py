@@ -11,7 +11,7 @@ import pytest
 
 from hello.stores import StoreError, UnavailableError
 from hello.stores.redis.store import RedisStore
-from tests.support.client import figure, request
+from tests.support.client import request
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, RedisServer, free_port, until
 from tests.support.stores import FIRST, Copy, following
@@ -205,21 +205,6 @@ async def test_a_key_of_another_type_is_refused(hello: Callable[..., Hello], red
     await recovered(server)
     assert await server.stop() == 0
     assert "WRONGTYPE" in "".join(server.log)
-
-
-async def test_a_redis_with_no_place_for_a_third_connection_is_not_lost(
-    hello: Callable[..., Hello], redis_server: RedisServer
-) -> None:
-    await redis_server.call("CONFIG", "SET", "maxclients", "2")
-    server = await hello("--store", redis_server.url).start()
-
-    async def has_looked_twice() -> bool:
-        return await figure(server.url, "hello_commit_duration_seconds_count") >= 2
-
-    await until(has_looked_twice, "it has looked twice")
-    assert await server.stop() == 0
-    assert server.events().count("store is up") == 1
-    assert "store is lost" not in server.events()
 
 
 async def test_a_redis_that_closes_what_is_idle_is_not_lost(

@@ -702,7 +702,7 @@ async def test_a_roll_call_of_many_sessions_ends(redis_server: RedisServer, monk
     with suppress(TimeoutError, LostError):  # a busy machine may take long to make the roll
         await asyncio.wait_for(store.read(epoch, 0), 2)
     waiting = await speaks(store, batch, redis_server, MANY - 1)
-    store._wait.end = 0  # noqa: SLF001
+    store._wait_end = 0  # noqa: SLF001
     assert (await waiting).top == MANY + 3
     await store.close()
 

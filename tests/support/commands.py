@@ -11,6 +11,8 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 COUNTER = "--selector=app.kubernetes.io/name=hello-world"
@@ -36,6 +38,16 @@ def make(*arguments: str, answer: str | None = None) -> str:
 
 def kubectl(*arguments: str) -> str:
     return run("kubectl", *arguments)
+
+
+@contextmanager
+def own_namespace(namespace: str, configuration: Path) -> Iterator[None]:
+    """Make a namespace kubectl's own, in a configuration that is written to a file."""
+    configuration.write_text(kubectl("config", "view", "--raw", "--flatten"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENVIRONMENT, "KUBECONFIG", str(configuration))
+        kubectl("config", "set-context", "--current", f"--namespace={namespace}")
+        yield
 
 
 def pods() -> set[str]:

@@ -1,6 +1,6 @@
 """Which visits got no number or got it late, where they were lost, and the times in which nobody was answered."""
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,8 @@ class Silence:
     began: int
     ended: int
     length: int
-    before: Record | None
-    after: Record | None
+    before: str | None
+    after: str | None
 
 
 @dataclass(slots=True)
@@ -37,26 +37,16 @@ class Part:
     lost: int = 0
 
 
-class Parts(dict[str, Part]):
-    """The part of each place."""
-
-    def of(self, name: str) -> Part:
-        """The part of a place; those that are too many are one."""
-        part = self.get(name)
-        if part is None:
-            part = self.setdefault(name if len(self) < MOST else OTHERS, Part())
-        return part
-
-
 @dataclass(slots=True, eq=False)
 class Losses:
     """Visits that got no number, in the order in which that was known, and where; and how long all waited.
 
     excused: how many failed while the checker itself stood still. disrupted: the seconds in which a visit was lost or
     late. stood_still: nanoseconds. silences: those of a second or more, and the longest one anyway.
-    recent: the longest one that ended in each of the last seconds.
+    recent: the longest one that ended in each of the last seconds. parts: by a kind of place, and its name.
     """
 
+    news: deque[Any]
     visits: Counter[Outcome] = field(default_factory=Counter)
     reads: Counter[Outcome] = field(default_factory=Counter)
     lost: Shown[Record] = field(default_factory=Shown)
@@ -64,18 +54,14 @@ class Losses:
     said: Counter[tuple[int, str]] = field(default_factory=Counter)
     excused: int = 0
     waited: int = 0
-    waited_longest: Record | None = None
     waits: Counter[int] = field(default_factory=Counter)
     silences: Shown[Silence] = field(default_factory=Shown)
     longest: Silence | None = None
-    recent: Counter[int] = field(default_factory=Counter)
+    recent: dict[int, int] = field(default_factory=dict)
     disrupted: int = 0
     stood_still: int = 0
     overlapped: bool = False
-    urls: Parts = field(default_factory=Parts)
-    addresses: Parts = field(default_factory=Parts)
-    pods: Parts = field(default_factory=Parts)
-    connections: Parts = field(default_factory=Parts)
+    parts: dict[str, dict[str, Part]] = field(default_factory=lambda: defaultdict(dict))
     _tally: dict[int, list[Any]] = field(default_factory=dict)
     _pauses: list[tuple[int, int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
@@ -111,12 +97,11 @@ class Losses:
             self._disrupt(record.since // SECOND, record.answered // SECOND)
         return lost
 
-    def outages(self) -> tuple[list[Silence], Silence | None]:
-        """The times without an answer that were long, and the longest one anyway; one may go on."""
-        since, length = self._since, self._gap(self._ended)
-        now = None if since is None else Silence(since, self._ended, length, self._last, None)
-        longest = max(filter(None, (self.longest, now)), key=lambda silence: silence.length, default=None)
-        return [*self.silences, *([now] if now and now.length >= SECOND else [])], longest
+    def going_on(self) -> list[Silence]:
+        """The silence that has not ended, if there is one."""
+        if self._since is None:
+            return []
+        return [Silence(self._since, self._ended, self._gap(self._ended), self._last and self._last.pod, None)]
 
     def _gap(self, ended: int) -> int:
         """For how long somebody has waited and nobody was answered."""
@@ -129,7 +114,7 @@ class Losses:
         since = moment if self._since is None else min(moment, self._since)
         self._pauses = [pause for pause in self._pauses if pause[1] > since]
         second = moment // SECOND
-        self.recent = Counter({at: gap for at, gap in self.recent.items() if at >= second - MINUTE})
+        self.recent = {at: gap for at, gap in self.recent.items() if at >= second - MINUTE}
         self._seconds = {at for at in self._seconds if at >= second}
 
     def _excuses(self, record: Record) -> bool:
@@ -143,29 +128,26 @@ class Losses:
 
     def _answer(self, record: Record, wait: int, waiting: int) -> None:
         self.waits[bucket(wait)] += 1
-        if wait > self.waited or self.waited_longest is None:
-            self.waited, self.waited_longest = wait, record
+        self.waited = max(wait, self.waited)
         self.overlapped = self.overlapped or (self._last is not None and self._last.answered >= record.sent)
         length, second = self._gap(record.answered), record.answered // SECOND
         if self.longest is None or length > self.longest.length or length >= SECOND:
-            self._end_silence(Silence(self._since or 0, record.answered, length, self._last, record))
+            before = self._last and self._last.pod
+            self._end_silence(Silence(self._since or 0, record.answered, length, before, record.pod))
         if length > self.recent.get(second, -1):
             self.recent[second] = length
         self._last = record
         self._since = record.answered if waiting <= record.answered else None
-        tally = self._tally.get(id(record.labels))
-        if tally:
-            tally[1] += 1
-        else:
-            if len(self._tally) > MOST:
-                self.add_up()
-            self._tally[id(record.labels)] = [record.labels, 1]
+        if len(self._tally) > MOST:
+            self.add_up()
+        self._tally.setdefault(id(record.labels), [record.labels, 0])[1] += 1
 
     def _end_silence(self, silence: Silence) -> None:
         if self.longest is None or silence.length > self.longest.length:
             self.longest = silence
         if silence.length >= SECOND:
             self.silences.add(silence)
+            self.news.append(silence)
 
     def add_up(self) -> None:
         """Add the answers that were counted by their labels to those of each place."""
@@ -174,6 +156,7 @@ class Losses:
         self._tally.clear()
 
     def _lose(self, record: Record) -> None:
+        self.news.append(record)
         self.lost.add(record)
         self.kinds[record.labels.outcome] += 1
         said = record.labels.said
@@ -183,14 +166,12 @@ class Losses:
         self._count(record.labels, lost=1)
 
     def _count(self, labels: Labels, *, answered: int = 0, lost: int = 0) -> None:
-        for parts, name in (
-            (self.urls, labels.url),
-            (self.addresses, labels.address),
-            (self.pods, labels.pod),
-            (self.connections, "kept" if labels.kept else "fresh"),
-        ):
+        kind = "kept" if labels.kept else "fresh"
+        places = {"url": labels.url, "address": labels.address, "kind": kind, "pod": labels.pod}
+        for place, name in places.items():
             if name:
-                part = parts.of(name)
+                parts = self.parts[place]
+                part = parts.setdefault(name if name in parts or len(parts) < MOST else OTHERS, Part())
                 part.answered += answered
                 part.lost += lost
 

@@ -23,9 +23,10 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
-    """What pods counted between two reads beyond their answers; `after` is None where nothing is known of before."""
+class Repeat:
+    """Numbers that pods counted between two reads and answered to nobody; after: None if nothing is known of before."""
 
+    number: int
     after: Record | None
     before: Record
     pods: dict[str, int]
@@ -42,7 +43,6 @@ class Shares:
         self._beyond: list[tuple[int, str]] = []
 
     def answered(self, number: int, pod: str) -> None:
-        """Take note that a pod gave a number."""
         if self._counts and number <= self._counts[-1]:
             self._open[bisect_left(self._counts, number)].answered[pod] += 1
         elif self._counts or self.last:
@@ -51,7 +51,6 @@ class Shares:
                 self.__init__()  # type: ignore[misc]
 
     def read(self, record: Record) -> None:
-        """Take a read that tells shares."""
         count = record.number or 0
         latest = self._counts[-1] if self._counts else (self.last.number or 0) if self.last else -1
         if count > latest:
@@ -60,12 +59,13 @@ class Shares:
             self._open.append(share)
             self._counts.append(count)
 
-    def settled(self, moment: int) -> Iterator[Excess]:
+    def settled(self, moment: int) -> Iterator[Repeat]:
         """Compare the reads of whose numbers no request sent at this moment or later can have one."""
         while self._open and self._open[0].read.answered < moment:
             share = self._open.popleft()
             self._counts.popleft()
-            yield Excess(self.last, share.read, _excess(self.last, share) if self.last else {})
+            pods = _excess(self.last, share) if self.last else {}
+            yield Repeat(sum(pods.values()), self.last, share.read, pods)
             self.last = share.read
 
 

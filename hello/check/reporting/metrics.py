@@ -23,10 +23,9 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 class Metrics(Collector):
     """The figures of a run that goes on."""
 
-    def __init__(self, judge: Judge) -> None:
-        self.under_way: UnderWay | None = None
-        """What is asked for the gap that goes on."""
+    def __init__(self, judge: Judge, under_way: UnderWay) -> None:
         self._judge = judge
+        self._under_way = under_way
         self._visits: Counter[tuple[str, str, str]] = Counter()
         self._last_answer = 0.0
         self._registry = CollectorRegistry()
@@ -39,7 +38,6 @@ class Metrics(Collector):
         )
 
     def add(self, record: Record) -> None:
-        """Take a record."""
         if record.read or record.outcome is Outcome.STOOD_STILL:
             return
         labels = record.labels
@@ -49,7 +47,6 @@ class Metrics(Collector):
             self._latency.observe((record.answered - record.since) / SECOND)
 
     def text(self) -> bytes:
-        """All of them, as Prometheus reads them."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -62,10 +59,8 @@ class Metrics(Collector):
             visits.add_metric(labels, count)
         yield visits
         broken = CounterMetricFamily("hello_check_broken_promises", "Proofs of a broken promise.", labels=("promise",))
-        counts = Counter(dict.fromkeys(Promise, 0))
-        for finding in verdict.findings:
-            counts[finding.kind.promise] += finding.count
-        for promise, count in counts.items():
+        for promise in Promise:
+            count = sum(finding.count for finding in verdict.findings if finding.kind.promise is promise)
             broken.add_metric((promise.name.lower(),), count)
         yield broken
         for name, help_, value in (
@@ -76,22 +71,18 @@ class Metrics(Collector):
             ("stood_still_seconds", "Seconds in which the canary did not run.", verdict.losses.stood_still / SECOND),
         ):
             yield CounterMetricFamily(f"hello_check_{name}", help_, value)
-        yield GaugeMetricFamily(
-            "hello_check_longest_gap_seconds",
-            "The longest time without an answer in the last minute.",
-            self._longest_gap(verdict) / SECOND,
-        )
-        yield GaugeMetricFamily(
-            "hello_check_last_answer_timestamp_seconds", "When a visit was answered last.", self._last_answer
-        )
+        for name, help_, value in (
+            ("longest_gap", "The longest time without an answer in the last minute.", self._longest_gap(verdict)),
+            ("last_answer_timestamp", "When a visit was answered last.", self._last_answer),
+        ):
+            yield GaugeMetricFamily(f"hello_check_{name}_seconds", help_, value)
 
-    def _longest_gap(self, verdict: Verdict) -> int:
-        now, under_way = monotonic_ns(), self.under_way
-        since = now - MINUTE * SECOND
-        gaps = [gap for second, gap in verdict.losses.recent.items() if second >= since // SECOND]
-        if under_way:
-            gaps.append(now - max(under_way.waiting, under_way.answered_last or 0))
-        return max(0, *gaps, 0)
+    def _longest_gap(self, verdict: Verdict) -> float:
+        now = monotonic_ns()
+        since = now // SECOND - MINUTE
+        gaps = [gap for second, gap in verdict.losses.recent.items() if second >= since]
+        going_on = now - max(self._under_way.waiting, self._under_way.answered_last or 0)
+        return max(0, going_on, *gaps) / SECOND
 
 
 @asynccontextmanager

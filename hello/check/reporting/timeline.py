@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hello.check.history import Outcome, Record
 from hello.check.judging.histogram import bucket, percentiles
 
-MOST_PIECES = 600
+MOST_PIECES = 240
 FIRST_PIECE = 10_000_000  # nanoseconds
 MOST_PODS = 7  # that are told apart
 PODS_OF_PIECE = 100  # that are counted apart
@@ -22,7 +22,6 @@ class Piece:
     lost: int = 0
 
     def add(self, other: "Piece") -> None:
-        """Take what ended in another one."""
         self.answers += other.answers
         self.waits += other.waits
         self.lost += other.lost
@@ -37,7 +36,6 @@ class Timeline:
         self._began: int | None = None
 
     def add(self, record: Record, *, lost: bool = False) -> None:
-        """Take a record."""
         if self._began is None:
             self._began = record.sent
         if record.read or not (lost or record.outcome is Outcome.ANSWERED):
@@ -66,51 +64,22 @@ class Timeline:
             even.add(odd)
         self.pieces = self.pieces[::2]
 
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """What a chart draws of a run of this length: in each piece, the answers of each pod, percentiles and losses."""
-
-    length: int
-    piece: int
-    answers: dict[str, list[int]]
-    p50: list[int | None]
-    p99: list[int | None]
-    lost: list[int]
-
     @property
     def highest(self) -> int:
-        """The most answers in a piece."""
-        return max(map(sum, zip(*self.answers.values(), strict=True)), default=0)
+        return max((piece.answers.total() for piece in self.pieces), default=0)
 
+    def answers(self) -> dict[str, list[int]]:
+        """Each pod's answers in each piece; the pods that answered least are one, where there are many."""
+        pods: Counter[str] = Counter()
+        for piece in self.pieces:
+            pods.update(piece.answers)
+        apart = {pod for pod, _ in pods.most_common(MOST_PODS)}
+        answers: dict[str, list[int]] = {}
+        for index, piece in enumerate(self.pieces):
+            for pod, count in piece.answers.items():
+                answers.setdefault(pod if pod in apart else OTHERS, [0] * len(self.pieces))[index] += count
+        return answers
 
-WANTED = 120
-"""Pieces of a drawing, at the most."""
-
-
-def drawing(timeline: Timeline, length: int) -> Drawing:
-    """Make it; the pod that answered first comes first, and of many those that answered least are one."""
-    together = max(-(-(length // timeline.piece + 1) // WANTED), 1)
-    pieces: list[Piece] = []
-    for index in range(0, max(len(timeline.pieces), 1), together):
-        piece = Piece()
-        for part in timeline.pieces[index : index + together]:
-            piece.add(part)
-        pieces.append(piece)
-    pods: Counter[str] = Counter()
-    for piece in pieces:
-        pods.update(piece.answers)
-    apart = {pod for pod, _ in pods.most_common(MOST_PODS)}
-    answers: dict[str, list[int]] = {}
-    for index, piece in enumerate(pieces):
-        for pod, count in piece.answers.items():
-            answers.setdefault(pod if pod in apart else OTHERS, [0] * len(pieces))[index] += count
-    ranks = [percentiles(piece.waits, (50, 99)) for piece in pieces]
-    return Drawing(
-        max(length, 1),
-        timeline.piece * together,
-        answers,
-        [rank.get(50) for rank in ranks],
-        [rank.get(99) for rank in ranks],
-        [piece.lost for piece in pieces],
-    )
+    def latency(self, percentile: int) -> list[int | None]:
+        """A percentile of how long the answers in each piece took; None where there are none."""
+        return [percentiles(piece.waits, (percentile,)).get(percentile) for piece in self.pieces]

@@ -7,9 +7,10 @@ from datetime import datetime
 from time import monotonic_ns, time_ns
 
 from hello.check.history import Outcome, Record
-from hello.check.judging.judge import Judge, News
-from hello.check.judging.verdict import Verdict
-from hello.check.reporting.text import around, latency, many, outcome_name, promise, record_line, repeat_line, summary
+from hello.check.judging.judge import Judge
+from hello.check.judging.losses import Silence
+from hello.check.judging.shares import Repeat
+from hello.check.reporting.text import answer_line, around, broken, latency, lost_line, many, repeat_line, summary
 
 TICK = 0.5  # seconds between two looks
 RATE = 50.0  # visits a second, unless told
@@ -27,7 +28,6 @@ class Watch:
         self._before: Counter[Outcome] = Counter()
 
     async def run(self) -> None:
-        """Look, until cancelled."""
         following = monotonic_ns() + self._every * 1e9
         while True:
             await asyncio.sleep(TICK)
@@ -37,54 +37,38 @@ class Watch:
                 self.sum_up()
 
     def look(self) -> None:
-        """Tell what was found since the last look."""
-        news, self._judge.news = self._judge.news, News()
-        if lines := [*_lost(news), *_found(news, self._judge.verdict(over=False))]:
-            for when, line in sorted(lines):
-                self._tell(when, line)
+        for when, line in sorted(self._news()):
+            self._tell(when, line)
+        self._judge.news.clear()
 
     def sum_up(self) -> None:
-        """Tell how it goes."""
         verdict = self._judge.verdict(over=False)
         new = Counter(verdict.visits)
         new.subtract(self._before)
         self._before = Counter(verdict.visits)
-        if self._every >= HOUR:
-            self._tell(monotonic_ns(), f"so far   {summary(verdict)}")
-            return
         lost = new.total() - new[Outcome.ANSWERED] - new[Outcome.INTERRUPTED]
         times = f"; {latency(verdict)} so far" if verdict.latency else ""
-        self._tell(monotonic_ns(), f"visits   {many(new.total(), 'visit')}, {lost:,} without a number{times}")
+        line = f"visits   {many(new.total(), 'visit')}, {lost:,} without a number{times}"
+        self._tell(monotonic_ns(), f"so far   {summary(verdict)}" if self._every >= HOUR else line)
 
     def _tell(self, when: int, line: str) -> None:
         clock = datetime.fromtimestamp((when - monotonic_ns() + time_ns()) / 1e9).astimezone()
         self._say(f"{clock:%H:%M:%S}.{clock.microsecond // 1000:03}  {line}")
 
-
-def _lost(news: News) -> Iterator[tuple[int, str]]:
-    """What was lost: one line for each kind and place."""
-    counted = Counter(id(record.labels) for record in news.lost)
-    for record in news.lost:
-        if count := counted.pop(id(record.labels), 0):
-            yield record.answered, f"lost     {count:,} {outcome_name(record.labels)}{_place(record)}"
-
-
-def _found(news: News, verdict: Verdict) -> Iterator[tuple[int, str]]:
-    """What was broken or repeated, and long silences."""
-    for kind, count, example in news.found:
-        proof = "; ".join(record_line(record, verdict).partition(": ")[2] for record in example.records)
-        what = f"{promise(kind)}: {kind.phrase} ({count:,}): {proof}"
-        yield max(record.answered for record in example.records), f"BROKEN   {what}"
-    for repeat in news.repeats:
-        yield repeat.excess.before.answered, f"repeated {repeat_line(repeat, verdict)}"
-    for silence in news.silences:
-        yield silence.ended, f"silence  {silence.length / 1e9:,.3f} s, {around(silence)}"
-
-
-def _place(record: Record) -> str:
-    """Where it was, as far as that is known, and what was said there."""
-    labels = record.labels
-    pod = f", on {labels.pod}" if labels.pod else ""
-    connection = "a kept connection" if labels.kept else "a fresh connection"
-    said = f": {labels.said}" if labels.said else ""
-    return f" over {connection} to {labels.address or labels.url}{pod}{said}"
+    def _news(self) -> Iterator[tuple[int, str]]:
+        """What was found, and when; of the visits that were lost, one line for each kind and place."""
+        news, verdict = self._judge.news, self._judge.verdict(over=False)
+        lost = Counter(id(each.labels) for each in news if isinstance(each, Record))
+        for each in news:
+            match each:
+                case Record():
+                    if count := lost.pop(id(each.labels), 0):
+                        yield each.answered, f"lost     {count:,} {lost_line(each)}"
+                case Silence():
+                    yield each.ended, f"silence  {each.length / 1e9:,.3f} s, {around(each)}"
+                case Repeat():
+                    yield each.before.answered, f"repeated {repeat_line(each, verdict)}"
+                case _:
+                    proof = "; ".join(answer_line(record, verdict) for record in each.records)
+                    when = max(record.answered for record in each.records)
+                    yield when, f"BROKEN   {broken(each.kind, each.count)}: {proof}"

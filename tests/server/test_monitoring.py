@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests.support.linux import require
-from tests.support.processes import Hello, RedisServer, until
+from tests.support.processes import Hello, MakeHello, RedisServer, until
 from tests.support.prometheus import Prometheus, prometheus
 
 MONITORING = Path(__file__).parents[2] / "manifests/components/monitoring"
@@ -78,7 +78,7 @@ async def monitored(hello: Hello, rules: Path) -> AsyncIterator[Prometheus]:
 
 
 @pytest.fixture
-async def pod(hello: Callable[..., Hello], redis_server: RedisServer) -> Hello:
+async def pod(hello: MakeHello, redis_server: RedisServer) -> Hello:
     return await hello("--store", redis_server.url, "--deadline", "0.5", "--pod", "pod-a").start()
 
 

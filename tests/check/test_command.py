@@ -33,6 +33,7 @@ from tests.check.servers import (
     http,
     serving,
 )
+from tests.support.client import request
 from tests.support.processes import PATIENCE, Hello, free_port, until
 from tests.support.records import fed, recorded
 
@@ -432,7 +433,7 @@ async def test_the_longest_silence_is_told_and_who_answered_around_it(hello: Cal
 
 async def until_visited(server: Hello) -> None:
     async def visited() -> bool:
-        return int((await server.get("/count"))[1]) > 10
+        return int((await request(server.url, path="/count")).body) > 10
 
     await until(visited, "visits")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import secrets
 import signal
 import socket
@@ -26,23 +27,17 @@ READINGS = 4
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
 
-class Name(click.ParamType[str]):
-    """A name that a header can carry (RFC 9110, section 5.5)."""
-
-    name = "NAME"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Allow only visible ASCII, and no blanks."""
-        if not value or not all("!" <= character <= "~" for character in value):
-            self.fail(f"{value!r} is not printable ASCII without blanks", param, ctx)
-        return value
+def name(value: str) -> str:
+    """Take a name that a header can carry (RFC 9110, section 5.5)."""
+    if not re.fullmatch("[!-~]+", value):
+        raise click.BadParameter(f"{value!r} is not printable ASCII without blanks")
+    return value
 
 
 class Seconds(click.FloatRange):
     """A number in a range. No comparison excludes `nan`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Allow only numbers in the range."""
         seconds: float = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
@@ -84,7 +79,6 @@ def _host_name() -> str:
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the flags that name the store."""
     for add in (
         option(
             "--store-password-file", type=click.Path(path_type=Path), help="A file that holds the store's password."
@@ -110,11 +104,9 @@ class Commands(click.Group):
     """The commands. `hello check` is imported only when it runs: a server does not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
         return sorted([*super().list_commands(ctx), "check"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name."""
         if cmd_name == "check":
             from hello.check.command import check
 
@@ -140,13 +132,13 @@ def cli() -> None:
 @option("--reuse-port", is_flag=True, help="Share the port with other servers that set this flag (SO_REUSEPORT).")
 @option(
     "--pod",
-    type=Name(),
+    type=name,
     default=_host_name,
     show_default="the host's name",
     help="The pod's name, which greets visitors.",
 )
-@option("--version", type=Name(), help="The version to show, such as the image's tag.")
-@option("--node", type=Name(), help="The node to show.")
+@option("--version", type=name, help="The version to show, such as the image's tag.")
+@option("--node", type=name, help="The node to show.")
 @option(
     "--deadline",
     type=Seconds(0.1, 3600),
@@ -221,11 +213,11 @@ def reset(store: str, to: int, yes: bool, **options: Any) -> None:
         raise click.ClickException(str(error)) from None
 
 
-async def _reset(store: Store, name: str, to: int, yes: bool) -> None:
+async def _reset(store: Store, url: str, to: int, yes: bool) -> None:
     try:
         before = await _read(store)
         if not yes:
-            click.confirm(f"{name} has counted to {before.count}. Restart the count after {to}?", abort=True, err=True)
+            click.confirm(f"{url} has counted to {before.count}. Restart the count after {to}?", abort=True, err=True)
         await store.reset(secrets.token_hex(4), to)
     finally:
         await store.close()
@@ -242,7 +234,6 @@ async def _read(store: Store) -> Reading:
 
 
 def _open(url: str, password: Password | None, *, new: bool = True) -> Store:
-    """Make the store that the options name."""
     try:
         return open_store(url, password, new=new)
     except ValueError as error:

@@ -8,7 +8,6 @@ import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 TIMEOUT = 2
@@ -45,15 +44,12 @@ def _address(address: str, port: str) -> tuple[str, int]:
 
 
 def healthy(host: str, port: int) -> bool:
-    """Return whether a server answers 200."""
-    http = HTTPConnection(host, port, timeout=TIMEOUT)
     try:
-        http.request("GET", "/healthz")
-        return http.getresponse().status == 200
-    except (OSError, HTTPException):
+        with socket.create_connection((host, port), TIMEOUT) as server:
+            server.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return server.recv(12) == b"HTTP/1.1 200"
+    except OSError:
         return False
-    finally:
-        http.close()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,6 @@ class Writer(logging.Handler):
         super().__init__()  # only now: the standard library closes every handler that came so far
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue a line, if there is room."""
         with suppress(Full):
             self._lines.put_nowait(f"{self.format(record)}\n".encode(sys.stderr.encoding, "backslashreplace"))
 
@@ -79,7 +78,6 @@ class AccessLog(AbstractAccessLogger):
     """Logs one short line for each request, whatever the client sends."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
-        """Log a request that was answered after `time` seconds."""
         path = ascii(request.raw_path[:PATH_LIMIT])[1:-1]
         self.logger.debug(f'"{request.method} {path}" {response.status} in {time:.4f} s for {request.remote}')
 

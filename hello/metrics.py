@@ -59,5 +59,4 @@ class Metrics:
         self.epoch = Info("hello_epoch", "The epoch of the store.", registry=registry)
 
     def text(self) -> bytes:
-        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

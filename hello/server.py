@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
@@ -48,7 +48,11 @@ async def serve(settings: Settings, store: Store) -> None:
     signals = Signals()
     await _ask_once(store)
     counter = Counter(store, settings.pod, Metrics(), settings.deadline)
-    async with _ending_waits(signals, counter), counter.running(), _serving(settings, counter, signals):
+    ports = _ports(settings, counter, signals.leaving)
+    ending = asyncio.create_task(_leave_at_once(signals.at_once, counter, ports.values()))
+    async with counter.running(), AsyncExitStack() as stack:
+        for number, port in ports.items():
+            await stack.enter_async_context(_listening(port, settings, number))
         log.info("serving", port=settings.port, store=without_password(settings.store), pod=settings.pod)
         if sys.stderr.isatty():
             log.info(f"open {settings.url}")
@@ -61,6 +65,7 @@ async def serve(settings: Settings, store: Store) -> None:
                 await signals.at_once.wait()
         if not signals.at_once.is_set():
             counter.leaving.begin()
+    ending.cancel()
 
 
 class Signals:
@@ -79,17 +84,14 @@ class Signals:
         self.leaving.set()
 
 
-@asynccontextmanager
-async def _ending_waits(signals: Signals, counter: Counter) -> AsyncIterator[None]:
-    """End all waits as soon as the server is to leave at once, also while it is leaving already."""
-
-    async def end() -> None:
-        await signals.at_once.wait()
-        counter.leaving.at_once()
-
-    task = asyncio.create_task(end())
-    yield
-    task.cancel()
+async def _leave_at_once(signal: asyncio.Event, counter: Counter, ports: Iterable[Port]) -> None:
+    """Once the server is to leave at once, end all waits, and close all connections a moment after the last answers."""
+    await signal.wait()
+    counter.leaving.at_once()
+    while True:
+        await asyncio.sleep(LINGERING)
+        for port in ports:
+            port.connections.abort()
 
 
 async def _ask_once(store: Store) -> None:
@@ -103,28 +105,24 @@ async def _ask_once(store: Store) -> None:
         raise
 
 
-@asynccontextmanager
-async def _serving(settings: Settings, counter: Counter, signals: Signals) -> AsyncIterator[None]:
-    """Listen on the ports; at the end close them and finish what is in flight, the public port first."""
+def _ports(settings: Settings, counter: Counter, leaving: asyncio.Event) -> dict[int, Port]:
+    """The ports by their numbers. They are closed in reverse: visitors' first."""
     kind = settings.store.partition(":")[0]
     greeter = Greeter(settings.pod, kind, settings.version, settings.node)
     visits = Visits(counter, greeter)
-    public = public_routes(counter, greeter, visits, signals.leaving)
-    admin = Routes(signals.leaving)
+    public, admin = public_routes(counter, greeter, visits, leaving), Routes(leaving)
     add_admin_routes(public if settings.admin_port is None else admin, counter)
     public_limits, admin_limits = port_limits()
     access_log = access_logger if logging.root.isEnabledFor(logging.DEBUG) else None
-    async with AsyncExitStack() as stack:
-        if settings.admin_port is not None:
-            port = Port(admin, admin_limits, None, access_log)
-            await stack.enter_async_context(_listening(port, settings, settings.admin_port, signals.at_once))
-        port = Port(public, public_limits, Visitors(counter, visits, signals.leaving), access_log)
-        await stack.enter_async_context(_listening(port, settings, settings.port, signals.at_once))
-        yield
+    ports = {}
+    if settings.admin_port is not None:
+        ports[settings.admin_port] = Port(admin, admin_limits, None, access_log)
+    ports[settings.port] = Port(public, public_limits, Visitors(counter, visits, leaving), access_log)
+    return ports
 
 
 @asynccontextmanager
-async def _listening(port: Port, settings: Settings, number: int, at_once: asyncio.Event) -> AsyncIterator[None]:
+async def _listening(port: Port, settings: Settings, number: int) -> AsyncIterator[None]:
     """Serve on a port; at the end, close it and finish what is in flight."""
     loop = asyncio.get_running_loop()
     listeners = await listen(settings.host, number, reuse_port=settings.reuse_port)
@@ -132,14 +130,5 @@ async def _listening(port: Port, settings: Settings, number: int, at_once: async
     try:
         yield
     finally:
-        aborting = asyncio.create_task(_abort(at_once, port))
         await close(servers, listeners, port)
         await port.finish(settings.deadline + LINGERING)
-        aborting.cancel()
-
-
-async def _abort(at_once: asyncio.Event, port: Port) -> None:
-    """Once the server is to leave at once, close all connections a moment after the last answers."""
-    await at_once.wait()
-    await asyncio.sleep(LINGERING)
-    port.connections.abort()

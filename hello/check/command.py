@@ -47,7 +47,6 @@ class Parsed(click.ParamType[Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse it, or fail."""
         try:
             return self._parse(value)
         except ValueError as error:
@@ -65,7 +64,6 @@ class Run:
     began: datetime | None = None
 
     def keep(self, record: Record, oldest: int, waiting: int) -> None:
-        """Give them one."""
         lost = self.judge.add(record, oldest, waiting)
         if self.timeline:
             self.timeline.add(record, lost=lost)
@@ -216,10 +214,6 @@ def _check_usage(sites: Sequence[Site], seen: TextIO | None, for_machines: bool,
         (options["repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
         (seen and options["log_path"], "Give either --log or --judge: what is judged again is not written again."),
         (bool(sites) == bool(seen), "Give either the URL of a counter or --judge FILE."),
-        (
-            len(sites) > (options["clients"] or CLIENTS) and not options["rate"],
-            "Give at least as many --clients as URLs.",
-        ),
     ):
         if wrong:
             raise click.UsageError(message)
@@ -231,8 +225,8 @@ def _plan(options: dict[str, Any]) -> Plan:
         requests = REQUESTS
     if options["watched"] and not clients:
         rate = rate or RATE
-    connections = CONNECTIONS[options["connections"]]
-    return Plan(requests, duration, clients or CLIENTS, rate, connections=connections, timeout=options["timeout"])
+    room = None if rate else clients or CLIENTS
+    return Plan(requests, duration, rate, room, CONNECTIONS[options["connections"]], options["timeout"])
 
 
 def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:

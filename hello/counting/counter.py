@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import repeat
 from time import perf_counter
 from typing import Self
 
@@ -32,11 +33,11 @@ PROBE_INTERVAL = 0.25
 Well below the time for which a roll call waits after a restart of Redis.
 """
 
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks whether a store that is up is still there, which ask it nothing."""
+
 HEARTBEAT_INTERVAL = 5.0
 """Seconds after which an empty batch is committed, too: it shows in the store that this pod is there."""
-
-RECONNECT_INTERVAL = 1.0
-"""Seconds between two commits that the loss of the store's silent connection brings about, at least."""
 
 OTHER_EPOCH = "The store has begun another epoch meanwhile."
 
@@ -53,8 +54,9 @@ class Counter:
         self._store = store
         self._session = Session(pod)
         self.state = StoreState(self._session, metrics)
-        self._queue = Queue(deadline, queue_limit)
-        self._readings = Readings(store, self._session, self.state, deadline, queue_limit)
+        self._queue = Queue[Visit](deadline, queue_limit)
+        self._readers = Queue[Reading](deadline, queue_limit)
+        self._readings = Readings(store, self._session, self.state, self._readers)
         self.leaving = Leaving(store, self._session, self.state, deadline, self._close)
 
     @asynccontextmanager
@@ -73,13 +75,8 @@ class Counter:
         await self._store.close()
 
     def _close(self) -> None:
-        """Refuse who waits and who comes."""
         self._queue.close()
-        self._readings.close()
-
-    async def next(self) -> Visit:
-        """Count a visitor; raises RefusedError."""
-        return await self.join()
+        self._readers.close()
 
     def join(self) -> asyncio.Future[Visit]:
         """Count a visitor, who waits from now on; raises RefusedError, as the future does."""
@@ -100,6 +97,13 @@ class Counter:
                 await self._queue.arrival.wait()
                 alarm.cancel()
 
+    async def _watch(self) -> None:
+        """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            if self.state.name == "up" and await self._store.is_lost():
+                self._queue.arrival.set()  # a commit finds out
+
     async def _commit(self, batch: Batch) -> None:
         """Commit a batch; the same again, until it is answered or nobody waits any more."""
         lost = False
@@ -109,7 +113,7 @@ class Counter:
                 given = await self._store.commit(batch)
             except (UnavailableError, BrokenError) as error:
                 lost = lost or (isinstance(error, LostError) and batch.n > 0)
-                self.state.lost(str(error))
+                self.state.become("lost", str(error))
             except StoreError as error:
                 self._rejected(batch, error, lost)
                 return
@@ -133,12 +137,13 @@ class Counter:
         if not is_present:
             self._give_up(batch.n > 0, OTHER_EPOCH)
             return
-        self.state.up()
+        self.state.become("up")
         self.metrics.last_number.set(given.top)
         if not batch.n:
             self._queue.put_batch_back()
         else:
-            abandoned = self._queue.answer_batch(given.top, given.epoch)
+            numbers = range(given.top - batch.n + 1, given.top + 1)
+            abandoned = self._queue.answer_batch(map(Visit, numbers, repeat(given.epoch)))
             self.metrics.visitors.inc(batch.n)
             self.metrics.batch_visitors.observe(batch.n)
             self.metrics.abandoned.inc(abandoned)
@@ -149,10 +154,10 @@ class Counter:
             self._session.rejected(batch, error)
         match error:
             case DistrustedError():
-                self.state.distrusted(str(error))
+                self.state.become("distrusted", str(error))
                 self._queue.refuse_batch("distrusted", str(error))
             case ExhaustedError():
-                self.state.up()
+                self.state.become("up")
                 self._queue.refuse_batch("exhausted", str(error))
             case OutdatedError():
                 self.state.tell("a batch was given up", str(error))
@@ -167,12 +172,3 @@ class Counter:
             self._queue.refuse_batch("unavailable", why)
         else:
             self._queue.put_batch_back()
-
-    async def _watch(self) -> None:
-        """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
-        while True:
-            await self.state.is_up.wait()
-            soonest = asyncio.get_running_loop().time() + RECONNECT_INTERVAL
-            await self._store.wait_for_loss()
-            self._queue.arrival.set()  # a commit finds out
-            await asyncio.sleep(soonest - asyncio.get_running_loop().time())

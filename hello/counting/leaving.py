@@ -38,7 +38,6 @@ class Leaving:
         loop.call_at(self._end, self._refuse)
 
     def at_once(self) -> None:
-        """Wait for nobody any more."""
         self._end = 0
         self._refuse()
         if self._ending:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, repeat
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from hello.metrics import Reason
 
@@ -21,9 +21,10 @@ QUEUE_FULL = "As many visitors are waiting as may wait."
 LATE = "The store did not answer in time."
 LEAVING = "This pod is leaving."
 
+T = TypeVar("T")
+
 
 def retry_backoff() -> Iterator[float]:
-    """The seconds of RETRY_BACKOFF, without an end."""
     return chain(RETRY_BACKOFF, repeat(RETRY_BACKOFF[-1]))
 
 
@@ -42,22 +43,17 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def no_place(limit: int) -> RefusedError:
-    """Why nobody may join a queue that is full; its limit is 0 once it is closed."""
-    return RefusedError("busy", QUEUE_FULL) if limit else RefusedError("leaving", LEAVING)
-
-
-class Waiter(NamedTuple):
-    """A visitor who waits, and the loop's time at which the wait ends."""
+class Waiter(NamedTuple, Generic[T]):
+    """Somebody who waits, and the loop's time at which the wait ends."""
 
     deadline: float
-    visit: asyncio.Future[Visit]
+    answer: asyncio.Future[T]
 
 
-class Queue:
+class Queue(Generic[T]):
     """Those who wait: the batch in flight, and who has come since. They are `limit` at the most.
 
-    deadline: seconds for which a visitor waits.
+    deadline: seconds for which each of them waits.
     """
 
     def __init__(self, deadline: float, limit: int) -> None:
@@ -66,51 +62,50 @@ class Queue:
         self._deadline = deadline * DEADLINE_SHARE
         self._limit = limit
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Waiter] = deque()
-        self._in_flight: list[Waiter] = []
+        self._waiting: deque[Waiter[T]] = deque()
+        self._in_flight: list[Waiter[T]] = []
         self._expiry: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
         """Whether somebody has come since the last batch was taken."""
         return bool(self._waiting)
 
-    def join(self) -> asyncio.Future[Visit]:
-        """Wait for a number from now on; raises RefusedError."""
+    def join(self) -> asyncio.Future[T]:
+        """Wait for an answer from now on; raises RefusedError, as the future does."""
         if len(self._waiting) + len(self._in_flight) >= self._limit:
-            self._waiting = deque(waiter for waiter in self._waiting if not waiter.visit.done())
+            self._waiting = deque(waiter for waiter in self._waiting if not waiter.answer.done())
             if len(self._waiting) + len(self._in_flight) >= self._limit:
-                raise no_place(self._limit)
+                raise RefusedError("busy", QUEUE_FULL) if self._limit else RefusedError("leaving", LEAVING)
         waiter = Waiter(self._loop.time() + self._deadline, self._loop.create_future())
         self._waiting.append(waiter)
         self.arrival.set()
         if self._expiry is None:
             self._expiry = self._loop.call_at(waiter.deadline, self._expire)
-        return waiter.visit
+        return waiter.answer
 
     def take_batch(self) -> int:
         """Put all who wait into the batch in flight; how many they are."""
         self.arrival.clear()
-        self._in_flight = [waiter for waiter in self._waiting if not waiter.visit.done()]
+        self._in_flight = [waiter for waiter in self._waiting if not waiter.answer.done()]
         self._waiting.clear()
         return len(self._in_flight)
 
     def is_batch_awaited(self) -> bool:
         """Whether anybody in the batch in flight still waits."""
-        return not all(waiter.visit.done() for waiter in self._in_flight)
+        return not all(waiter.answer.done() for waiter in self._in_flight)
 
-    def answer_batch(self, top: int, epoch: str) -> int:
-        """Give out the numbers of the batch in flight, the last of which is `top`; how many nobody waited for."""
+    def answer_batch(self, answers: Iterable[T]) -> int:
+        """Give an answer to each of the batch in flight; how many did not wait for it any more."""
         batch, self._in_flight = self._in_flight, []
         abandoned = 0
-        for number, waiter in enumerate(batch, top - len(batch) + 1):
-            if waiter.visit.done():
+        for waiter, answer in zip(batch, answers, strict=False):
+            if waiter.answer.done():
                 abandoned += 1
             else:
-                waiter.visit.set_result(Visit(number, epoch))
+                waiter.answer.set_result(answer)
         return abandoned
 
     def refuse_batch(self, reason: Reason, message: str) -> None:
-        """Refuse the batch in flight."""
         batch, self._in_flight = self._in_flight, []
         _refuse(batch, reason, message)
 
@@ -124,7 +119,7 @@ class Queue:
         self._limit = 0
         _refuse(self._all(), "leaving", LEAVING)
 
-    def _all(self) -> Iterator[Waiter]:
+    def _all(self) -> Iterator[Waiter[T]]:
         return chain(self._in_flight, self._waiting)
 
     def _expire(self) -> None:
@@ -133,14 +128,14 @@ class Queue:
         due = self._loop.time() + EXPIRY_RESOLUTION
         over = []
         for waiter in self._all():
-            if not waiter.visit.done() and waiter.deadline > due:
+            if not waiter.answer.done() and waiter.deadline > due:
                 self._expiry = self._loop.call_at(waiter.deadline, self._expire)
                 break
             over.append(waiter)
         _refuse(over, "unavailable", LATE)
 
 
-def _refuse(waiters: Iterable[Waiter], reason: Reason, message: str) -> None:
+def _refuse(waiters: Iterable[Waiter[T]], reason: Reason, message: str) -> None:
     for waiter in waiters:
-        if not waiter.visit.done():
-            waiter.visit.set_exception(RefusedError(reason, message))
+        if not waiter.answer.done():
+            waiter.answer.set_exception(RefusedError(reason, message))

@@ -23,23 +23,10 @@ class StoreState:
         self.reason = ""
         self.reached = asyncio.Event()
         """Set once the store has answered this process."""
-        self.is_up = asyncio.Event()
         self._session = session
         self._metrics = metrics
         self._told = {""}
         """The reasons that the log has been told of since the state changed."""
-
-    def up(self) -> None:
-        """Note that the store counts."""
-        self._become("up")
-
-    def lost(self, reason: str) -> None:
-        """Note that the store does not answer, or cannot work."""
-        self._become("lost", reason)
-
-    def distrusted(self, reason: str) -> None:
-        """Note that the store counts for nobody until `hello reset`."""
-        self._become("distrusted", reason)
 
     def tell(self, event: str, reason: str) -> None:
         """Tell the log of a reason, once until the state changes. Visitors are not told where the store is."""
@@ -61,7 +48,8 @@ class StoreState:
                 log.warning("store is in another epoch", epoch=self._session.epoch, before=epoch)
             self._metrics.epoch.info({"epoch": self._session.epoch})
 
-    def _become(self, name: str, reason: str = "") -> None:
+    def become(self, name: str, reason: str = "") -> None:
+        """Note that the store counts, that it does not answer or cannot work, or that it needs `hello reset`."""
         self.reason = reason
         if name != "lost":
             self.reached.set()
@@ -72,8 +60,6 @@ class StoreState:
         self._told = {"", reason}
         self._metrics.state.state(name)
         if name == "up":
-            self.is_up.set()
             log.info("store is up", epoch=self._session.epoch, last=self._session.seen)
         else:
-            self.is_up.clear()
             log.error(f"store is {name}", error=reason)

@@ -20,6 +20,9 @@ POD_LIFETIME = 24 * 60 * 60
 POD_LIMIT = 500
 """Pods without a session that a reading shows by name, at most."""
 
+COMMAND_TIMEOUT = 1.0
+"""Seconds to wait for a connection to a server, and again for an answer, before another one is tried."""
+
 EARLIER_PODS = "earlier pods"
 """The entry for all other pods; no pod's name has a blank in it."""
 
@@ -73,6 +76,11 @@ class Reading:
 class StoreError(Exception):
     """The store did not hand out numbers."""
 
+    message = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
+
 
 class UnavailableError(StoreError):
     """The store did not take the batch: nothing was counted. Sending it again may help."""
@@ -89,9 +97,13 @@ class BrokenError(StoreError):
 class DistrustedError(StoreError):
     """The store was rolled back, to an earlier epoch or a lower count: it counts for nobody until `hello reset`."""
 
+    message = "the store was rolled back: numbers that were given are missing from it"
+
 
 class WipedError(StoreError):
     """The store is empty, and the batch may begin no epoch: its session knew of one."""
+
+    message = "the store is empty"
 
 
 class OtherEpochError(StoreError):
@@ -105,13 +117,19 @@ class OtherEpochError(StoreError):
 class ForgottenError(StoreError):
     """The store has forgotten a session that ended, or was idle for long."""
 
+    message = "the store has forgotten this session"
+
 
 class OutdatedError(StoreError):
     """The batch may have been counted, but the store no longer knows its range. Sending it again cannot help."""
 
+    message = "a later batch was counted before this one"
+
 
 class ExhaustedError(StoreError):
     """The range would pass the highest number."""
+
+    message = f"the count would pass {LIMIT}"
 
 
 class Store(Protocol):
@@ -126,8 +144,9 @@ class Store(Protocol):
     async def reset(self, new_epoch: str, to: int) -> None:
         """Begin a new epoch, whose id ends in `new_epoch`, and in which `to` + 1 is the next number."""
 
-    async def wait_for_loss(self) -> None:
-        """Return when the store may be gone, without asking it anything; never if there is no telling."""
+    async def is_lost(self) -> bool:
+        """Whether the store may be gone, as far as can be told without asking it anything."""
+        return False
 
     async def close(self) -> None:
         """Let go of the file or the connections."""

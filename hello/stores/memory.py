@@ -1,23 +1,13 @@
 """The count in this process: gone when it ends, and no other process sees it."""
 
-import asyncio
 import time
 from itertools import chain
 
-from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading
-from hello.stores.rules import (
-    SessionRecord,
-    State,
-    count,
-    find_duplicate,
-    fold,
-    make_epoch,
-    make_reading,
-    notice_rollback,
-)
+from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading, Store, rules
+from hello.stores.rules import SessionRecord, State
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """A Store without a disk; each has an epoch of its own."""
 
     def __init__(self) -> None:
@@ -27,10 +17,10 @@ class MemoryStore:
 
     async def commit(self, batch: Batch) -> Range:
         record = self._records.get(batch.client)
-        repeated = find_duplicate(batch, self._state, record)
+        repeated = rules.find_duplicate(batch, self._state, record)
         if repeated:
             return repeated
-        record = self._records[batch.client] = count(batch, self._state, record, time.time_ns())
+        record = self._records[batch.client] = rules.count(batch, self._state, record, time.time_ns())
         if batch.ends:
             self._fold([batch.client])
         elif batch.sequence == 1:
@@ -40,19 +30,15 @@ class MemoryStore:
 
     def _fold(self, clients: list[str]) -> None:
         gone = [self._records.pop(client) for client in clients]
-        self._shares = fold(self._state, self._shares, gone, time.time())
+        self._shares = rules.fold(self._state, self._shares, gone, time.time())
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        notice_rollback(self._state, epoch, seen)
+        rules.notice_rollback(self._state, epoch, seen)
         records = chain(self._records.values(), self._shares)
-        return make_reading(self._state, ((record, time.time() - record.time) for record in records))
+        return rules.make_reading(self._state, ((record, time.time() - record.time) for record in records))
 
     async def reset(self, new_epoch: str, to: int) -> None:
-        self._state = State(make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
-
-    async def wait_for_loss(self) -> None:
-        """Never return: the count lasts as long as this process."""
-        await asyncio.Event().wait()
+        self._state = State(rules.make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def close(self) -> None:
         """Do nothing."""

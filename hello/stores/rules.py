@@ -26,8 +26,6 @@ from hello.stores import (
 EPOCH = "[0-9]{16}-[!-~]+"
 """The id of an epoch: when it began, in microseconds, and random digits."""
 
-ROLLED_BACK = "the store was rolled back: numbers that were given are missing from it"
-
 
 @dataclass(slots=True)
 class State:
@@ -115,7 +113,7 @@ def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: 
 
 def distrust(state: State, epoch: str) -> None:
     """Mark a state. The epoch that follows is to be later than the one that was seen, whatever the clock says then."""
-    state.distrusted = ROLLED_BACK
+    state.distrusted = DistrustedError.message
     if is_earlier(state.epoch, epoch):
         state.epoch = epoch
 
@@ -130,10 +128,10 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
     if not state.epoch:
         if batch.new_epoch:
             return None
-        raise WipedError("the store is empty")
+        raise WipedError
     if rolled_back(state, batch.epoch, batch.seen, batch.answered, record):
         distrust(state, batch.epoch)
-        raise DistrustedError(ROLLED_BACK)
+        raise DistrustedError
     last = record or SessionRecord()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
@@ -142,11 +140,11 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
         raise OtherEpochError(state.epoch)
     # A record that a late first batch left behind knows nothing of the session.
     if batch.answered and (record is None or (record.sequence == 1 and record.index != batch.answered)):
-        raise ForgottenError("the store has forgotten this session")
+        raise ForgottenError
     if last.sequence > batch.sequence:
-        raise OutdatedError("a later batch was counted before this one")
+        raise OutdatedError
     if state.count + batch.n > LIMIT:
-        raise ExhaustedError(f"the count would pass {LIMIT}")
+        raise ExhaustedError
     return None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import sqlite3
 import time
@@ -21,24 +22,12 @@ from hello.stores import (
     LostError,
     Range,
     Reading,
+    Store,
     StoreError,
     UnavailableError,
+    rules,
 )
-from hello.stores.rules import (
-    SessionRecord,
-    State,
-    count,
-    find_duplicate,
-    fold,
-    make_epoch,
-    make_reading,
-    notice_rollback,
-)
-
-try:
-    import fcntl
-except ImportError:  # Windows has locks of its own
-    fcntl = None  # type: ignore[assignment]
+from hello.stores.rules import SessionRecord, State
 
 T = TypeVar("T")
 
@@ -63,7 +52,7 @@ UNFIT = "SQLite cannot keep its log on this file system (NFS, for one): use a lo
 LOST_LOG = "the file is a copy made while in use, or has lost its log: numbers that were given may be missing from it"
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """A Store in a SQLite file, used from a thread of its own; processes on one machine may share the file."""
 
     def __init__(self, path: Path) -> None:
@@ -80,12 +69,7 @@ class SqliteStore:
     async def reset(self, new_epoch: str, to: int) -> None:
         await self._run(lambda connection: _reset(connection, new_epoch, to))
 
-    async def wait_for_loss(self) -> None:
-        """Never return: a file does not say that it is gone."""
-        await asyncio.Event().wait()
-
     async def close(self) -> None:
-        """Close the file after the batch in flight."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown()
 
@@ -126,28 +110,26 @@ def _code(error: sqlite3.Error | OSError) -> int:
 
 def _has_locks(path: Path) -> bool:
     """Try to lock the file, on which this process holds no lock now: SQLite says "busy" if there are no locks, too."""
-    if fcntl:
-        with suppress(BlockingIOError), path.open("rb") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                return error.errno != errno.ENOLCK
+    with suppress(BlockingIOError), path.open("rb") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno != errno.ENOLCK
     return True
 
 
 def _missing_rights(path: Path) -> str:
     """Name the owner of a place where this process may not write, and the user that it runs as."""
-    if hasattr(os, "getuid"):
-        for place in path, *path.parents:
-            try:
-                owner = place.stat()
-            except OSError:  # it is not there, or out of reach: a directory above tells why
-                continue
-            if not os.access(place, os.W_OK):
-                own = f"user {os.getuid()}, group {os.getgid()}"
-                return f" ({place} is owned by user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
-            if place.is_dir():
-                break
+    for place in path, *path.parents:
+        try:
+            owner = place.stat()
+        except OSError:  # it is not there, or out of reach: a directory above tells why
+            continue
+        if not os.access(place, os.W_OK):
+            own = f"user {os.getuid()}, group {os.getgid()}"
+            return f" ({place} is owned by user {owner.st_uid}, group {owner.st_gid}; this process runs as {own})"
+        if place.is_dir():
+            break
     return ""
 
 
@@ -246,7 +228,7 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
         row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
         record = SessionRecord(*row[1:]) if row else None
         try:
-            repeated = find_duplicate(batch, state, record)
+            repeated = rules.find_duplicate(batch, state, record)
         except DistrustedError as error:
             refusal = error
         else:
@@ -256,7 +238,7 @@ def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
 
 
 def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: SessionRecord | None) -> Range:
-    record = count(batch, state, before, time.time_ns())
+    record = rules.count(batch, state, before, time.time_ns())
     connection.execute(
         "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
     )
@@ -271,7 +253,7 @@ def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: S
 def _fold(connection: sqlite3.Connection, state: State, which: str, value: str | int) -> None:
     gone = connection.execute(f"SELECT * FROM sessions WHERE {which}", (value,)).fetchall()  # noqa: S608
     connection.execute(f"DELETE FROM sessions WHERE {which}", (value,))  # noqa: S608
-    shares = fold(state, _shares(connection, state), (SessionRecord(*row[1:]) for row in gone), time.time())
+    shares = rules.fold(state, _shares(connection, state), (SessionRecord(*row[1:]) for row in gone), time.time())
     connection.execute("DELETE FROM shares")
     rows = ((share.pod, share.total, share.time) for share in shares)
     connection.executemany("INSERT INTO shares VALUES (?, ?, ?)", rows)
@@ -285,16 +267,16 @@ def _shares(connection: sqlite3.Connection, state: State) -> Iterator[SessionRec
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
     with _transaction(connection):
         state = _state(connection)
-        if notice_rollback(state, epoch, seen):
+        if rules.notice_rollback(state, epoch, seen):
             _write(connection, state)
         rows = connection.execute("SELECT * FROM sessions").fetchall()
         records = chain((SessionRecord(*row[1:]) for row in rows), list(_shares(connection, state)))
-    return make_reading(state, ((record, time.time() - record.time) for record in records))
+    return rules.make_reading(state, ((record, time.time() - record.time) for record in records))
 
 
 def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
     with _transaction(connection):
-        epoch = make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
+        epoch = rules.make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
         _write(connection, State(epoch, to, to))
         connection.execute("DELETE FROM shares")
 

@@ -76,6 +76,9 @@ class Host:
     name: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{f'[{self.name}]' if ':' in self.name else self.name}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
@@ -117,7 +120,6 @@ class ServerUrl:
         return context
 
     def check_tls(self) -> None:
-        """Raise ValueError if the TLS files cannot be loaded."""
         if ("cert" in self.options) != ("key" in self.options):
             raise ValueError("cert and key need each other")
         try:

@@ -7,6 +7,7 @@ from itertools import chain
 
 import structlog
 
+from hello.counting.queue import EXPIRY_RESOLUTION
 from hello.limits import Limits
 
 HEADER_SIZE = 16_384
@@ -30,9 +31,6 @@ SEND_TIMEOUT = 10.0
 LINGERING = 1.0
 """Seconds for which a connection that is to close is kept for what is still under way in either direction."""
 
-EXPIRY_RESOLUTION = 0.05
-"""Waits that end within so many seconds end at once."""
-
 log = structlog.get_logger()
 
 
@@ -55,7 +53,6 @@ class Wait:
             self._timer = self._loop.call_at(end, self._expire)
 
     def end(self, transport: asyncio.Transport) -> None:
-        """End a wait."""
         self._ends.pop(transport, None)
 
     def __contains__(self, transport: asyncio.Transport) -> bool:
@@ -119,7 +116,6 @@ class Connections:
             self._close(next(filter(self._only_waits, self._held), transport))
 
     def forget(self, transport: asyncio.Transport) -> None:
-        """Make room for another connection."""
         self._total -= self._held.pop(transport, 0)
         address = self._addresses.pop(transport, None)
         if address is not None:

@@ -14,6 +14,7 @@ from aiohttp_sse import EventSourceResponse
 from hello.counting.counter import HEARTBEAT_INTERVAL, Counter
 from hello.counting.queue import RefusedError
 from hello.stores import Reading
+from hello.web.connections import SEND_TIMEOUT
 from hello.web.page import Greeter
 
 MESSAGE_INTERVAL = 1.0
@@ -30,9 +31,6 @@ LATE_READINGS = 3
 
 WATCHER_LIMIT = 2000
 """Streams of one process. One address may take as many as it leaves free for others."""
-
-SEND_TIMEOUT = 5.0
-"""Seconds after which a client that reads nothing is dropped."""
 
 POD_TIMEOUT = HEARTBEAT_INTERVAL + 3
 """Seconds without a batch after which a pod counts as gone."""
@@ -56,6 +54,7 @@ class Events:
         """The next message; empty if this process is leaving."""
         self._watchers = Tally[str | None]()
         """Streams by address."""
+        counter.metrics.watchers.set_function(self._watchers.total)
         self._late = 0
         """Consecutive late readings."""
         self._outage = Outage()
@@ -87,14 +86,12 @@ class Events:
         self._watchers[address] += 1
         if self._watchers.total() == 1:
             self._reader = asyncio.create_task(self._read_on())
-        self._counter.metrics.watchers.set(self._watchers.total())
         try:
             yield
         finally:
             self._watchers -= Tally([address])  # an address without a watcher is forgotten
             if not self._watchers:
                 self._reader.cancel()
-            self._counter.metrics.watchers.set(self._watchers.total())
 
     async def _read_on(self) -> None:
         """Tell all who watch. A reading begins after they arrived, so it is not below what they already know."""
@@ -136,7 +133,6 @@ class Outage:
     heard: float = 0
 
     def end(self, now: float) -> None:
-        """Note that the store answered."""
         if self.on:
             self.on, self.began, self.ended = False, self.heard, now
         self.heard = now

@@ -30,7 +30,6 @@ class Handled(Connection):
         """Bytes that the handler holds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make the handler ready, if there is room for the connection."""
         super().connection_made(transport)
         if not self._is_last:
             self._handler.connection_made(transport)
@@ -55,17 +54,14 @@ class Handled(Connection):
         return not (self._request and self._request.writer.output_size) and super().eof_received()
 
     def pause_writing(self) -> None:
-        """Let the handler wait, too."""
         super().pause_writing()
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """Let the handler go on, too."""
         self._handler.resume_writing()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the handler."""
         super().connection_lost(exc)
         self._request = None
         self._handler.connection_lost(exc)
@@ -88,7 +84,6 @@ class Handled(Connection):
             self._transport.resume_reading()
 
     def end(self, response: StreamResponse) -> None:
-        """Note that a request is answered."""
         if self._is_last or (self._is_half_closed and not self._held):
             response.force_close()
         self._is_busy, self._request = False, None

@@ -61,7 +61,6 @@ class Connection(asyncio.Protocol):
         """Whether the client sends nothing more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Await a header, if there is room for the connection."""
         self._transport = cast(asyncio.Transport, transport)
         if self._connections.admit(self._transport):
             self._transport.set_write_buffer_limits(0)
@@ -71,7 +70,6 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes, if it is its turn."""
         if not self._is_last:
             self._held += data
             self._advance()
@@ -90,13 +88,11 @@ class Connection(asyncio.Protocol):
         self._account()
 
     def resume_writing(self) -> None:
-        """Go on as before."""
         self._await(None if self._is_busy else self._connections.resting)
         self._account()
         self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
         self._is_last = True
         self._await(None)
         self._connections.forget(self._transport)

@@ -35,7 +35,6 @@ async def close(servers: Iterable[asyncio.Server], listeners: Iterable[socket.so
 
 
 def _accept_all(queue: socket.socket) -> Iterator[socket.socket]:
-    """Accept those who have connected, and close."""
     queue.setblocking(False)
     with queue, suppress(OSError):
         for _ in range(BACKLOG):

@@ -45,7 +45,6 @@ class Port:
         )
 
     def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
         if self._visitors:
             return Lean(self.connections, self._visitors, self._handled)
         return self._handled()

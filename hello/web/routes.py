@@ -3,12 +3,12 @@
 from asyncio import Event
 from collections.abc import Awaitable, Callable
 
-from aiohttp.hdrs import CACHE_CONTROL
+from aiohttp.hdrs import CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from multidict import istr
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from hello.counting.counter import Counter
-from hello.web.admin import Admin, healthz
 from hello.web.events import Events
 from hello.web.page import Greeter
 from hello.web.visits import Visits
@@ -17,6 +17,11 @@ HELLO_CONNECTION = istr("Hello-Connection")
 """A name that need not be folded to one case for each request."""
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+
+
+async def healthz(_: BaseRequest) -> Response:
+    """Say that this process is well, whatever the store does."""
+    return Response(text="ok\n")
 
 
 class Routes:
@@ -32,7 +37,6 @@ class Routes:
         self._paths[path] = handlers
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        """Answer a request."""
         handlers = self._paths.get(request.raw_path) or self._paths.get(request.path)
         if handlers is None:
             response: StreamResponse = Response(status=404, text="404: Not Found\n")
@@ -49,7 +53,6 @@ class Routes:
 
 
 def public_routes(counter: Counter, greeter: Greeter, visits: Visits, leaving: Event) -> Routes:
-    """What visitors reach."""
     routes = Routes(leaving)
     routes.add("/", GET=visits.greet, HEAD=visits.head)
     routes.add("/count", GET=visits.count, HEAD=visits.count)
@@ -59,6 +62,16 @@ def public_routes(counter: Counter, greeter: Greeter, visits: Visits, leaving: E
 
 def add_admin_routes(routes: Routes, counter: Counter) -> None:
     """Add what the cluster reaches besides the health: readiness and metrics."""
-    admin = Admin(counter)
-    routes.add("/readyz", GET=admin.readyz, HEAD=admin.readyz)
-    routes.add("/metrics", GET=admin.metrics, HEAD=admin.metrics)
+
+    async def readyz(_: BaseRequest) -> Response:
+        """Answer 200 once the store has answered this process: from then on a lost store must not empty the Service."""
+        if counter.state.reached.is_set():
+            return Response(text="ok\n")
+        text = ": ".join(filter(None, ("The store has not answered yet", counter.state.reason)))
+        return Response(status=503, text=f"{text}.\n", headers={RETRY_AFTER: "1"})
+
+    async def metrics(_: BaseRequest) -> Response:
+        return Response(body=counter.metrics.text(), headers={CONTENT_TYPE: CONTENT_TYPE_LATEST})
+
+    routes.add("/readyz", GET=readyz, HEAD=readyz)
+    routes.add("/metrics", GET=metrics, HEAD=metrics)

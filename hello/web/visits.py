@@ -15,9 +15,7 @@ from hello.web.accept import HTML, JSON, TEXT, preferred_type
 from hello.web.page import Greeter
 
 SEC_PURPOSE = istr("Sec-Purpose")
-HELLO_COUNT, HELLO_POD, HELLO_EPOCH = istr("Hello-Count"), istr("Hello-Pod"), istr("Hello-Epoch")
-HELLO_VERSION = istr("Hello-Version")
-"""Names that need not be folded to one case for each visitor."""
+"""A name that need not be folded to one case for each visitor."""
 
 
 class Answer(NamedTuple):
@@ -28,7 +26,6 @@ class Answer(NamedTuple):
     text: str
 
     def response(self) -> Response:
-        """The answer as aiohttp gives it."""
         return Response(status=self.status, headers=self.headers, body=self.text.encode())
 
 
@@ -46,7 +43,7 @@ class Visits:
             return self.refuse(RefusedError("prefetch", "A page fetched in advance is not a visit."), TEXT).response()
         content_type = _preferred(request)
         try:
-            visit = await self._counter.next()
+            visit = await self._counter.join()
         except RefusedError as error:
             return self.refuse(error, content_type).response()
         return self.greeting(content_type, visit).response()
@@ -59,7 +56,7 @@ class Visits:
 
     async def count(self, request: BaseRequest) -> Response:
         """Tell the total and who tells it, and count nobody."""
-        headers = {HELLO_POD: self._greeter.pod}
+        headers = {"Hello-Pod": self._greeter.pod}
         try:
             reading = await self._counter.read()
         except RefusedError as error:
@@ -70,7 +67,6 @@ class Visits:
         return Response(text=json.dumps(total) + "\n", content_type=JSON, headers=headers)
 
     def greeting(self, content_type: str, visit: Visit) -> Answer:
-        """What a visitor is told who was counted."""
         (number, epoch), greeter = visit, self._greeter
         if content_type == JSON:
             text = json.dumps({"count": number, "pod": greeter.pod, "epoch": epoch}) + "\n"
@@ -78,13 +74,12 @@ class Visits:
             text = page.greeting(visit, greeter)
         else:
             text = f"Hello, world! You are visitor {number}, greeted by {greeter.pod}.\n"
-        headers: list[tuple[str, str]] = [(HELLO_COUNT, str(number)), (HELLO_POD, greeter.pod), (HELLO_EPOCH, epoch)]
+        headers = [("Hello-Count", str(number)), ("Hello-Pod", greeter.pod), ("Hello-Epoch", epoch)]
         if greeter.version:
-            headers.append((HELLO_VERSION, greeter.version))
+            headers.append(("Hello-Version", greeter.version))
         return _answer(HTTPStatus.OK, content_type, headers, text)
 
     def refuse(self, error: RefusedError, content_type: str) -> Answer:
-        """What a visitor is told who was not counted."""
         self._counter.metrics.refused.labels(error.reason).inc()
         return self._refusal(error, content_type)
 
@@ -92,7 +87,7 @@ class Visits:
         """Say who refuses: a proxy's own 503 does not."""
         is_page = content_type == HTML
         text = page.refusal(error, self._greeter) if is_page else f"{error}\n"
-        headers: list[tuple[str, str]] = [(RETRY_AFTER, "1"), (HELLO_POD, self._greeter.pod)]
+        headers: list[tuple[str, str]] = [(RETRY_AFTER, "1"), ("Hello-Pod", self._greeter.pod)]
         return _answer(HTTPStatus.SERVICE_UNAVAILABLE, HTML if is_page else TEXT, headers, text)
 
 

@@ -72,7 +72,7 @@ class Visitors:
         for visit in self._visits:
             with suppress(asyncio.CancelledError):
                 visit.result()
-        last = Plan(requests=1, clients=1, connections=FRESH)
+        last = Plan(requests=1, room=1, connections=FRESH)
         self._loop.run_until_complete(Load([self._site], last, self._keep).run())
 
     def come(self, visits: int) -> None:

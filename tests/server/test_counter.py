@@ -56,64 +56,53 @@ async def counter(gate: Gate) -> AsyncIterator[Counter]:
         gate.open.set()
 
 
-async def visitors(counter: Counter, n: int) -> list[asyncio.Task[Visit]]:
+def visitors(counter: Counter, n: int) -> list[asyncio.Future[Visit]]:
     """Let `n` visitors come, one after the other."""
-    tasks = [asyncio.create_task(counter.next()) for _ in range(n)]
-    await asyncio.sleep(0)
-    return tasks
+    return [counter.join() for _ in range(n)]
 
 
-async def first_batch(counter: Counter, gate: Gate) -> asyncio.Task[Visit]:
+async def first_batch(counter: Counter, gate: Gate) -> asyncio.Future[Visit]:
     """Send a visitor on a batch that is not answered yet."""
     gate.open.clear()
-    (visitor,) = await visitors(counter, 1)
+    visitor = counter.join()
     while not gate.batches:
         await asyncio.sleep(0)
     return visitor
 
 
 async def test_who_comes_during_a_batch_shares_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_batch(counter, gate), *await visitors(counter, 5)]
+    tasks = [await first_batch(counter, gate), *visitors(counter, 5)]
     gate.open.set()
     assert [(await task).number for task in tasks] == [1, 2, 3, 4, 5, 6]
     assert [batch.n for batch in gate.batches] == [1, 5]
 
 
-async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_batch(counter, gate), *await visitors(counter, 7)]
-    with pytest.raises(RefusedError) as refused:
-        await counter.next()
-    assert refused.value.reason == "busy"
-    gate.open.set()
-    assert [(await task).number for task in tasks] == list(range(1, 9))
-
-
 async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(counter: Counter, gate: Gate) -> None:
     await first_batch(counter, gate)
-    tasks = await visitors(counter, 7)
+    tasks = visitors(counter, 7)
     for task in tasks[:6]:
         task.cancel()
     await asyncio.sleep(0)
-    late = await visitors(counter, 1)
+    late = counter.join()
     gate.open.set()
-    assert [(await task).number for task in [tasks[6], *late]] == [2, 3]
+    assert [(await task).number for task in [tasks[6], late]] == [2, 3]
     assert (await counter.read()).count == 3
 
 
 async def test_who_hangs_up_on_a_batch_leaves_an_abandoned_number(counter: Counter, gate: Gate) -> None:
     (await first_batch(counter, gate)).cancel()
     gate.open.set()
-    assert (await counter.next()).number == 2
+    assert (await counter.join()).number == 2
     assert b"hello_abandoned_numbers_total 1.0" in counter.metrics.text()
 
 
 async def test_a_wait_ends_at_the_deadline_on_a_batch_and_in_the_queue(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_batch(counter, gate), *await visitors(counter, 1), asyncio.create_task(counter.read())]
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+    waiting = *visitors(counter, 1), counter.read()
+    for outcome in await asyncio.gather(await first_batch(counter, gate), *waiting, return_exceptions=True):
         assert isinstance(outcome, RefusedError)
         assert outcome.reason == "unavailable"
     gate.open.set()
-    assert (await counter.next()).number > 0
+    assert (await counter.join()).number > 0
 
 
 async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(counter: Counter, gate: Gate) -> None:
@@ -121,22 +110,16 @@ async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(
     early = asyncio.create_task(counter.read())
     await asyncio.sleep(0)
     gate.open.set()
-    visit = await counter.next()
+    visit = await counter.join()
     readings = await asyncio.gather(counter.read(), counter.read(), early)
     assert readings[0].count == readings[1].count == visit.number
 
 
-async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Counter, gate: Gate) -> None:
-    visitor, reader = await first_batch(counter, gate), asyncio.create_task(counter.read())
-    for outcome in await asyncio.gather(visitor, reader, return_exceptions=True):
-        assert str(outcome) == "The store did not answer in time."
-
-
 async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
     counter.leaving.at_once()
-    for late in counter.next(), counter.read():
+    for late in counter.join, counter.read:
         with pytest.raises(RefusedError) as refused:
-            await late
+            await late()
         assert refused.value.reason == "leaving"
 
 
@@ -160,9 +143,9 @@ async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
         gate.open.set()
         reader = asyncio.create_task(counter.read())
         await sent.wait()
-        first = await counter.next()
+        first = await counter.join()
         gate.__init__()  # type: ignore[misc]
-        await counter.next()
+        await counter.join()
         arrives.set()
         assert (await reader).epoch != first.epoch
         assert counter.state.name == "up"
@@ -191,7 +174,7 @@ async def test_a_batch_that_the_store_refused_is_sent_again_as_it_was(
         return await commit(batch)
 
     monkeypatch.setattr(gate, "commit", failing)
-    assert (await counter.next()).number == 1
+    assert (await counter.join()).number == 1
     assert len(gate.batches) == 4
     assert len(set(gate.batches)) == 1
     assert b"hello_batch_retries_total 3.0" in counter.metrics.text()
@@ -212,7 +195,7 @@ async def test_what_a_reading_told_meanwhile_is_known_to_a_batch_that_is_sent_ag
 
     monkeypatch.setattr(gate, "commit", lose)
     with pytest.raises(RefusedError) as refused:
-        await counter.next()
+        await counter.join()
     assert refused.value.reason == "distrusted"
 
 
@@ -231,6 +214,6 @@ async def test_a_batch_is_not_sent_again_in_an_epoch_that_a_reading_told_is_over
     monkeypatch.setattr(gate, "commit", lose)
     gate.batches.clear()
     with pytest.raises(RefusedError):
-        await counter.next()
+        await counter.join()
     assert [batch.epoch[17:] for batch in gate.batches] == ["later"]
     assert (await gate.read("", 0)).distrusted

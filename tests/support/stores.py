@@ -3,14 +3,13 @@
 import shutil
 import sqlite3
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hello.stores import Batch, Range, Store
-from hello.stores.etcd.folding import IDLE_TIMEOUT
 from hello.stores.etcd.keys import delete
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
@@ -21,6 +20,9 @@ from tests.support.processes import EtcdServer, RedisServer
 
 FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
 OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
+
+OpenEtcd = Callable[[str], EtcdStore]
+"""What the fixture `open_etcd` is."""
 
 
 def following(batch: Batch, given: Range, **changes: Any) -> Batch:
@@ -56,12 +58,6 @@ async def redis_command(store: RedisStore, *words: str) -> Any:
     """Send a command over the store's own connection; its answer."""
     await store._commits.send_command(*words)  # noqa: SLF001
     return await store._commits.read_response()  # noqa: SLF001
-
-
-def let_a_minute_pass(store: EtcdStore) -> None:
-    """Let a store know all keys for longer."""
-    known = store._idle._unchanged.items()  # noqa: SLF001
-    store._idle._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
 
 
 @asynccontextmanager

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
-from tests.support.client import request, state, until_up
-from tests.support.processes import Hello, until
+from tests.support.client import request, state
+from tests.support.processes import Hello, MakeHello, until
 
 AWAY = "The store did not answer in time.\n"
 """What a visitor is told: more belongs in the log."""
 
 
-async def started(hello: Callable[..., Hello], store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
+async def started(hello: MakeHello, store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
     servers = [hello("--store", store, "--pod", pod, *arguments) for pod in pods]
     await asyncio.gather(*(server.start() for server in servers))
     await asyncio.gather(*(server.ready() for server in servers))
@@ -49,11 +49,13 @@ def reset(store: str, to: int) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-async def lost(pod: Hello) -> None:
-    async def is_lost() -> bool:
-        return await state(pod.url) == "lost"
+async def until_store_is(name: str, server: Hello) -> None:
+    """Wait until a server sees its store so, without a visit."""
 
-    await until(is_lost, "the store is lost")
+    async def is_so() -> bool:
+        return await state(server.url) == name
+
+    await until(is_so, f"the store is {name}")
 
 
 async def recovered(server: Hello) -> int:
@@ -70,7 +72,7 @@ async def recovered(server: Hello) -> int:
 
 
 async def refused_until_mended(
-    hello: Callable[..., Hello], url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
+    hello: MakeHello, url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
 ) -> None:
     """What is no counter is refused, by a server that counted in it and by a new one, and distrusted by neither."""
     (server,) = await started(hello, url, "--deadline", "0.3", pods="a")
@@ -83,7 +85,7 @@ async def refused_until_mended(
     await mend()
 
     for one in server, newcomer:
-        await until_up(one.url)
+        await until_store_is("up", one)
         number = await recovered(one)
         assert number > last  # who was refused may have been counted
         last = number

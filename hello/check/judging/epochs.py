@@ -39,7 +39,6 @@ class Epoch:
     earlier: dict[int, Record] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
-        """Take an answer or a read."""
         if record.sent > self.last.sent:
             self.last = record
         pod = record.labels.pod
@@ -88,7 +87,6 @@ class Epochs:
         return next(reversed(self._epochs.values()), None)
 
     def get(self, name: str) -> Epoch | None:
-        """The epoch of a name."""
         return self._epochs.get(name)
 
     def begin(self, name: str, record: Record) -> Epoch:

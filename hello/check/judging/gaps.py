@@ -131,7 +131,6 @@ class Gaps:
         self._available = 0
 
     def may_have_counted(self, sent: int) -> None:
-        """Take note of a request of unknown outcome."""
         self.unknown += 1
         heappush(self._unknown, sent)
 
@@ -192,5 +191,4 @@ class Gaps:
             self.repeated -= 1
 
     def __iter__(self) -> Iterator[Gap]:
-        """Those that are shown."""
         return (gap for gap in self.shown if gap.size)

@@ -1,16 +1,14 @@
 """The judge of a run: takes each record as its request ends, and can say at any time what is proved so far."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 
 from hello.check.history import NEVER, Kind, Outcome, Record
 from hello.check.judging.epochs import MOST as MOST_PODS
-from hello.check.judging.epochs import Epoch, Epochs
-from hello.check.judging.gaps import Gap, Gaps
+from hello.check.judging.epochs import Epoch
+from hello.check.judging.gaps import Gap
 from hello.check.judging.losses import Losses, Silence
 from hello.check.judging.shares import Repeat
-from hello.check.judging.shown import Shown
 from hello.check.judging.verdict import Example, Finding, Rules, Verdict
 
 MOST_PENDING = 1000
@@ -29,46 +27,38 @@ class Judge:
     def __init__(self, rules: Rules) -> None:
         self.news: deque[Record | Example | Silence | Repeat] = deque(maxlen=10_000)
         """What was lost or found since somebody emptied it."""
+        self._verdict = Verdict(rules, Losses(self.news))
         self._rules = rules
-        self._began, self._ended = NEVER, -NEVER
         self._records = 0
-        self._findings: dict[Kind, Finding] = {}
-        self._epochs = Epochs()
         self._first: Record | None = None
-        self._gaps = Gaps()
         self._pending: list[Gap] = []
-        self._losses = Losses(self.news)
-        self._repeats = Shown[Repeat]()
-        self._shares_known = False
         self._answered_last = -NEVER
-        self._final: Record | None = None
-        self._read_last: set[str] = set()
 
     def add(self, record: Record, oldest: int = NEVER, waiting: int = NEVER) -> bool:
         """Take a record; `oldest` and `waiting`: since when the oldest request and visit wait that end later.
 
         Returns whether a visit was lost.
         """
-        labels = record.labels
-        if record.answered > self._ended:
-            self._ended = record.answered
+        labels, verdict = record.labels, self._verdict
+        if record.answered > verdict.ended:
+            verdict.ended = record.answered
         if labels.outcome is Outcome.STOOD_STILL:
-            self._losses.pause(record)
+            verdict.losses.pause(record)
             return False
-        if record.sent < self._began:
-            self._began = record.sent
+        if record.sent < verdict.began:
+            verdict.began = record.sent
         if labels.flaw:
             self._find(labels.flaw, record)
         if labels.unknown:
-            self._gaps.may_have_counted(record.sent)
+            verdict.gaps.may_have_counted(record.sent)
         if labels.outcome is Outcome.ANSWERED:
             self._answer(record, labels.epoch or "")
         lost = False
         if labels.read:
-            self._losses.reads[labels.outcome] += 1
+            verdict.losses.reads[labels.outcome] += 1
         else:
-            lost = self._losses.add(record, waiting)
-        oldest = min(oldest, self._ended)
+            lost = verdict.losses.add(record, waiting)
+        oldest = min(oldest, verdict.ended)
         self._settle(oldest)
         self._records += 1
         if self._records % TIDY == 0:
@@ -81,27 +71,12 @@ class Judge:
             self._settle(NEVER)
             self._attribute(self._pending)
             self._pending = []
-        self._losses.add_up()
-        outages, longest = self._losses.outages()
-        return Verdict(
-            rules=self._rules,
-            began=min(self._began, self._ended),
-            ended=self._ended,
-            findings=sorted(self._told(), key=lambda finding: finding.kind.promise),
-            epochs=self._epochs,
-            gaps=self._gaps,
-            losses=self._losses,
-            outages=outages,
-            longest=longest,
-            repeats=self._repeats,
-            shares_known=self._shares_known,
-            final=self._final,
-            pods_read_last=frozenset(self._read_last),
-        )
+            self._verdict.began = min(self._verdict.began, self._verdict.ended)
+        return self._verdict
 
     def _find(self, kind: Kind, *records: Record, count: int = 1) -> None:
         example = Example(kind, count, records)
-        finding = self._findings.setdefault(kind, Finding(kind))
+        finding = self._verdict.found.setdefault(kind, Finding(kind))
         finding.count += count
         finding.examples.add(example)
         self.news.append(example)
@@ -114,28 +89,28 @@ class Judge:
                 self._find(Kind.FORGOTTEN, self._first, record)
             return
         self._first = self._first or record
-        epoch = self._epochs.get(name)
+        epoch = self._verdict.epochs.get(name)
         if epoch is None:
             epoch = self._begin(name, record)
         elif not epoch.numbers.add(record) and epoch.answer(record.number or 0) is None:
-            self._gaps.came_late(name, record.number or 0)
-        if self._epochs.count > 1:
+            self._verdict.gaps.came_late(name, record.number or 0)
+        if self._verdict.epochs.count > 1:
             self._compare_epochs(epoch, record)
         self._compare(epoch, record)
         self._read(epoch, record) if record.labels.read else self._given(epoch, record)
         epoch.add(record)
 
     def _begin(self, name: str, record: Record) -> Epoch:
-        last = self._epochs.newest
+        last = self._verdict.epochs.newest
         if last and not self._rules.reset:
             self._find(Kind.NEW_EPOCH, last.last, record)
-        return self._epochs.begin(name, record)
+        return self._verdict.epochs.begin(name, record)
 
     def _compare_epochs(self, epoch: Epoch, record: Record) -> None:
-        for other, count in self._epochs.in_turn(epoch, record):
+        for other, count in self._verdict.epochs.in_turn(epoch, record):
             proof = sorted((other.first, epoch.first, other.last, record), key=lambda each: each.sent)
             self._find(Kind.EPOCHS_IN_TURN, *proof, count=count)
-        if later := self._epochs.replaced(epoch, record):
+        if later := self._verdict.epochs.replaced(epoch, record):
             self._find(Kind.EARLIER_EPOCH, later.first, record)
 
     def _compare(self, epoch: Epoch, record: Record) -> None:
@@ -157,37 +132,37 @@ class Judge:
             self._find(Kind.GIVEN_TWICE, twin, record)
 
     def _given(self, epoch: Epoch, record: Record) -> None:
-        self._answered_last, self._final, self._read_last = record.answered, None, set()
+        self._answered_last, self._verdict.final, self._verdict.pods_read_last = record.answered, None, set()
         epoch.shares.answered(record.number or 0, record.labels.pod or "")
 
     def _read(self, epoch: Epoch, record: Record) -> None:
         if record.sent > self._answered_last:
-            if self._final is None or record.sent > self._final.sent:
-                self._final = record
-            if record.labels.pod and len(self._read_last) < MOST_PODS:
-                self._read_last.add(record.labels.pod)
+            if self._verdict.final is None or record.sent > self._verdict.final.sent:
+                self._verdict.final = record
+            if record.labels.pod and len(self._verdict.pods_read_last) < MOST_PODS:
+                self._verdict.pods_read_last.add(record.labels.pod)
         if record.pods is not None:
-            self._shares_known = True
+            self._verdict.shares_known = True
             epoch.shares.read(record)
 
     # ---- numbers that nobody got
 
     def _settle(self, oldest: int) -> None:
         """Settle what no request that ends later can change: all of them were sent at this moment or later."""
-        open_ = [epoch.numbers for epoch in self._epochs if epoch.numbers.open]
+        open_ = [epoch.numbers for epoch in self._verdict.epochs if epoch.numbers.open]
         if gaps := [gap for numbers in open_ for gap in numbers.settled(oldest)]:
             self._gaps_settled(gaps)
-        if self._shares_known:
-            for epoch in self._epochs:
+        if self._verdict.shares_known:
+            for epoch in self._verdict.epochs:
                 for excess in epoch.shares.settled(oldest):
                     self._compare_shares(epoch, excess)
 
     def _gaps_settled(self, gaps: list[Gap]) -> None:
         for gap in sorted(gaps, key=lambda gap: gap.higher.answered):
-            self._gaps.settle(gap)
+            self._verdict.gaps.settle(gap)
             if self._rules.alone and gap.pending:
                 self._pending.append(gap)
-        told = self._shares_known or not self._losses.reads[Outcome.ANSWERED]
+        told = self._verdict.shares_known or not self._verdict.losses.reads[Outcome.ANSWERED]
         if not told or len(self._pending) > MOST_PENDING:
             self._attribute(self._pending)
             self._pending = []
@@ -205,49 +180,33 @@ class Judge:
         for gap in told:
             number = min(gap.pending, left)
             left -= number
-            self._gaps.repeat(gap, number)
+            self._verdict.gaps.repeat(gap, number)
             self._skip(gap)
         self._repeat(replace(excess, number=repeated))
 
     def _repeat(self, repeat: Repeat) -> None:
         if repeat.number:
-            self._repeats.add(repeat)
+            self._verdict.repeats.add(repeat)
             self.news.append(repeat)
 
     def _attribute(self, gaps: list[Gap]) -> None:
         """Attribute numbers of which no read tells more: where reads tell shares, a pod may have counted them."""
         for gap in gaps:
-            if self._shares_known:
+            if self._verdict.shares_known:
                 self._repeat(Repeat(gap.pending, None, gap.higher, {}))
-                self._gaps.repeat(gap, gap.pending)
+                self._verdict.gaps.repeat(gap, gap.pending)
             else:
                 self._skip(gap)
 
     def _skip(self, gap: Gap) -> None:
         if gap.pending:
-            self.news.append(_skipped(gap, gap.pending))
-            self._gaps.skip(gap)
-
-    def _told(self) -> Iterator[Finding]:
-        """What was found and not withdrawn."""
-        for kind, finding in self._findings.items():
-            if kind is not Kind.NEW_EPOCH or Kind.EPOCHS_IN_TURN not in self._findings:
-                yield finding
-        if self._gaps.skipped:
-            finding = Finding(Kind.SKIPPED, self._gaps.skipped)
-            for gap in self._gaps:
-                if gap.skipped:
-                    finding.examples.add(_skipped(gap, gap.skipped))
-            yield finding
+            self.news.append(Example.of_gap(gap, gap.pending))
+            self._verdict.gaps.skip(gap)
 
     # ---- memory
 
     def _forget(self, oldest: int, waiting: int) -> None:
-        self._gaps.forget(oldest)
-        self._losses.forget(waiting)
-        for epoch in self._epochs:
+        self._verdict.gaps.forget(oldest)
+        self._verdict.losses.forget(waiting)
+        for epoch in self._verdict.epochs:
             epoch.forget(oldest)
-
-
-def _skipped(gap: Gap, count: int) -> Example:
-    return Example(Kind.SKIPPED, count, (gap.higher,), (gap.first, gap.last))

@@ -43,7 +43,6 @@ class Shares:
         self._beyond: list[tuple[int, str]] = []
 
     def answered(self, number: int, pod: str) -> None:
-        """Take note that a pod gave a number."""
         if self._counts and number <= self._counts[-1]:
             self._open[bisect_left(self._counts, number)].answered[pod] += 1
         elif self._counts or self.last:
@@ -52,7 +51,6 @@ class Shares:
                 self.__init__()  # type: ignore[misc]
 
     def read(self, record: Record) -> None:
-        """Take a read that tells shares."""
         count = record.number or 0
         latest = self._counts[-1] if self._counts else (self.last.number or 0) if self.last else -1
         if count > latest:

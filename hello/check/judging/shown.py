@@ -18,7 +18,6 @@ class Shown(Generic[T]):
         self.last: deque[T] = deque(maxlen=MOST)
 
     def add(self, item: T) -> None:
-        """Count one."""
         self.count += 1
         if len(self.first) < MOST:
             self.first.append(item)

@@ -5,9 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
 
-from hello.check.history import Kind, Outcome, Record
+from hello.check.history import NEVER, Kind, Outcome, Record
 from hello.check.judging.epochs import Epochs
-from hello.check.judging.gaps import Gaps
+from hello.check.judging.gaps import Gap, Gaps
 from hello.check.judging.histogram import percentiles
 from hello.check.judging.losses import SECOND, Losses, Silence
 from hello.check.judging.shares import Repeat
@@ -24,6 +24,11 @@ class Example:
     count: int
     records: tuple[Record, ...]
     numbers: tuple[int, int] | None = None
+
+    @classmethod
+    def of_gap(cls, gap: Gap, count: int) -> Self:
+        """Of numbers that were skipped."""
+        return cls(Kind.SKIPPED, count, (gap.higher,), (gap.first, gap.last))
 
 
 @dataclass(slots=True)
@@ -53,7 +58,6 @@ class Allowance:
         raise ValueError("neither a number of visits nor a share such as 0.5%")
 
     def of(self, visits: int) -> int:
-        """How many of so many."""
         return self.number if self.percent is None else int(visits * self.percent / 100)
 
     def __str__(self) -> str:
@@ -77,35 +81,52 @@ class Rules:
     at_least: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Verdict:
-    """What a run proved. `final`: the last read, if all answers had arrived before it.
-
-    outages: the times in which nobody was answered for a second or more.
-    """
+    """What a run proved so far. `final`: the last read, if all answers had arrived before it."""
 
     rules: Rules
-    began: int
-    ended: int
-    findings: list[Finding]
-    epochs: Epochs
-    gaps: Gaps
     losses: Losses
-    outages: list[Silence]
-    longest: Silence | None
-    repeats: Shown[Repeat]
-    shares_known: bool
-    final: Record | None
-    pods_read_last: frozenset[str]
+    began: int = NEVER
+    ended: int = -NEVER
+    found: dict[Kind, Finding] = field(default_factory=dict)
+    epochs: Epochs = field(default_factory=Epochs)
+    gaps: Gaps = field(default_factory=Gaps)
+    repeats: Shown[Repeat] = field(default_factory=Shown)
+    shares_known: bool = False
+    final: Record | None = None
+    pods_read_last: set[str] = field(default_factory=set)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found and not withdrawn, in the order of the promises."""
+        in_turn = Kind.EPOCHS_IN_TURN in self.found
+        told = [finding for kind, finding in self.found.items() if kind is not Kind.NEW_EPOCH or not in_turn]
+        if self.gaps.skipped:
+            skipped = Finding(Kind.SKIPPED, self.gaps.skipped)
+            for gap in self.gaps:
+                if gap.skipped:
+                    skipped.examples.add(Example.of_gap(gap, gap.skipped))
+            told.append(skipped)
+        return sorted(told, key=lambda finding: finding.kind.promise)
+
+    @property
+    def outages(self) -> list[Silence]:
+        """The times in which nobody was answered for a second or more."""
+        silences = *self.losses.silences, *self.losses.going_on()
+        return [silence for silence in silences if silence.length >= SECOND]
+
+    @property
+    def longest(self) -> Silence | None:
+        silences = filter(None, (self.losses.longest, *self.losses.going_on()))
+        return max(silences, key=lambda silence: silence.length, default=None)
 
     @property
     def visits(self) -> Counter[Outcome]:
-        """What became of the visits."""
         return self.losses.visits
 
     @property
     def answered(self) -> int:
-        """How many visits got a number."""
         return self.visits[Outcome.ANSWERED]
 
     @property
@@ -120,7 +141,6 @@ class Verdict:
 
     @property
     def lost_too_many(self) -> bool:
-        """Whether more were lost than may be."""
         return self.lost > self.rules.lost.of(self.due)
 
     @property
@@ -130,7 +150,6 @@ class Verdict:
 
     @property
     def too_late(self) -> bool:
-        """Whether that is longer than allowed."""
         return self.waited_longest > self.rules.gap * SECOND
 
     @property
@@ -140,7 +159,6 @@ class Verdict:
 
     @property
     def repeated_too_many(self) -> bool:
-        """Whether that is more than may be."""
         return (self.repeated or 0) > self.rules.repeated
 
     @property
@@ -150,7 +168,6 @@ class Verdict:
 
     @property
     def enough(self) -> bool:
-        """Whether as many were answered as must be."""
         return self.answered >= self.rules.at_least
 
     @property
@@ -160,7 +177,6 @@ class Verdict:
 
     @property
     def seconds(self) -> float:
-        """How long the run took."""
         return max(self.ended - self.began, 1) / SECOND
 
     @property
@@ -197,7 +213,6 @@ class Verdict:
 
     @property
     def pods(self) -> Counter[str]:
-        """How many visits each pod answered."""
         return Counter({pod: part.answered for pod, part in self.losses.parts["pod"].items() if part.answered})
 
     @property

@@ -290,7 +290,6 @@ def _silence(silence: Silence, verdict: Verdict) -> str:
 
 
 def around(silence: Silence) -> str:
-    """Who answered before and after."""
     before = f"after {silence.before}" if silence.before else "from the start on"
     after = f"until {silence.after} did" if silence.after else "to the end"
     return f"{before}, {after}"
@@ -333,7 +332,6 @@ def _proof(example: Example, verdict: Verdict) -> Iterator[str]:
 
 
 def answer_line(record: Record, verdict: Verdict) -> str:
-    """What was answered, and by whom."""
     labels = record.labels
     what = f"{record.number:,}" if record.number is not None else f"{labels.status}"
     by = f" by {labels.pod}" if labels.pod else ""
@@ -342,7 +340,6 @@ def answer_line(record: Record, verdict: Verdict) -> str:
 
 
 def many(count: int, noun: str) -> str:
-    """A number of things."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -352,7 +349,6 @@ def outcomes(counted: Counter[Outcome]) -> str:
 
 
 def latency(verdict: Verdict) -> str:
-    """The percentiles."""
     times = [f"p{percentile} {nanoseconds / 1e6:,.1f}" for percentile, nanoseconds in verdict.latency.items()]
     return f"{', '.join(times).replace('p100', 'max')} ms"
 
@@ -418,7 +414,7 @@ def as_json(verdict: Verdict) -> Any:
         "missing": gaps.missing,
         "unexplained": verdict.unexplained,
         "unknown": gaps.unknown,
-        "gaps": gaps.shown,
+        "gaps": list(gaps),
         "findings": [{"promise": each.kind.promise, **_plain(each)} for each in verdict.findings],
     }
     return _plain(report)

@@ -22,7 +22,6 @@ class Piece:
     lost: int = 0
 
     def add(self, other: "Piece") -> None:
-        """Take what ended in another one."""
         self.answers += other.answers
         self.waits += other.waits
         self.lost += other.lost
@@ -37,7 +36,6 @@ class Timeline:
         self._began: int | None = None
 
     def add(self, record: Record, *, lost: bool = False) -> None:
-        """Take a record."""
         if self._began is None:
             self._began = record.sent
         if record.read or not (lost or record.outcome is Outcome.ANSWERED):
@@ -68,7 +66,6 @@ class Timeline:
 
     @property
     def highest(self) -> int:
-        """The most answers in a piece."""
         return max((piece.answers.total() for piece in self.pieces), default=0)
 
     def answers(self) -> dict[str, list[int]]:

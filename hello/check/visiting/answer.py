@@ -46,7 +46,6 @@ class Answer:
 
     @property
     def pod(self) -> str | None:
-        """Who answered, if that is said."""
         pod = self._header(b"hello-pod")
         return sys.intern(pod) if pod and pod.isprintable() else None
 
@@ -63,7 +62,6 @@ class Answer:
         raise UntrueError(self._proved(Kind.NO_NUMBER))
 
     def reading(self) -> Reading:
-        """What a read of the count tells."""
         match self._json():
             case {"count": total, "epoch": str(epoch), **more} if (
                 type(total) is int and 0 <= total < NEVER and epoch.isprintable()
@@ -79,7 +77,6 @@ class Answer:
         return None if "no-store" in self._header(b"cache-control").lower() else self._proved(Kind.STORABLE)
 
     def refusal_flaw(self) -> Kind | None:
-        """What is wrong with a 503."""
         return None if b"retry-after" in self.headers else self._proved(Kind.NO_RETRY_AFTER)
 
     def words(self) -> str:

@@ -5,7 +5,6 @@ import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import monotonic_ns
-from typing import Protocol
 
 import h11
 
@@ -13,19 +12,10 @@ from hello.check.history import Labels, Outcome, Record, shared
 from hello.check.visiting.answer import Answer, UntrueError
 from hello.check.visiting.connection import ClosedError, Connection
 from hello.check.visiting.site import Address, Site
+from hello.check.visiting.under_way import UnderWay
 
 LONGEST_GREETING = 65536  # bytes; a hello's is some hundred
 LONGEST_READING = 1 << 24  # bytes; a hello names each pod of the last day
-
-
-class Keeper(Protocol):
-    """Who is told of each request."""
-
-    def begin(self, sent: int, due: int, *, read: bool) -> int:
-        """Take note that a request is under way; its number."""
-
-    def end(self, request: int, record: Record) -> None:
-        """Take what became of it."""
 
 
 class Client:
@@ -35,13 +25,13 @@ class Client:
     """
 
     def __init__(
-        self, site: Site, addresses: Sequence[Address], keeper: Keeper, *, keep_alive: bool, timeout: float
+        self, site: Site, addresses: Sequence[Address], under_way: UnderWay, *, keep_alive: bool, timeout: float
     ) -> None:
         self.site = site
         self.error: Exception | None = None
         """Why the last failed request got no answer."""
         self._addresses = addresses
-        self._keeper = keeper
+        self._under_way = under_way
         self._keep_alive = keep_alive
         self._timeout = timeout
         self._requests = {read: _request(site, keep_alive=keep_alive, read=read) for read in (False, True)}
@@ -49,7 +39,6 @@ class Client:
 
     @property
     def connected(self) -> bool:
-        """Whether the next request may go over an open connection."""
         return self._connection is not None and self._connection.open
 
     async def visit(self, due: int | None = None) -> Record:
@@ -62,7 +51,6 @@ class Client:
         return await self._ask(labels, shares=shares)
 
     async def close(self) -> None:
-        """Close the connection, if one is open."""
         if self._connection:
             connection, self._connection = self._connection, None
             await connection.close()
@@ -70,7 +58,7 @@ class Client:
     async def _ask(self, labels: Labels, *, due: int | None = None, shares: bool = False) -> Record:
         sent, answered, number = monotonic_ns(), 0, None
         pods: Mapping[str, int] | None = None
-        request = self._keeper.begin(sent, sent if due is None else due, read=labels.read)
+        request = self._under_way.begin(sent, sent if due is None else due, read=labels.read)
         try:
             answer = await self._exchange(read=labels.read)
             answered = answer.arrived
@@ -81,7 +69,7 @@ class Client:
         finally:
             labels = shared(self._located(labels))
             record = Record(sent, answered or monotonic_ns(), labels, number, due, pods if shares else None)
-            self._keeper.end(request, record)
+            self._under_way.end(request, record)
         if not self.connected:
             await self.close()
         return record

@@ -49,7 +49,6 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """The address of the other side."""
         return str(self._writer.get_extra_info("peername")[0])
 
     async def ask(self, request: h11.Request, longest: int) -> Answer:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,6 @@ MOST_KEPT = 10  # connections of an open loop that rest until a visit takes one,
 GIVE_UP = 60.0  # seconds in which nobody is answered
 
 FRESH, KEPT, BOTH = (False,), (True,), (False, True)
-"""The kinds of connections: whether they are kept, for each client or visit in turn."""
 
 
 class CheckError(Exception):
@@ -35,13 +34,13 @@ class CheckError(Exception):
 class Plan:
     """What to do. At most one of requests and duration (seconds) is set; without both it goes on.
 
-    clients: how many visit at once, each again when it was answered (closed loop).
-    rate: visits a second, whatever the answers take (open loop); room: how many may be under way.
+    rate: visits a second, whatever the answers take (open loop). Without it, each visit that is answered makes room
+    for the next one (closed loop). room: how many may be under way; a rate has room for what one timeout needs.
+    connections: whether they are kept, for each visit in turn.
     """
 
     requests: int | None = None
     duration: float | None = None
-    clients: int = 20
     rate: float | None = None
     room: int | None = None
     connections: Sequence[bool] = BOTH
@@ -49,7 +48,6 @@ class Plan:
 
     @property
     def endless(self) -> bool:
-        """Whether only a signal ends it."""
         return self.requests is None and self.duration is None
 
 
@@ -64,10 +62,12 @@ class Load:
         self._sites = sites
         self._addresses: list[list[Address]] = []
         self._clients: set[Client] = set()
-        self._idle: dict[tuple[int, bool], deque[Client]] = {}
+        self._idle: defaultdict[tuple[int, bool], deque[Client]] = defaultdict(deque)
+        self._room = asyncio.Semaphore(plan.room or max(math.ceil((plan.rate or 0) * plan.timeout), 1))
+        self._most_idle = plan.room or MOST_KEPT
         self._visits: asyncio.Task[None] | None = None
         self._stopped = False
-        self._began = self._busy = 0
+        self._began = 0
         self._end = NEVER
         self._over = asyncio.Event()
 
@@ -92,8 +92,10 @@ class Load:
         if self._visits:
             self._visits.cancel()
 
+    # ---- visits
+
     async def _visit_until_stopped(self) -> None:
-        self._visits = asyncio.create_task(self._visit())
+        self._visits = asyncio.create_task(self._visit_and_read())
         if self._stopped:
             self._visits.cancel()
         try:
@@ -102,54 +104,32 @@ class Load:
             if not self._stopped:
                 raise
 
-    async def _visit(self) -> None:
+    async def _visit_and_read(self) -> None:
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(self._read_shares()), group.create_task(self._give_up())]
             try:
-                await (self._visit_in_turn() if self._plan.rate is None else self._visit_at_rate(self._plan.rate))
+                await self._visit()
             finally:
                 self._over.set()
             await asyncio.wait(beside, timeout=READ_TIMEOUT)
             for task in beside:
                 task.cancel()
 
-    # ---- the closed loop: each client visits again once it was answered
-
-    async def _visit_in_turn(self) -> None:
-        numbers, kinds = count(1), self._plan.connections
-        async with asyncio.TaskGroup() as group:
-            for index in range(self._plan.clients):
-                site = index % len(self._sites)
-                group.create_task(self._be_client(site, kinds[index // len(self._sites) % len(kinds)], numbers))
-
-    async def _be_client(self, site: int, kept: bool, numbers: "count[int]") -> None:
-        client = self._client(site, kept)
-        try:
-            while (number := next(numbers)) <= (self._plan.requests or NEVER) and monotonic_ns() < self._end:
-                record = await client.visit()
-                if record.outcome is not Outcome.ANSWERED:
-                    await asyncio.sleep(min(PAUSE, max(self._end - monotonic_ns(), 0) / 1e9))
-                if number % READ_EVERY == 0:
-                    await client.read()
-        finally:
-            self._idle.setdefault((site, kept), deque()).append(client)
-
-    # ---- the open loop: the clock says when a visit is due
-
-    async def _visit_at_rate(self, rate: float) -> None:
-        room = self._plan.room or max(math.ceil(rate * self._plan.timeout), 1)
-        kinds, sites = self._plan.connections, len(self._sites)
+    async def _visit(self) -> None:
+        """Begin each visit when it is due, or when there is room."""
+        places = [(site, kept) for kept in self._plan.connections for site in range(len(self._sites))]
         async with asyncio.TaskGroup() as group:
             for number in range(self._plan.requests or NEVER):
-                due = await self._due(number, rate)
-                if due >= self._end:
+                due = await self._due(number, self._plan.rate) if self._plan.rate else None
+                site, kept = place = places[number % len(places)]
+                if due and due < self._end and self._room.locked():
+                    labels = shared(Labels(Outcome.NOT_MADE, url=self._sites[site].url, kept=kept))
+                    self.under_way.not_made(due, labels)
+                    continue
+                await self._room.acquire()
+                if (due or monotonic_ns()) >= self._end:
                     return
-                site, kept = number % sites, kinds[number // sites % len(kinds)]
-                if self._busy < room:
-                    self._busy += 1
-                    group.create_task(self._visit_once(self._client(site, kept), (site, kept), due, number + 1))
-                else:
-                    self.under_way.not_made(due, shared(Labels(Outcome.NOT_MADE, url=self._sites[site].url, kept=kept)))
+                group.create_task(self._visit_once(place, due, number + 1))
 
     async def _due(self, number: int, rate: float) -> int:
         """Wait until a visit is due; none is while this process stands still."""
@@ -161,25 +141,27 @@ class Load:
                 return due
             await asyncio.sleep((due - now) / 1e9)
 
-    async def _visit_once(self, client: Client, kind: tuple[int, bool], due: int, number: int) -> None:
+    async def _visit_once(self, place: tuple[int, bool], due: int | None, number: int) -> None:
+        client = self._client(*place)
         try:
-            await client.visit(due)
+            record = await client.visit(due)
             if number % READ_EVERY == 0:
                 await client.read()
+            if due is None and record.outcome is not Outcome.ANSWERED:
+                await asyncio.sleep(min(PAUSE, max(self._end - monotonic_ns(), 0) / 1e9))
         finally:
-            self._busy -= 1
-            idle = self._idle.setdefault(kind, deque())
-            idle.append(client)
-            if len(idle) > MOST_KEPT:
-                self._clients.discard(idle.pop())
+            self._room.release()
+            self._idle[place].append(client)
+            if len(self._idle[place]) > self._most_idle:
+                self._clients.discard(client := self._idle[place].pop())
                 await client.close()
 
     def _client(self, site: int, kept: bool) -> Client:
         """The client of this kind that has rested longest, or a new one."""
-        if idle := self._idle.get((site, kept)):
+        if idle := self._idle[site, kept]:
             return idle.popleft()
-        addresses, keeper = self._addresses[site], self.under_way
-        client = Client(self._sites[site], addresses, keeper, keep_alive=kept, timeout=self._plan.timeout)
+        addresses, under_way = self._addresses[site], self.under_way
+        client = Client(self._sites[site], addresses, under_way, keep_alive=kept, timeout=self._plan.timeout)
         self._clients.add(client)
         return client
 
@@ -189,7 +171,7 @@ class Load:
         """Ask each site; a run without an end waits for what is not there yet."""
         for site in range(len(self._sites)):
             client = self._client(site, kept=False)
-            record = await self._read(client, (Outcome.ANSWERED, Outcome.UNAVAILABLE))
+            record = await self._read(client)
             if record.outcome in (Outcome.ANSWERED, Outcome.UNAVAILABLE):
                 continue
             if record.labels.status is None and record.outcome is not Outcome.MALFORMED:
@@ -221,7 +203,7 @@ class Load:
         """Read the count at each site, over each kept connection, and from as many of the pods as tell their names."""
         firsts = [self._client(site, kept=False) for site in range(len(self._sites))]
         kept = [client for clients in self._idle.values() for client in clients if client.connected]
-        reads = await asyncio.gather(*(self._read(client, (Outcome.ANSWERED,)) for client in (*firsts, *kept)))
+        reads = await asyncio.gather(*(self._read(client) for client in (*firsts, *kept)))
         told = {read.pod for read in reads if read.pod}
         pods = self.under_way.pods
         for client in cycle(firsts):
@@ -230,13 +212,13 @@ class Load:
             reads.append(await client.read())
             told.add(reads[-1].pod or "")
 
-    async def _read(self, client: Client, enough: tuple[Outcome, ...]) -> Record:
+    async def _read(self, client: Client) -> Record:
         """Read the count, again and again if need be; an answer that says more than "not now" is final."""
         end = monotonic_ns() + int(READ_TIMEOUT * 1e9)
         while True:
             record = await client.read(shares=True)
             final = record.outcome is Outcome.MALFORMED or (record.labels.status or 500) < 500
-            if record.outcome in enough or final or monotonic_ns() > end:
+            if final or monotonic_ns() > end:
                 return record
             await asyncio.sleep(PAUSE)
 

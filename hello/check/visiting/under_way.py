@@ -15,7 +15,6 @@ Keep = Callable[[Record, int, int], None]
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
 RECENT = 60_000_000_000  # nanoseconds
-MOST_PODS = 1000
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 """The clock that goes on while the machine is suspended, where there is one."""
 
@@ -30,7 +29,7 @@ class UnderWay:
         """When a visit was answered last."""
         self.stood_still = 0
         """Nanoseconds."""
-        self._pods: dict[str, int] = {}
+        self._pods: OrderedDict[str, int] = OrderedDict()
         self._keep = keep
         self._numbers = count()
         self._requests: OrderedDict[int, int] = OrderedDict()
@@ -39,20 +38,17 @@ class UnderWay:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look at the clock from now on."""
         self._looked = monotonic_ns(), _suspended()
         self._tick()
 
     def stop(self) -> None:
-        """Look no more."""
         if self._timer:
             self._timer.cancel()
 
     @property
     def pods(self) -> set[str]:
         """Who answered a visit in the last minute of answers."""
-        since = (self.answered_last or 0) - RECENT
-        return {pod for pod, answered in self._pods.items() if answered >= since}
+        return set(self._pods)
 
     @property
     def waiting(self) -> int:
@@ -60,7 +56,6 @@ class UnderWay:
         return next(iter(self._visits.values()), NEVER)
 
     def begin(self, sent: int, due: int, *, read: bool) -> int:
-        """Take note that a request is under way; its number."""
         number = next(self._numbers)
         self._requests[number] = sent
         if not read:
@@ -68,7 +63,6 @@ class UnderWay:
         return number
 
     def end(self, request: int, record: Record) -> None:
-        """Pass on what became of it."""
         del self._requests[request]
         self._visits.pop(request, None)
         self.look(record.answered)
@@ -99,10 +93,10 @@ class UnderWay:
         self.outcomes[record.outcome] += 1
         if record.outcome is Outcome.ANSWERED:
             self.answered_last = record.answered
-            if record.pod:
-                self._pods[record.pod] = record.answered
-                if len(self._pods) > MOST_PODS:
-                    self._pods = {pod: self._pods[pod] for pod in self.pods}
+            self._pods[record.pod or ""] = record.answered
+            self._pods.move_to_end(record.pod or "")
+            while next(iter(self._pods.values())) < record.answered - RECENT:
+                self._pods.popitem(last=False)
 
     def _pass_on(self, record: Record) -> None:
         self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)

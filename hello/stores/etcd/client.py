@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import (
@@ -28,12 +28,9 @@ from aiohttp import (
     TCPConnector,
 )
 
-from hello.stores import LostError, UnavailableError
+from hello.stores import COMMAND_TIMEOUT, LostError, UnavailableError
 from hello.stores.etcd.cluster import Cluster
-from hello.stores.url import Host, Password, ServerUrl
-
-COMMAND_TIMEOUT = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the next member is asked."""
+from hello.stores.url import Password, ServerUrl
 
 PORT = 2379
 PREFIX = "/hello"
@@ -46,17 +43,8 @@ STALE = "revision of auth store is old"
 COMPACTED = "mvcc: required revision has been compacted"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a URL says: the members' own URLs, and the prefix of the counter's keys."""
-
-    url: ServerUrl
-    members: tuple[str, ...]
-    prefix: str
-
-
-def parse(url: str, password: Password | None) -> Address:
-    """Read the URL of a counter in etcd; raises ValueError."""
+def parse(url: str, password: Password | None) -> ServerUrl:
+    """Read the URL of a counter in etcd, whose path is the prefix of the counter's keys; raises ValueError."""
     parts = ServerUrl.parse(url, password, PORT)
     if parts.password and not parts.user:
         raise ValueError("a password needs a user (etcd://USER@…)")
@@ -65,42 +53,38 @@ def parse(url: str, password: Password | None) -> Address:
     prefix = parts.path.rstrip("/") or PREFIX
     if not re.fullmatch("[!-~]+", prefix):
         raise ValueError(f"{prefix!r} is not printable ASCII without blanks")
-    protocol = "https" if parts.scheme == "etcds" else "http"
-    return Address(parts, tuple(f"{protocol}://{_authority(host)}" for host in parts.hosts), prefix)
-
-
-def _authority(host: Host) -> str:
-    return f"{f'[{host.name}]' if ':' in host.name else host.name}:{host.port}"
+    return replace(parts, path=prefix)
 
 
 class Client:
     """Calls one member, the same one as long as it answers, over one connection."""
 
-    def __init__(self, address: Address, cluster: Cluster) -> None:
-        self._address = address
+    def __init__(self, url: ServerUrl, cluster: Cluster) -> None:
+        self._url = url
+        self._protocol = "https" if url.scheme == "etcds" else "http"
         self._cluster = cluster
         # Processes start with different members to share the load.
-        self._member = random.randrange(len(address.members))  # noqa: S311
+        self._member = random.randrange(self.members)  # noqa: S311
         self._session: ClientSession | None = None
         self._token = ""
 
     @property
     def members(self) -> int:
-        return len(self._address.members)
+        return len(self._url.hosts)
 
     async def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Call a method once, such as `kv/txn`. If this member does not answer, the next call goes to another one.
 
         Raises UnavailableError if nothing was done, LostError if that is not known.
         """
-        member = self._address.members[self._member]
+        member = str(self._url.hosts[self._member])
         try:
-            answer = await self._call_as_user(f"{member}/v3/{method}", body)
+            answer = await self._call_as_user(f"{self._protocol}://{member}/v3/{method}", body)
             self._cluster.check(member, cluster_of(answer))
         except UnavailableError as error:
             self._member = (self._member + 1) % self.members
             await self.close()
-            raise type(error)(f"etcd at {member.partition('//')[2]}: {error}") from error
+            raise type(error)(f"etcd at {member}: {error}") from error
         return answer
 
     async def close(self) -> None:
@@ -110,19 +94,19 @@ class Client:
 
     async def _call_as_user(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Log in first if there is a user, and again if the token has expired: then nothing was done."""
-        if self._address.url.user and not self._token:
+        if self._url.user and not self._token:
             await self._log_in(url)
         try:
             return await self._post(url, body)
         except _TokenError:
             self._token = ""
-            if not self._address.url.user:
+            if not self._url.user:
                 raise
             await self._log_in(url)
             return await self._post(url, body)
 
     async def _log_in(self, url: str) -> None:
-        user, password = self._address.url.user, self._address.url.password
+        user, password = self._url.user, self._url.password
         try:
             login = {"name": user, "password": password() if password else ""}
         except ValueError as error:
@@ -147,7 +131,7 @@ class Client:
     def _connect(self) -> ClientSession:
         """Make a session of one connection. It reads the TLS files again, since certificates are renewed."""
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
-        connector = TCPConnector(ssl=self._address.url.tls() or True, limit=1, ttl_dns_cache=1)
+        connector = TCPConnector(ssl=self._url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
 
 

@@ -34,5 +34,4 @@ class Cluster:
         self.id = cluster
 
     def saw(self, epoch: str, revision: int) -> None:
-        """Note an epoch and a revision."""
         self.seen = max(self.seen, Seen(epoch, revision, self.id))

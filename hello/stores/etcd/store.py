@@ -4,12 +4,11 @@ A session's key holds how many numbers it took; the count is the sum of them and
 commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_model/.
 """
 
-import asyncio
 import time
 from contextlib import suppress
 from itertools import chain
 
-from hello.stores import Batch, DistrustedError, ForgottenError, Range, Reading, StoreError, UnavailableError
+from hello.stores import Batch, DistrustedError, ForgottenError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.etcd.client import parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
@@ -24,14 +23,14 @@ ATTEMPTS = 10
 CONFLICTS = f"etcd: gave up after {ATTEMPTS} conflicting transactions"
 
 
-class EtcdStore:
+class EtcdStore(Store):
     """A Store in etcd 3.4 or later. One connection commits, and one reads."""
 
     def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch; ValueError if the URL is none of etcd's."""
-        address = parse(url, password)
-        cluster = Cluster(len(set(address.members)))
-        self._commits, self._readings = Views(address, cluster), Views(address, cluster)
+        parts = parse(url, password)
+        cluster = Cluster(len(set(parts.hosts)))
+        self._commits, self._readings = Views(parts, cluster), Views(parts, cluster)
         self._keys = self._commits.keys
         self._own: dict[str, View] = {}
         """The view at the revision of the last commit from here, by its client session."""
@@ -55,10 +54,6 @@ class EtcdStore:
             if await self._readings.write([is_unchanged(self._keys.epoch, view.epoch_revision)], *begins, *ends):
                 return
         raise UnavailableError(CONFLICTS)
-
-    async def wait_for_loss(self) -> None:
-        """Wait forever: no process waits for what another one has seen."""
-        await asyncio.Event().wait()
 
     async def close(self) -> None:
         await self._commits.client.close()

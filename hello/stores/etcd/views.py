@@ -4,8 +4,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from hello.stores import LIMIT, Batch, LostError, OutdatedError, StoreError, UnavailableError
-from hello.stores.etcd.client import Address, Client, CompactedError
+from hello.stores import LIMIT, Batch, DistrustedError, LostError, OutdatedError, StoreError, UnavailableError
+from hello.stores.etcd.client import Client, CompactedError
 from hello.stores.etcd.cluster import Cluster, Seen
 from hello.stores.etcd.keys import (
     Base,
@@ -18,7 +18,8 @@ from hello.stores.etcd.keys import (
     is_unchanged,
     put,
 )
-from hello.stores.rules import ROLLED_BACK, State, count, is_earlier
+from hello.stores.rules import State, count, is_earlier
+from hello.stores.url import ServerUrl
 
 NEAR_LIMIT = LIMIT - 2**40
 """Above it a batch is counted only if nothing was counted since the last view: etcd cannot compare a sum."""
@@ -31,9 +32,9 @@ T = TypeVar("T")
 class Views:
     """Reads and writes the keys over one connection. An etcd that turns out to be restored is distrusted."""
 
-    def __init__(self, address: Address, cluster: Cluster) -> None:
-        self.keys = Keys(address.prefix)
-        self.client = Client(address, cluster)
+    def __init__(self, url: ServerUrl, cluster: Cluster) -> None:
+        self.keys = Keys(url.path)
+        self.client = Client(url, cluster)
         self._cluster = cluster
 
     async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -99,9 +100,9 @@ class Views:
         """Stop counting in a view's epoch, for all. The next epoch will be later than the one that was seen."""
         latest = epoch if is_earlier(view.epoch, epoch) else view.epoch
         compare = [holds(self.keys.epoch, view.epoch)]
-        if not await self.write(compare, put(self.keys.distrusted, f"{latest} {ROLLED_BACK}")):
+        if not await self.write(compare, put(self.keys.distrusted, f"{latest} {DistrustedError.message}")):
             raise LostError("etcd: it was reset meanwhile")
-        view.distrusted = ROLLED_BACK
+        view.distrusted = DistrustedError.message
 
     async def _notice_restore(self, view: View, seen: Seen, wrote: bool = False) -> None:
         """Distrust an epoch at an earlier revision than was seen before etcd was asked, and in another cluster."""

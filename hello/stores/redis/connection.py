@@ -11,10 +11,8 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from hello.stores import COMMAND_TIMEOUT
 from hello.stores.url import Password, ServerUrl
-
-COMMAND_TIMEOUT = 1.0
-"""Seconds to wait for a connection, and again for an answer, before the connection is given up."""
 
 CONNECTION_ATTEMPT_DELAY = 0.1
 """Seconds after which the next address of a name is tried beside the one that is silent (RFC 8305, section 8)."""

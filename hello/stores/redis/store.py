@@ -1,20 +1,19 @@
 """The count in Redis, shared by every pod: one Lua script a batch, called by its hash."""
 
 import asyncio
-import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha1
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import structlog
 from redis.asyncio import Connection
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from hello.stores import (
+    COMMAND_TIMEOUT,
     Batch,
     DistrustedError,
     ExhaustedError,
@@ -24,11 +23,13 @@ from hello.stores import (
     OutdatedError,
     Range,
     Reading,
+    Store,
+    StoreError,
     UnavailableError,
     WipedError,
 )
-from hello.stores.redis.connection import COMMAND_TIMEOUT, connection_maker, explain
-from hello.stores.rules import ROLLED_BACK, SessionRecord, State, make_reading, word
+from hello.stores.redis.connection import connection_maker, explain
+from hello.stores.rules import SessionRecord, State, make_reading
 from hello.stores.url import Password
 
 try:
@@ -47,6 +48,16 @@ ROLL_CALL_INTERVAL = 0.1
 
 LOST = RedisError, OSError, TypeError, RuntimeError
 """A closed connection can be a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
+
+REFUSALS: dict[str, type[StoreError]] = {
+    "distrusted": DistrustedError,
+    "wiped": WipedError,
+    "other epoch": OtherEpochError,
+    "forgotten": ForgottenError,
+    "outdated": OutdatedError,
+    "exhausted": ExhaustedError,
+}
+"""What commit.lua says to a batch that must not be counted."""
 
 Words = tuple[str | int, ...]
 
@@ -71,74 +82,47 @@ class Script:
 COMMIT, READ, RESET, ROLL_CALL = map(Script, ("commit.lua", "read.lua", "reset.lua", "roll_call.lua"))
 
 
-@dataclass(slots=True)
-class Wait:
-    """How long this process waits in a roll call: in one run of Redis. Another run may hold older data."""
-
-    run: str = ""
-    end: float = math.inf
-
-    def begin(self, run: str) -> None:
-        """Begin to wait, unless this process waits in that run already."""
-        if run != self.run:
-            self.run, self.end = run, time.monotonic() + ROLL_CALL_TIMEOUT
-
-    def over(self) -> str:
-        """The run in which the wait is over; empty if there is none."""
-        return self.run if time.monotonic() >= self.end else ""
-
-
-class RedisStore:
-    """A Store in Redis 7 or later. One connection commits, one reads, and one tells when Redis is gone."""
+class RedisStore(Store):
+    """A Store in Redis 7 or later. One connection commits, and one reads."""
 
     def __init__(self, url: str, password: Password | None = None) -> None:
         """Connect with the first batch, and ask for the password each time; ValueError if the URL is no Redis URL."""
         make = connection_maker(url, password)
-        self._commits, self._readings, self._silent = make(), make(), make()
-        self._silence: asyncio.Timeout | None = None
-        """Ends when the silent connection is to end."""
-        self._wait = Wait()
+        self._commits, self._readings = make(), make()
+        self._waits_in = ""
+        """The run of Redis in which this process waits in a roll call; another one may hold older data."""
+        self._wait_end = 0.0
         self._commits.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
-        """Let the other connections go where the batches go: an old one may lead to a Redis that counts no more."""
+        """Let the readings go where the batches go: an old connection may lead to a Redis that counts no more."""
         self._readings.mark_for_reconnect()
-        if self._silence:
-            self._silence.reschedule(asyncio.get_running_loop().time())
 
     async def commit(self, batch: Batch) -> Range:
-        said = batch.epoch, batch.seen, ROLLED_BACK, batch.client, batch.answered
+        said = batch.epoch, batch.seen, DistrustedError.message, batch.client, batch.answered
         answer = await self._run(self._commits, COMMIT, _words(batch), said)
         match answer:
             case [batch.client, sequence, what, *rest] if sequence == str(batch.sequence):
-                if what == "range":
-                    return _range(*rest)
-                _refuse(what, *rest)
+                if what in REFUSALS:
+                    raise REFUSALS[what](*rest)
+                epoch, top, index = rest
+                return Range(epoch, int(top), int(index))
         await self._commits.disconnect(nowait=True)
         raise LostError(f"Redis answered another question: {answer!r}")
 
     async def read(self, epoch: str, seen: int) -> Reading:
-        said = epoch, seen, ROLLED_BACK
+        said = epoch, seen, DistrustedError.message
         return _reading(await self._run(self._readings, READ, (1, COUNTER, *said), (*said, "", 0)))
 
     async def reset(self, new_epoch: str, to: int) -> None:
         await _connect(self._readings)
         await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 
-    async def wait_for_loss(self) -> None:
-        """Return when Redis has ended a connection over which nothing is ever sent."""
-        while True:
-            try:
-                await _connect(self._silent)
-                break
-            except UnavailableError:  # batches may go through all the same: Redis has a limit of clients
-                await asyncio.sleep(COMMAND_TIMEOUT)
-        try:
-            with suppress(*LOST):
-                async with asyncio.timeout(None) as self._silence:
-                    await self._silent.read_response(timeout=math.inf)
-        finally:
-            self._silence = None
+    async def is_lost(self) -> bool:
+        """Whether Redis has ended the connection of the batches."""
+        with suppress(*LOST):
+            return not self._commits.is_connected or await self._commits.can_read()
+        return True
 
     async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:
         """Run a script by its hash. If Redis does not know it, this is another run of Redis: the roll is called first.
@@ -156,33 +140,26 @@ class RedisStore:
     async def _answer_roll_call(self, connection: Connection, said: Words) -> None:
         """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
         while True:
-            over = self._wait.over()
+            over = self._waits_in if time.monotonic() >= self._wait_end else ""
             run, missing = await _call(connection, "EVAL", ROLL_CALL.text, 2, COUNTER, ROLL, *said, over)
             if not missing:
                 return
             if run == over:
                 log.warning("roll call timed out: some processes did not report", missing=missing)
                 return
-            self._wait.begin(run)
+            if run != self._waits_in:
+                self._waits_in, self._wait_end = run, time.monotonic() + ROLL_CALL_TIMEOUT
             await asyncio.sleep(ROLL_CALL_INTERVAL)
 
     async def close(self) -> None:
-        """Close the connections."""
-        for connection in self._commits, self._readings, self._silent:
+        for connection in self._commits, self._readings:
             await connection.disconnect()
 
 
 def _words(batch: Batch) -> Words:
     numbers = batch.sequence, batch.answered, batch.n, batch.seen
     ends = "ends" if batch.ends else ""
-    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, ROLLED_BACK, ends
-
-
-def _range(epoch: str, top: str, index: str) -> Range:
-    try:
-        return Range(word(epoch), int(top), int(index))
-    except ValueError as error:
-        raise LostError(f"Redis: what it holds is not a counter's: {error}") from error
+    return 1, COUNTER, batch.epoch, batch.client, *numbers, batch.pod, batch.new_epoch, DistrustedError.message, ends
 
 
 def _reading(answer: Any) -> Reading:
@@ -203,23 +180,6 @@ def _record(text: str) -> SessionRecord:
 def _share(text: str) -> SessionRecord:
     epoch, total, time, pod = text.split(" ")
     return SessionRecord(epoch, time=int(time), total=int(total), pod=pod)
-
-
-def _refuse(what: str, detail: str = "") -> NoReturn:
-    match what:
-        case "distrusted":
-            raise DistrustedError(detail)
-        case "wiped":
-            raise WipedError("the store is empty")
-        case "other epoch":
-            raise OtherEpochError(_range(detail, "0", "0").epoch)
-        case "forgotten":
-            raise ForgottenError("the store has forgotten this session")
-        case "outdated":
-            raise OutdatedError("a later batch was counted before this one")
-        case "exhausted":
-            raise ExhaustedError("the count has reached its limit")
-    raise LostError(f"Redis answered {what!r}")
 
 
 async def _call(connection: Connection, *words: str | int) -> Any:

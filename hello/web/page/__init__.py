@@ -43,7 +43,6 @@ class Greeter(NamedTuple):
 
 
 def greeting(visit: Visit, greeter: Greeter) -> str:
-    """The page of a visitor who was counted."""
     number, epoch = visit
     told = [("version", greeter.version), ("node", greeter.node)]
     where = ", ".join(f'{what} <b id="{what}">{escape(name)}</b>' for what, name in told if name)
@@ -52,7 +51,6 @@ def greeting(visit: Visit, greeter: Greeter) -> str:
 
 
 def refusal(error: RefusedError, greeter: Greeter) -> str:
-    """The page of a visitor who was not counted."""
     return _page("Not counted", f'You were not counted: {escape(str(error))} <a href="">Try again</a>', greeter.store)
 
 

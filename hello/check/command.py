@@ -22,7 +22,7 @@ from hello.check.reporting.metrics import Metrics, serving
 from hello.check.reporting.page import page
 from hello.check.reporting.text import as_json, as_text
 from hello.check.reporting.timeline import Timeline
-from hello.check.reporting.watch import EVERY, HOUR, RATE, Watch
+from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.progress import can_be_shown, progress
 from hello.check.visiting.site import Site
@@ -189,7 +189,8 @@ def check(
     if report_path:
         with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
             report_path.open("a").close()
-    run = Run(Judge(Rules(**{name: options[name] for name in RULES})), Timeline() if report_path else None)
+    rules = Rules(**{name: options[name] for name in RULES})
+    run = Run(Judge(rules, NEWS if options["watched"] else 0), Timeline() if report_path else None)
     if seen:
         _judge(seen, run)
     else:

@@ -8,7 +8,7 @@ import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
@@ -35,6 +35,7 @@ from tests.check.servers import (
 )
 from tests.support.client import request
 from tests.support.processes import PATIENCE, Hello, free_port, until
+from tests.support.proxy import Proxy
 from tests.support.records import fed, recorded
 
 ANSWERED = line(recorded(0, 1, number=1, status=200, pod="hello-a", epoch="e"))
@@ -54,21 +55,12 @@ async def service(*pods: Hello) -> AsyncIterator[str]:
     """One address for several pods, each connection to the next one; its URL."""
     turns = cycle(pods)
 
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", next(turns).port)
-            await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
-            back.close()
-        writer.close()
+    class Service(Proxy):
+        async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection("127.0.0.1", next(turns).port)
 
-    async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
+    async with Service(0) as proxy:
+        yield f"http://127.0.0.1:{proxy.port}"
 
 
 @pytest.mark.parametrize("connections", ["fresh", "kept", "both"])

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import click
@@ -44,8 +45,5 @@ def _where(error: BaseException) -> str:
     """An error in one line, with the innermost line of code."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}: " if trace else ""
-    return " ".join(f"{place}{type(error).__name__}: {error}".split())
+    innermost = extract_tb(error.__traceback__)[-1]
+    return " ".join(f"{Path(innermost.filename).name}:{innermost.lineno}: {type(error).__name__}: {error}".split())

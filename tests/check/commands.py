@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 from typing import Any, NamedTuple
 
 COMMAND = (sys.executable, "-W", "error", "-m", "hello", "check")
@@ -30,6 +31,10 @@ class Result(NamedTuple):
 
 async def start(*arguments: str) -> Process:
     return await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=PIPE, stderr=PIPE)
+
+
+async def run(*command: str | Path) -> Result:
+    return await result(await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE))
 
 
 async def result(process: Process) -> Result:

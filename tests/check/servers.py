@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-LIE = 5_000  # the visit at which a liar lies
+from tests.support.processes import until
+
 SILENCE = b""  # in the place of an answer: the connection is closed
 
 
@@ -21,8 +22,9 @@ class Counter:
 
     epoch, pod = "0123456789abcdef", "hello-a"
 
-    def __init__(self, lie: int = LIE) -> None:
+    def __init__(self, lie: int = 0) -> None:
         self.lie = lie
+        """The visit at which a liar lies."""
         self.count = 0
         self.visits = 0
         self.reads = 0
@@ -33,6 +35,14 @@ class Counter:
         self.visits += 1
         self.count += 1
         return self.greeting(self.count)
+
+    async def visited(self, visits: int) -> None:
+        """Wait until so many visits have come."""
+
+        async def came() -> bool:
+            return self.visits > visits
+
+        await until(came, f"{visits} visits")
 
     def read(self) -> bytes:
         self.reads += 1

@@ -5,12 +5,13 @@ import socket
 import ssl
 import struct
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -22,22 +23,22 @@ from hello.check.visiting.under_way import UnderWay
 from tests.check.servers import Counter, http
 from tests.support.processes import PATIENCE
 
-EXPECTED = {
-    "answer": Outcome.ANSWERED,
-    "answer until the end": Outcome.ANSWERED,
-    "answer twice": Outcome.ANSWERED,
-    "continue": Outcome.ANSWERED,
-    "close": Outcome.CLOSED,
-    "close in the headers": Outcome.CLOSED,
-    "close in the body": Outcome.CLOSED,
-    "reset": Outcome.RESET,
-    "reset in the body": Outcome.RESET,
-    "noise": Outcome.MALFORMED,
-    "greeting without number": Outcome.MALFORMED,
-    "endless body": Outcome.MALFORMED,
-    "busy": Outcome.UNAVAILABLE,
-    "error": Outcome.STATUS,
-    "silence": Outcome.TIMEOUT,
+BEHAVIOURS: dict[str, tuple[Outcome, Callable[[bytes], bytes]]] = {
+    "answer": (Outcome.ANSWERED, lambda answer: answer),
+    "answer until the end": (Outcome.ANSWERED, lambda answer: answer.replace(b"Content-Length", b"X-Length")),
+    "answer twice": (Outcome.ANSWERED, lambda answer: answer * 2),
+    "continue": (Outcome.ANSWERED, lambda answer: b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer),
+    "close": (Outcome.CLOSED, lambda answer: b""),
+    "close in the headers": (Outcome.CLOSED, lambda answer: answer[:40]),
+    "close in the body": (Outcome.CLOSED, lambda answer: answer[:-1]),
+    "reset": (Outcome.RESET, lambda answer: b""),
+    "reset in the body": (Outcome.RESET, lambda answer: answer[:-1]),
+    "noise": (Outcome.MALFORMED, lambda answer: b"SSH-2.0-OpenSSH\r\n\r\n"),
+    "greeting without number": (Outcome.MALFORMED, lambda answer: http(200, b"Hello, world!")),
+    "endless body": (Outcome.MALFORMED, lambda answer: b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)),
+    "busy": (Outcome.UNAVAILABLE, lambda answer: http(503, b"", Retry_After="0")),
+    "error": (Outcome.STATUS, lambda answer: http(500, b"")),
+    "silence": (Outcome.TIMEOUT, lambda answer: b""),
 }
 UNHARMED = ("answer", "continue", "busy", "error", "greeting without number")
 
@@ -72,31 +73,14 @@ class Cutter:
         self.received.append(head)
         behaviour = self.behaviour()
         answer = self.counter.read() if head.startswith(b"GET /count") else self.counter.visit()
-        for part in self.parts(behaviour, answer):
-            writer.write(part)
+        _, change = BEHAVIOURS.get(behaviour, BEHAVIOURS["answer"])
+        writer.write(change(answer))
         if behaviour.startswith("reset"):
             await writer.drain()
             reset(writer)
         if behaviour in ("silence", "endless body"):
             await reader.read()
         return behaviour in UNHARMED and b"Connection: close" not in head
-
-    def parts(self, behaviour: str, answer: bytes) -> list[bytes]:
-        return {
-            "answer": [answer],
-            "answer and close": [answer],
-            "answer twice": [answer * 2],
-            "answer until the end": [answer.replace(b"Content-Length", b"X-Length")],
-            "continue": [b"HTTP/1.1 103 Early Hints\r\n\r\n", answer],
-            "close in the headers": [answer[:40]],
-            "close in the body": [answer[:-1]],
-            "reset in the body": [answer[:-1]],
-            "noise": [b"SSH-2.0-OpenSSH\r\n\r\n"],
-            "greeting without number": [http(200, b"Hello, world!")],
-            "endless body": [b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000)],
-            "busy": [http(503, b"", Retry_After="0")],
-            "error": [http(500, b"")],
-        }.get(behaviour, [])
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -115,30 +99,8 @@ async def serving(cutter: Cutter, host: str = "127.0.0.1", tls: ssl.SSLContext |
         yield Site.parse(f"{'https' if tls else 'http'}://{name}:{port}")
 
 
-def plan(
-    requests: int | None = 100,
-    duration: float | None = None,
-    rate: float | None = None,
-    clients: int = 4,
-    keep_alive: bool = False,
-) -> Plan:
-    return Plan(
-        requests, duration, rate, None if rate else clients, connections=KEPT if keep_alive else FRESH, timeout=5.0
-    )
-
-
 def keeper(records: list[Record]) -> UnderWay:
     return UnderWay(lambda record, *_: records.append(record))
-
-
-def load(site: Site, how: Plan, records: list[Record]) -> Load:
-    """A load whose requests are recorded; that a slow machine stood still is none."""
-
-    def keep(record: Record, *_: int) -> None:
-        if record.outcome is not Outcome.STOOD_STILL:
-            records.append(record)
-
-    return Load([site], how, keep)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -147,14 +109,21 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def run(site: Site, how: Plan) -> list[Record]:
-    records: list[Record] = []
-    await load(site, how, records).run()
-    return records
+async def run(site: Site, requests: int | None, records: list[Record] | None = None, **options: Any) -> list[Record]:
+    """Run a load, by four visits at a time over fresh connections; that a slow machine stood still is no record."""
+    told = [] if records is None else records
+
+    def keep(record: Record, *_: int) -> None:
+        if record.outcome is not Outcome.STOOD_STILL:
+            told.append(record)
+
+    plan: dict[str, Any] = {"room": 4, "connections": FRESH, "timeout": 5.0} | options
+    await Load([site], Plan(requests, **plan), keep).run()
+    return told
 
 
 @pytest.mark.parametrize("keep_alive", [False, True])
-@pytest.mark.parametrize("behaviour", EXPECTED)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
 async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -> None:
     cutter, records = Cutter(lambda: behaviour), list[Record]()
     async with serving(cutter) as site:
@@ -163,21 +132,14 @@ async def test_each_way_to_fail_has_its_name(behaviour: str, keep_alive: bool) -
         await client.visit()
         await client.visit()
         await client.close()
-    assert [record.outcome for record in records] == [EXPECTED[behaviour]] * 2
+    assert [record.outcome for record in records] == [BEHAVIOURS[behaviour][0]] * 2
     assert len(cutter.received) == 2
 
 
 async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
     async with serving(Cutter(lambda: "answer twice")) as site:
-        records = await run(site, plan(50, keep_alive=True))
+        records = await run(site, 50, connections=KEPT)
     assert sorted(record.number or 0 for record in records if not record.read) == list(range(1, 51))
-
-
-async def test_a_connection_that_nobody_takes_is_refused() -> None:
-    async with serving(Cutter(lambda: "answer")) as site:
-        pass
-    client = Client(site, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
-    assert (await client.visit()).outcome is Outcome.REFUSED
 
 
 def now_and_then(bad: list[str], share: float) -> Callable[[], str]:
@@ -192,11 +154,11 @@ def now_and_then(bad: list[str], share: float) -> Callable[[], str]:
     return behaviours().__next__
 
 
-@pytest.mark.parametrize("keep_alive", [False, True])
-async def test_requests_sent_are_requests_received_though_connections_are_cut(keep_alive: bool) -> None:
-    cutter = Cutter(now_and_then(sorted(set(EXPECTED) - {"silence"}), 0.2))
+@pytest.mark.parametrize("connections", [FRESH, KEPT])
+async def test_requests_sent_are_requests_received_though_connections_are_cut(connections: Sequence[bool]) -> None:
+    cutter = Cutter(now_and_then(sorted(set(BEHAVIOURS) - {"silence"}), 0.2))
     async with serving(cutter) as site:
-        records = await run(site, plan(1000, clients=30, keep_alive=keep_alive))
+        records = await run(site, 1000, room=30, connections=connections)
     assert len(cutter.received) == len(records)
     assert Tally(b"/count" in head for head in cutter.received) == Tally(record.read for record in records)
     assert sum(record.outcome is not Outcome.ANSWERED for record in records) > 100
@@ -205,18 +167,18 @@ async def test_requests_sent_are_requests_received_though_connections_are_cut(ke
 async def test_a_kept_connection_closed_behind_an_answer_costs_no_second_request() -> None:
     cutter = Cutter(now_and_then(["answer and close"], 0.3))
     async with serving(cutter) as site:
-        records = await run(site, plan(500, clients=10, keep_alive=True))
+        records = await run(site, 500, room=10, connections=KEPT)
     assert {record.outcome for record in records} <= {Outcome.ANSWERED, Outcome.CLOSED, Outcome.RESET}
     assert sum(record.outcome is Outcome.ANSWERED for record in records) <= len(cutter.received) <= len(records)
 
 
-@pytest.mark.parametrize("keep_alive", [False, True])
-async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
+@pytest.mark.parametrize(("connections", "kept"), [(FRESH, 0), (KEPT, 5)])
+async def test_every_connection_is_closed_in_the_end(connections: Sequence[bool], kept: int) -> None:
     cutter = Cutter(lambda: "answer")
     async with serving(cutter) as site:
-        records = await run(site, plan(100, clients=5, keep_alive=keep_alive))
+        records = await run(site, 100, room=5, connections=connections)
         fresh = sum(not record.labels.kept for record in records)
-        assert cutter.opened == fresh + (5 if keep_alive else 0)
+        assert cutter.opened == fresh + kept
         await until(lambda: cutter.open == 0)
     assert not cutter.errors
 
@@ -224,7 +186,7 @@ async def test_every_connection_is_closed_in_the_end(keep_alive: bool) -> None:
 async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupted() -> None:
     cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
     async with serving(cutter) as site:
-        task = asyncio.create_task(load(site, plan(clients=3), records).run())
+        task = asyncio.create_task(run(site, 100, records, room=3))
         await until(lambda: len(cutter.received) == 4)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -233,9 +195,9 @@ async def test_requests_under_way_when_the_run_is_stopped_are_kept_as_interrupte
 
 
 async def test_an_open_loop_visits_on_time_whatever_is_under_way() -> None:
-    cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
+    cutter = Cutter(now_and_then(["silence"], 1))
     async with serving(cutter) as site:
-        await load(site, replace(plan(None, duration=0.5, rate=100), timeout=2), records).run()
+        records = await run(site, None, duration=0.5, rate=100, room=None, timeout=2)
     visits = [record for record in records if not record.read]
     assert Tally(record.outcome for record in visits) == {Outcome.TIMEOUT: 50}
     assert cutter.most_open >= 50
@@ -244,18 +206,18 @@ async def test_an_open_loop_visits_on_time_whatever_is_under_way() -> None:
 
 
 async def test_what_finds_no_room_in_an_open_loop_was_due_and_is_not_made() -> None:
-    cutter, records = Cutter(now_and_then(["silence"], 1)), list[Record]()
+    cutter = Cutter(now_and_then(["silence"], 1))
     async with serving(cutter) as site:
-        await load(site, replace(plan(None, duration=0.5, rate=100), room=3, timeout=2), records).run()
+        records = await run(site, None, duration=0.5, rate=100, room=3, timeout=2)
     visits = [record for record in records if not record.read]
     assert Tally(record.outcome for record in visits) == {Outcome.TIMEOUT: 3, Outcome.NOT_MADE: 47}
     assert len(cutter.received) == 3 + len(records) - len(visits)
 
 
 async def test_an_open_loop_takes_turns_between_fresh_connections_and_a_few_kept_ones() -> None:
-    cutter, records = Cutter(lambda: "answer"), list[Record]()
+    cutter = Cutter(lambda: "answer")
     async with serving(cutter) as site:
-        await load(site, replace(plan(100, rate=100), connections=BOTH), records).run()
+        records = await run(site, 100, rate=100, room=None, connections=BOTH)
     kept = Tally(record.labels.kept for record in records if not record.read)
     assert kept == {False: 50, True: 50}
     fresh = sum(not record.labels.kept for record in records)
@@ -265,7 +227,7 @@ async def test_an_open_loop_takes_turns_between_fresh_connections_and_a_few_kept
 async def test_a_path_is_kept_and_count_is_beneath_it() -> None:
     cutter = Cutter(lambda: "answer")
     async with serving(cutter) as site:
-        await run(replace(site, path="/hello/"), plan(1))
+        await run(replace(site, path="/hello/"), 1)
     assert [head.split()[1] for head in cutter.received] == [b"/hello/count", b"/hello/", b"/hello/count"]
     assert Site.parse("http://example.org/hello").path == Site.parse("http://example.org/hello/").path == "/hello/"
 
@@ -273,38 +235,39 @@ async def test_a_path_is_kept_and_count_is_beneath_it() -> None:
 async def test_ipv6_is_spoken() -> None:
     cutter = Cutter(lambda: "answer")
     async with serving(cutter, "::1") as site:
-        assert (await run(site, plan(1)))[1].number == 1
+        assert (await run(site, 1))[1].number == 1
     assert b"Host: [::1]:" in cutter.received[0]
 
 
-@pytest.mark.parametrize("keep_alive", [False, True])
-async def test_https_is_spoken(certificate: Path, keep_alive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """Of a server with this certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+async def test_https_is_spoken(certificate: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
     async with serving(Cutter(lambda: "answer"), tls=tls) as site:
-        records = await run(site, plan(20, keep_alive=keep_alive))
+        records = await run(site, 20, connections=BOTH)
     assert {record.outcome for record in records} == {Outcome.ANSWERED}
 
 
 async def test_a_final_dot_is_no_part_of_the_name_in_a_certificate(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
+    certificate: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
     async with serving(Cutter(lambda: "answer"), tls=tls) as site:
         dotted = replace(site, host=f"{site.host}.")
         client = Client(dotted, await site.resolve(), keeper([]), keep_alive=False, timeout=5)
         assert (await client.visit()).outcome is Outcome.ANSWERED
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(certificate: Path) -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(certificate)
+async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tls: ssl.SSLContext) -> None:
     async with serving(Cutter(lambda: "answer"), tls=tls) as site:
         with pytest.raises(CheckError, match="certificate verify failed"):
-            await run(site, plan(1))
+            await run(site, 1)
 
 
 async def test_an_address_that_swallows_everything_costs_no_visit() -> None:
@@ -338,12 +301,11 @@ def swallowing(port: int) -> Iterator[str]:
         yield host
 
 
-async def test_a_name_all_of_whose_addresses_refuse_is_refused() -> None:
+@pytest.mark.parametrize("hosts", [("127.0.0.1",), ("127.0.0.1", "127.0.0.2")])
+async def test_a_name_all_of_whose_addresses_refuse_is_refused(hosts: Sequence[str]) -> None:
     async with serving(Cutter(lambda: "answer")) as site:
         pass
-    addresses = [
-        (*address[:4], (host, site.port)) for host in ("127.0.0.1", "127.0.0.2") for address in await site.resolve()
-    ]
+    addresses = [(*address[:4], (host, site.port)) for host in hosts for address in await site.resolve()]
     client = Client(site, addresses, keeper([]), keep_alive=False, timeout=5)
     assert (await client.visit()).outcome is Outcome.REFUSED
 

@@ -17,9 +17,10 @@ import pytest
 
 from hello.check.history import Kind, Outcome, line
 from hello.check.reporting.watch import Watch
-from tests.check.commands import COMMAND, Result, check, result, start
+from tests.check.commands import COMMAND, Result, check, result, run, start
 from tests.check.servers import (
     SILENCE,
+    Careless,
     Counter,
     Duplicate,
     Failing,
@@ -32,11 +33,20 @@ from tests.check.servers import (
     http,
     serving,
 )
+from tests.support.client import request
 from tests.support.processes import PATIENCE, Hello, free_port, until
 from tests.support.records import fed, recorded
 
 ANSWERED = line(recorded(0, 1, number=1, status=200, pod="hello-a", epoch="e"))
 S = 10**9
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of one good answer."""
+    file = tmp_path / "log"
+    file.write_text(ANSWERED)
+    return file
 
 
 @asynccontextmanager
@@ -90,8 +100,9 @@ async def test_pods_on_the_memory_store_count_each_for_itself_and_it_says_so(hel
     assert "Each pod counts for itself" in outcome.output.splitlines()[-1]
 
 
-async def test_one_that_does_not_answer_cannot_be_judged() -> None:
-    outcome = await check(f"http://127.0.0.1:{free_port()}/")
+async def test_each_url_must_answer() -> None:
+    async with serving(Counter()) as url:
+        outcome = await check(url, f"http://127.0.0.1:{free_port()}/")
     assert outcome.status == 2
     assert one_line(outcome.errors)
     assert "no answer" in outcome.errors
@@ -172,36 +183,24 @@ async def test_a_disk_that_is_full_is_told_after_the_verdict() -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--judge", "LOG", "--log", "LOG"), ("--log", "LOG")])
-async def test_a_log_is_not_emptied_by_a_command_that_cannot_be_run(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_text(ANSWERED)
+async def test_a_log_is_not_emptied_by_a_command_that_cannot_be_run(arguments: tuple[str, ...], log: Path) -> None:
     outcome = await check(*(str(log) if argument == "LOG" else argument for argument in arguments))
     assert outcome.status == 2
-    assert log.read_text() == ANSWERED
+    assert await asyncio.to_thread(log.read_text) == ANSWERED
 
 
 async def test_a_run_that_is_killed_leaves_its_log(tmp_path: Path) -> None:
     counter, log = Counter(), tmp_path / "log"
-
-    async def visited() -> bool:
-        return counter.visits > 60
-
     async with serving(counter) as url:
         process = await start(url, "--duration", "600", "--log", str(log))
-        await until(visited, "visits")
+        await counter.visited(60)
         process.kill()
         await result(process)
     assert (await check("--judge", str(log), "--json")).report["visits"]["answered"] >= 40  # up to 20 were under way
 
 
-async def test_a_report_that_nobody_got_is_no_verdict(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_text(ANSWERED)
-    to_a_full_disk = ("sh", "-c", 'exec "$@" >/dev/full', "sh")
-    process = await asyncio.create_subprocess_exec(
-        *to_a_full_disk, *COMMAND, "--judge", str(log), stdout=PIPE, stderr=PIPE
-    )
-    outcome = await result(process)
+async def test_a_report_that_nobody_got_is_no_verdict(log: Path) -> None:
+    outcome = await run("sh", "-c", 'exec "$@" >/dev/full', "sh", *COMMAND, "--judge", log)
     assert outcome.status == 2
     assert one_line(outcome.errors)
     assert "the report could not be written" in outcome.errors
@@ -227,31 +226,19 @@ async def test_ctrl_c_while_it_judges_is_no_verdict(tmp_path: Path) -> None:
     assert "interrupted" in outcome.errors
 
 
-async def test_more_clients_than_files_are_let_in_as_far_as_the_system_allows() -> None:
-    soft_limit = ("sh", "-c", 'ulimit -Sn 64; exec "$@"', "sh")
+@pytest.mark.parametrize(("limit", "outcomes"), [("-Sn", {"answered"}), ("-n", {"answered", "not sent"})])
+async def test_a_visit_for_which_the_system_allows_no_file_is_not_sent(limit: str, outcomes: set[str]) -> None:
+    limited = ("sh", "-c", f'ulimit {limit} 64; exec "$@"', "sh")
     async with serving(Counter()) as url:
-        process = await asyncio.create_subprocess_exec(
-            *soft_limit, *COMMAND, url, "--clients", "100", "--connections=kept", "--json", stdout=PIPE, stderr=PIPE
-        )
-        outcome = await result(process)
-    assert outcome.report["visits"] == {"answered": 1000}
-
-
-async def test_a_visit_for_which_there_was_no_file_was_not_sent() -> None:
-    hard_limit = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
-    async with serving(Counter()) as url:
-        process = await asyncio.create_subprocess_exec(
-            *hard_limit, *COMMAND, url, "--clients", "100", "--connections=kept", "--json", stdout=PIPE, stderr=PIPE
-        )
-        outcome = await result(process)
-    assert outcome.report["visits"].keys() == {"answered", "not sent"}
+        outcome = await run(*limited, *COMMAND, url, "--clients", "100", "--connections=kept", "--json")
+    assert outcome.report["visits"].keys() == outcomes
     assert outcome.report["unknown"] == 0
 
 
 async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
-    async with serving(Skipped()) as url:
-        ran = await check(url, "--requests", "5100", "--connections=kept", "--alone", "--json", "--log", log)
+    async with serving(Skipped(50)) as url:
+        ran = await check(url, "--requests=100", "--alone", "--json", "--log", log)
     again = await check("--judge", log, "--alone", "--json")
     assert ran.status == again.status == 1
     assert again.report == ran.report
@@ -260,14 +247,9 @@ async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 async def test_ctrl_c_and_a_deleted_job_judge_what_was_seen(number: Signals) -> None:
-    counter = Counter()
-
-    async def visited() -> bool:
-        return counter.visits > 100
-
-    async with serving(counter) as url:
+    async with serving(counter := Counter()) as url:
         process = await start(url, "--duration", "600", "--json")
-        await until(visited, "visits")
+        await counter.visited(100)
         process.send_signal(number)
         outcome = await result(process)
     assert outcome.status == 0
@@ -341,19 +323,6 @@ async def test_the_report_says_what_was_wrong_and_proves_it(tmp_path: Path) -> N
 
 
 # ---- an exit status of 1 is a verdict, and nothing else
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """A log of one good answer."""
-    file = tmp_path / "log"
-    file.write_text(ANSWERED)
-    return file
-
-
-async def run(*command: str | Path) -> Result:
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    return await result(process)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -464,7 +433,7 @@ async def test_the_longest_silence_is_told_and_who_answered_around_it(hello: Cal
 
 async def until_visited(server: Hello) -> None:
     async def visited() -> bool:
-        return int((await server.get("/count"))[1]) > 10
+        return int((await request(server.url, path="/count")).body) > 10
 
     await until(visited, "visits")
 
@@ -536,13 +505,6 @@ async def test_two_counters_behind_two_urls_are_found() -> None:
         outcome = await check(one, other, "--requests=100", "--json")
     assert outcome.status == 1
     assert Kind.EPOCHS_IN_TURN in outcome.kinds
-
-
-async def test_each_url_must_answer() -> None:
-    async with serving(Counter()) as url:
-        outcome = await check(url, f"http://127.0.0.1:{free_port()}/")
-    assert outcome.status == 2
-    assert "no answer" in outcome.errors
 
 
 async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
@@ -623,14 +585,9 @@ async def test_a_watch_tells_of_each_broken_promise_and_each_silence(server: Cou
 
 
 async def test_a_watch_of_what_is_well_says_nothing_until_its_end() -> None:
-    counter = Counter()
-
-    async def visited() -> bool:
-        return counter.visits > 60
-
-    async with serving(counter) as url:
+    async with serving(counter := Counter()) as url:
         process = await start(url, "--watch")
-        await until(visited, "visits")
+        await counter.visited(60)
         process.send_signal(SIGINT)
         outcome = await result(process)
     assert outcome.status == 0
@@ -658,6 +615,13 @@ async def test_a_watch_says_how_it_goes_now_and_then() -> None:
 
 
 # ---- only what is proved to be the counter's own
+
+
+async def test_answers_that_are_not_as_they_should_be_are_found() -> None:
+    async with serving(Careless(50)) as url:
+        outcome = await check(url, "--requests=100", "--connections=kept", "--json")
+    assert outcome.status == 1
+    assert outcome.kinds == {Kind.CONTRADICTION, Kind.CACHED, Kind.STORABLE, Kind.NO_NUMBER, Kind.NO_RETRY_AFTER}
 
 
 class BehindProxy(Counter):

@@ -28,7 +28,6 @@ from tests.check.servers import (
     Wiped,
     serving,
 )
-from tests.support.processes import until
 from tests.support.proxies import nginx
 
 README = Path(__file__).with_name("README.md")
@@ -77,11 +76,7 @@ async def stopped_row() -> str:
     """Stop the checker for 5 s."""
     async with serving(counter := Counter(505)) as url:
         process = await start(url, *DUE)
-
-        async def visited() -> bool:
-            return counter.visits > 300
-
-        await until(visited, "visits")
+        await counter.visited(300)
         process.send_signal(SIGSTOP)
         await asyncio.sleep(5)  # the fault itself
         process.send_signal(SIGCONT)

@@ -74,21 +74,6 @@ async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redi
         assert 2 <= await readings(redis) - before <= 4
 
 
-async def test_an_outage_of_the_store_is_told_and_its_end_too(hello: Make, redis_server: RedisServer) -> None:
-    server = await hello("--store", redis_server.url).start()
-    number = await server.visit()
-    async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
-        await stream.next()
-        redis_server.kill()
-        while (told := await stream.next())["state"] != "lost":
-            pass
-        assert "count" not in told
-        await redis_server.start()
-        while (told := await stream.next())["state"] != "up":
-            pass
-        assert (told["count"], [line["gone"] for line in told["pods"]]) == (number, [False])
-
-
 async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
     outage = events.Outage()
     outage.end(1000)
@@ -119,16 +104,16 @@ async def test_only_so_many_pods_have_a_line() -> None:
 
 async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
     server = await hello("--store", "memory:", "--drain", "600").start()
-    connection = await Connection.open(server.url)
-    connection.send(path="/events")
-    await connection.reader.readuntil(b"data:")
-    server.signal(SIGTERM)
-    async with asyncio.timeout(PATIENCE):
-        assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        connection.send(path="/events")
+        await connection.reader.readuntil(b"data:")
+        server.signal(SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            assert (await connection.reader.read()).endswith(b"\r\n0\r\n\r\n")
     assert await server.visit() == 1
     refused = await request(server.url, path="/events")
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert (await request(server.url, "HEAD", "/events")).status == 405
 
 
 async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
@@ -231,19 +216,10 @@ async def test_a_stream_ends_after_a_while_and_frees_its_place(monkeypatch: pyte
         assert await has_room(client)
 
 
-async def test_watching_counts_nobody(hello: Make) -> None:
-    server = await hello("--store", "memory:").start()
-    async with watch(server.url) as stream:
-        assert [(await stream.next())["count"] for _ in range(2)] == [0, 0]
-    assert (await request(server.url, "HEAD", "/events")).status == 405
-    assert await server.visit() == 1
-
-
 async def test_a_page_can_ask_for_its_connection_to_be_closed(pods: list[Hello]) -> None:
-    connection = await Connection.open(pods[0].url)
-    connection.send()
-    assert "connection" not in (await connection.receive()).headers
-    connection.send(Hello_Connection="close")
-    assert (await connection.receive()).headers["connection"] == "close"
-    assert await connection.closed()
-    connection.close()
+    with await Connection.open(pods[0].url) as connection:
+        connection.send()
+        assert "connection" not in (await connection.receive()).headers
+        connection.send(Hello_Connection="close")
+        assert (await connection.receive()).headers["connection"] == "close"
+        assert await connection.closed()

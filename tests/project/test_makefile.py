@@ -139,7 +139,6 @@ def make(tmp_path: Path) -> Make:
         ("deploy", but("*get' 'persistentvolume' '*", "echo ' default/theirs Bound'"), "hello-world-redis is not ours"),
         ("url", but("*nodePort*", "exit 1"), "no Service hello-world: make deploy"),
         ("url", but("*spec.replicas*", "echo 0"), "there are no pods: make scale N=3"),
-        ("url", CLUSTER, TUNNEL),
         ("url URL=http://127.0.0.1:6", CLUSTER, "is its tunnel still open?"),
         ("status", but("*get' 'service*", "exit 1"), "no Service hello-world"),
         (
@@ -154,7 +153,6 @@ def make(tmp_path: Path) -> Make:
         ("backup FILE=count.db", CLUSTER, "make backup and make restore are for etcd"),
         ("restore", CLUSTER, "say which file: make restore FILE=count.db"),
         ("restore FILE=count.db", CLUSTER, "there is no file count.db"),
-        ("purge", CLUSTER, "nothing deleted"),
     ],
 )
 def test_one_line_says_what_is_missing(make: Make, target: str, tools: dict[str, str], line: str) -> None:
@@ -298,12 +296,6 @@ def test_the_check_runs_here_where_the_node_can_be_reached(make: Make) -> None:
 
 
 @pytest.mark.usefixtures("_installed")
-def test_the_check_says_what_is_missing_before_it_runs_anywhere(make: Make) -> None:
-    assert "is its tunnel still open?" in make("check", "URL=http://127.0.0.1:6", **CLUSTER).stderr
-    assert "there is no Service hello-world: make deploy" in make("check", **but("*nodePort*", "exit 1")).stderr
-
-
-@pytest.mark.usefixtures("_installed")
 def test_a_check_that_cannot_start_says_why(make: Make) -> None:
     forbidden = "*create*) echo job.batch/hello-check-abc; exit ;; *get' 'event*"
     done = make("check", "INSIDE=1", **but(forbidden, "echo 'exceeded quota'"))
@@ -337,7 +329,6 @@ esac
 def test_a_tunnels_address_is_taken_instead_of_the_nodes(make: Make) -> None:
     tools = CLUSTER | {"curl": """case $* in *http://127.0.0.1:5) ;; *) exit 28 ;; esac"""}
     assert make("url", "URL=http://127.0.0.1:5", **tools).stdout == "http://127.0.0.1:5\n"
-    assert "http://127.0.0.1:6 cannot be reached" in make("url", "URL=http://127.0.0.1:6", **tools).stderr
 
 
 def test_the_status_ends_with_the_count_in_a_sentence_and_names_nodes_that_are_not_ready(make: Make) -> None:
@@ -429,17 +420,9 @@ def test_a_text_changes_no_tag(make: Make) -> None:
 
 def test_purge_deletes_nothing_without_a_yes(make: Make) -> None:
     done = make("purge", **but("*delete*|*apply*", "echo deleted"))
-    assert (done.returncode, done.stdout) == (
-        2,
-        "This deletes the count in the namespace default for good. Type yes to go on: ",
-    )
-
-
-def test_help_names_every_target_that_a_person_calls(
-    make: Make,
-) -> None:
-    named = {line.split()[1] for line in make().stdout.splitlines()}
-    assert named >= {"run", "test", "build", "deploy", "url", "check", "scale", "undeploy", "purge", "e2e", "clean"}
+    assert done.stdout == "This deletes the count in the namespace default for good. Type yes to go on: "
+    assert "nothing deleted" in done.stderr
+    assert done.returncode == 2
 
 
 def test_the_scripts_of_a_clone_by_git_for_windows_run(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.support.client import HANDLED, Connection, Response, request, state
+from tests.support.client import HANDLED, Connect, Connection, Response, request, state
 from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
@@ -86,10 +86,9 @@ async def test_the_form_is_the_client_s_choice(server: Hello, accept: str, conte
 
 
 async def test_several_lines_of_accept_are_one_list(server: Hello) -> None:
-    connection = await Connection.open(server.url)
-    connection.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*;q=0.1\r\nAccept: application/json\r\n\r\n")
-    assert (await connection.receive()).headers["content-type"] == JSON
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        connection.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*;q=0.1\r\nAccept: application/json\r\n\r\n")
+        assert (await connection.receive()).headers["content-type"] == JSON
 
 
 async def test_a_query_is_a_visit_too(server: Hello) -> None:
@@ -164,11 +163,9 @@ async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
 
 async def answer_to(server: Hello, text: str) -> Response:
     """What comes back for bytes of one's own."""
-    connection = await Connection.open(server.url)
-    connection.writer.write(text.encode())
-    response = await connection.receive()
-    connection.close()
-    return response
+    with await Connection.open(server.url) as connection:
+        connection.writer.write(text.encode())
+        return await connection.receive()
 
 
 @pytest.mark.parametrize(
@@ -194,23 +191,21 @@ async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, text
 @pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 405)])
 async def test_a_body_that_never_comes_delays_nobody(server: Hello, method: str, status: int) -> None:
     before = await total(server)
-    connection = await Connection.open(server.url)
-    connection.send(method, Content_Length="1000")
+    with await Connection.open(server.url) as connection:
+        connection.send(method, Content_Length="1000")
 
-    assert (await connection.receive()).status == status
-    assert await total(server) == before + (status == 200)
-    async with asyncio.timeout(PATIENCE):
-        assert await connection.closed()
-    connection.close()
+        assert (await connection.receive()).status == status
+        assert await total(server) == before + (status == 200)
+        async with asyncio.timeout(PATIENCE):
+            assert await connection.closed()
 
 
 async def test_a_kept_connection_serves_one_visitor_after_another(server: Hello) -> None:
-    connection = await Connection.open(server.url)
-    numbers = []
-    for _ in range(3):
-        connection.send()
-        numbers.append(int((await connection.receive()).headers["hello-count"]))
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        numbers = []
+        for _ in range(3):
+            connection.send()
+            numbers.append(int((await connection.receive()).headers["hello-count"]))
 
     assert numbers == list(range(numbers[0], numbers[0] + 3))
 
@@ -232,7 +227,7 @@ async def test_metrics_tell_what_happened(hello: Callable[..., Hello]) -> None:
     assert float(figures["hello_commit_duration_seconds_count"]) >= 3
     assert figures['hello_store_state{hello_store_state="up"}'] == "1.0"
     assert figures["hello_store_wipes_total"] == "0.0"
-    epoch = json.loads((await server.get("/count", Accept="application/json"))[1])["epoch"]
+    epoch = (await request(server.url)).headers["hello-epoch"]
     assert figures[f'hello_epoch_info{{epoch="{epoch}"}}'] == "1.0"
     assert "process_resident_memory_bytes" in figures
 
@@ -277,11 +272,11 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
 
 
 async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
-    hello: Callable[..., Hello], redis_server: RedisServer
+    hello: Callable[..., Hello], redis_server: RedisServer, connect: Connect
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     redis_server.signal(SIGSTOP)
-    connections = [await Connection.open(server.url) for _ in range(3)]
+    connections = [await connect(server.url) for _ in range(3)]
     for connection, path, headers in zip(connections, ("/", "/", "/count"), ({}, HANDLED, {}), strict=True):
         connection.send(path=path, **headers)
         connection.writer.write_eof()
@@ -293,19 +288,17 @@ async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
         assert response.status == 200
         assert response.headers["connection"] == "close"
         assert await connection.closed()
-        connection.close()
 
 
 @pytest.mark.parametrize("headers", [{}, HANDLED], ids=["lean", "handled"])
 async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello, headers: dict[str, str]) -> None:
-    connection = await Connection.open(server.url)
-    for _ in range(5):
-        connection.send(**headers)
-    connection.writer.write_eof()
-    for _ in range(5):
-        assert (await connection.receive()).status == 200
-    assert await connection.closed()
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        for _ in range(5):
+            connection.send(**headers)
+        connection.writer.write_eof()
+        for _ in range(5):
+            assert (await connection.receive()).status == 200
+        assert await connection.closed()
 
 
 @pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 20)])
@@ -315,7 +308,7 @@ async def test_a_request_is_a_line_in_the_log_only_when_asked(
     server = await hello("--store", "memory:", "--log", level).start()
     for _ in range(10):
         await server.visit()
-        await server.get("/nowhere")
+        await request(server.url, path="/nowhere")
     await answer_to(server, "GET / HTTP/1.1\r\nno colon\r\n\r\n")
 
     assert await server.stop() == 0

@@ -77,15 +77,6 @@ async def test_who_comes_during_a_batch_shares_the_next_one_in_order(counter: Co
     assert [batch.n for batch in gate.batches] == [1, 5]
 
 
-async def test_one_visitor_too_many_is_refused_and_the_others_are_not(counter: Counter, gate: Gate) -> None:
-    tasks = [await first_batch(counter, gate), *visitors(counter, 7)]
-    with pytest.raises(RefusedError) as refused:
-        await counter.join()
-    assert refused.value.reason == "busy"
-    gate.open.set()
-    assert [(await task).number for task in tasks] == list(range(1, 9))
-
-
 async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(counter: Counter, gate: Gate) -> None:
     await first_batch(counter, gate)
     tasks = visitors(counter, 7)
@@ -122,12 +113,6 @@ async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(
     visit = await counter.join()
     readings = await asyncio.gather(counter.read(), counter.read(), early)
     assert readings[0].count == readings[1].count == visit.number
-
-
-async def test_a_refusal_gives_a_reason_though_the_store_gave_none(counter: Counter, gate: Gate) -> None:
-    visitor, reader = await first_batch(counter, gate), asyncio.create_task(counter.read())
-    for outcome in await asyncio.gather(visitor, reader, return_exceptions=True):
-        assert str(outcome) == "The store did not answer in time."
 
 
 async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:

@@ -22,7 +22,7 @@ from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.routes import public_routes
 from hello.web.visits import Visits
-from tests.support.client import Connection, Response
+from tests.support.client import Connect, Connection, request
 from tests.support.processes import until
 
 HTML, JSON = "text/html", "application/json"
@@ -192,26 +192,17 @@ class Gate(MemoryStore):
         return await super().commit(batch)
 
 
-async def visit(url: str, accept: str = "*/*") -> Response:
-    connection = await Connection.open(url)
-    connection.send(Accept=accept)
-    try:
-        return await connection.receive()
-    finally:
-        connection.close()
-
-
 def counter_over(store: Store, metrics: Metrics, deadline: float = 10, queue_limit: int = 10) -> Counter:
     return Counter(store, "pod-%d<&>", metrics, deadline, queue_limit)
 
 
 @pytest.mark.usefixtures("half")
-async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay() -> None:
+async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay(connect: Connect) -> None:
     store, metrics = Gate(), Metrics()
     async with counter_over(store, metrics).running() as counter, served(counter) as url:
-        assert (await visit(url)).status == 200
+        assert (await request(url)).status == 200
         store.is_open.clear()
-        connections = [await Connection.open(url) for _ in range(6)]
+        connections = [await connect(url) for _ in range(6)]
         for connection in connections[:3]:
             connection.send()
         await until(lambda: has_batches(store, 2), "three are in flight")
@@ -226,8 +217,6 @@ async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_wh
         store.is_open.set()
 
         stayed = [await connections[index].receive() for index in (1, 2, 4, 5)]
-        for connection in connections:
-            connection.close()
     assert [int(response.headers["hello-count"]) for response in stayed] == [3, 4, 5, 6]
     assert counted(metrics) == 6
     assert figure(metrics, "hello_abandoned_numbers_total") == 1
@@ -244,17 +233,17 @@ async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept:
     store, metrics = Gate(), Metrics()
     limit, deadline = (2 if reason == "busy" else 10), (0.3 if reason == "unavailable" else 10)
     async with counter_over(store, metrics, deadline, limit).running() as counter, served(counter) as url:
-        assert (await visit(url)).status == 200
+        assert (await request(url)).status == 200
         store.is_distrusted = reason == "distrusted"
         if reason in ("unavailable", "busy"):
             store.is_open.clear()
-        waiting = [asyncio.create_task(visit(url)) for _ in range(2 if reason == "busy" else 0)]
+        waiting = [asyncio.create_task(request(url)) for _ in range(2 if reason == "busy" else 0)]
         if waiting:
             await until(lambda: has_batches(store, 2), "the queue is full")
             await asyncio.sleep(0.05)
         if reason == "leaving":
             counter.leaving.at_once()
-        refused = [await visit(url, accept) for _ in range(2)]
+        refused = [await request(url, Accept=accept) for _ in range(2)]
         store.is_open.set()
         answered = await asyncio.gather(*waiting)
 
@@ -276,16 +265,15 @@ async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept:
 async def test_a_new_epoch_is_told_by_the_first_answer_in_it(accept: str) -> None:
     store = MemoryStore()
     async with counter_over(store, Metrics()).running() as counter, served(counter) as url:
-        connection = await Connection.open(url)
-        seen = []
-        for to in (99, 9_998, 0):
-            for _ in range(2):
-                connection.send(Accept=accept)
-                response = await connection.receive()
-                assert response.status == 200
-                assert response.headers["hello-count"] in response.body
-                seen.append((response.headers["hello-count"], response.headers["hello-epoch"]))
-            await store.reset(f"{to:08}", to)
-        connection.close()
+        with await Connection.open(url) as connection:
+            seen = []
+            for to in (99, 9_998, 0):
+                for _ in range(2):
+                    connection.send(Accept=accept)
+                    response = await connection.receive()
+                    assert response.status == 200
+                    assert response.headers["hello-count"] in response.body
+                    seen.append((response.headers["hello-count"], response.headers["hello-epoch"]))
+                await store.reset(f"{to:08}", to)
     assert [number for number, _ in seen] == ["1", "2", "100", "101", "9999", "10000"]
     assert len({epoch for _, epoch in seen}) == 3

@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -30,7 +30,8 @@ from hello.web.listening import close, listen
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.visits import Visits
-from tests.support.client import Connection, figure, request
+from tests.page.stream import watch
+from tests.support.client import Connect, Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, free_port, until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: hello\r\n"
@@ -46,19 +47,15 @@ def fields(number: int, size: int) -> bytes:
 
 async def statuses(url: str, *pieces: bytes) -> list[int]:
     """Send bytes piece by piece, and receive answers until the other side closes."""
-    connection = await Connection.open(url)
     received = []
-    try:
+    with await Connection.open(url) as connection, suppress(ConnectionError, EOFError):
         async with asyncio.timeout(PATIENCE):
             for piece in pieces:
                 connection.writer.write(piece)
                 await asyncio.sleep(0.05)
             while True:
                 received.append((await connection.receive()).status)
-    except (ConnectionError, EOFError):
-        return received
-    finally:
-        connection.close()
+    return received
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +192,10 @@ GARBAGE = [
 async def test_whatever_comes_is_one_short_line_in_the_log_at_the_most(hello: Callable[..., Hello], level: str) -> None:
     server = await hello("--store", "memory:", "--log", level).start()
     for garbage in GARBAGE:
-        connection = await Connection.open(server.url)
-        connection.writer.write(garbage)
-        async with asyncio.timeout(PATIENCE):
-            assert (await connection.reader.readline()).split(b" ")[0].startswith(b"HTTP/1."), garbage
-        connection.close()
+        with await Connection.open(server.url) as connection:
+            connection.writer.write(garbage)
+            async with asyncio.timeout(PATIENCE):
+                assert (await connection.reader.readline()).split(b" ")[0].startswith(b"HTTP/1."), garbage
     assert await server.stop() == 0
 
     told = [line for line in server.log if json.loads(line)["event"] not in OWN]
@@ -253,8 +249,8 @@ SEND = pytest.mark.parametrize("url", [("SEND_TIMEOUT", 1)], indirect=True)
 @pytest.mark.parametrize("requests", [0, 2], ids=["new", "kept"])
 @pytest.mark.parametrize("piece", [b"GET /", HEAD, HEAD + b"X: a"])
 @pytest.mark.usefixtures("half")
-async def test_a_header_must_be_whole_in_time(url: str, requests: int, piece: bytes) -> None:
-    connection = await Connection.open(url)
+async def test_a_header_must_be_whole_in_time(url: str, connect: Connect, requests: int, piece: bytes) -> None:
+    connection = await connect(url)
     for _ in range(requests):
         connection.send()
         await connection.receive()
@@ -274,29 +270,27 @@ async def hung_up(connection: Connection) -> None:
     """Wait until the other side closes, without a word."""
     async with asyncio.timeout(PATIENCE):
         assert await connection.closed()
-    connection.close()
 
 
 @HEADER
-async def test_who_never_says_a_word_is_hung_up_on(url: str) -> None:
-    await hung_up(await Connection.open(url))
+async def test_who_never_says_a_word_is_hung_up_on(url: str, connect: Connect) -> None:
+    await hung_up(await connect(url))
 
 
 @HEADER
 @pytest.mark.usefixtures("half")
 async def test_neither_a_kept_connection_nor_an_answer_is_hurried_like_a_header(url: str) -> None:
-    connection = await Connection.open(url)
-    for path in "/", "/slow", "/":
-        connection.send(path=path)
-        assert (await connection.receive()).status == 200
-        await asyncio.sleep(0.5)
-    connection.close()
+    with await Connection.open(url) as connection:
+        for path in "/", "/slow", "/":
+            connection.send(path=path)
+            assert (await connection.receive()).status == 200
+            await asyncio.sleep(0.5)
 
 
 @KEEPALIVE
 @pytest.mark.usefixtures("half")
-async def test_a_kept_connection_does_not_rest_for_ever(url: str) -> None:
-    connection = await Connection.open(url)
+async def test_a_kept_connection_does_not_rest_for_ever(url: str, connect: Connect) -> None:
+    connection = await connect(url)
     for path in "/", "/slow", "/":
         connection.send(path=path)
         assert (await connection.receive()).status == 200
@@ -327,12 +321,11 @@ async def test_who_visits_again_and_again_and_never_reads_is_hung_up_on(url: str
 
 @SEND
 async def test_who_reads_slowly_gets_all(url: str) -> None:
-    connection = await Connection.open(url)
-    connection.writer.write(LONG * 1000)
-    for _ in range(1000):
-        assert (await connection.receive()).status == 200
-        await asyncio.sleep(0.002)
-    connection.close()
+    with await Connection.open(url) as connection:
+        connection.writer.write(LONG * 1000)
+        for _ in range(1000):
+            assert (await connection.receive()).status == 200
+            await asyncio.sleep(0.002)
 
 
 def choked(url: str, text: bytes) -> socket.socket:
@@ -378,23 +371,6 @@ async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
         async with asyncio.timeout(PATIENCE):
             assert await server.exit() == 0
     assert server.events()[-1] == "leaving"
-
-
-Connect = Callable[..., Awaitable[Connection]]
-
-
-@pytest.fixture
-async def connect() -> AsyncIterator[Connect]:
-    """Opens connections that are closed when the test is over."""
-    opened = []
-
-    async def connect(url: str, source: str = "127.0.0.1") -> Connection:
-        opened.append(await Connection.open(url, source))
-        return opened[-1]
-
-    yield connect
-    for connection in opened:
-        connection.close()
 
 
 async def test_when_all_connections_are_taken_the_admin_port_still_answers(
@@ -551,26 +527,17 @@ def test_a_system_without_limits_has_none_to_raise() -> None:
     subprocess.run([sys.executable, "-c", f"{without}; print(l.port_limits())"], check=True)
 
 
-@pytest.mark.parametrize("accept", ["*/*", "text/html"])
-@pytest.mark.parametrize("path", ["/", "/count"])
-async def test_a_refusal_does_not_tell_where_the_store_is(hello: Callable[..., Hello], path: str, accept: str) -> None:
+async def test_nobody_but_the_log_is_told_where_the_store_is(hello: Callable[..., Hello]) -> None:
     port = free_port()
     server = await hello("--store", f"redis://127.0.0.1:{port}", "--deadline", "0.3").start()
-    refused = await request(server.url, path=path, Accept=accept)
-    assert refused.status == 503
-    assert str(port) not in refused.body
-    assert "127.0.0.1" not in refused.body
+    for path, accept in ("/", "*/*"), ("/", "text/html"), ("/count", "*/*"):
+        refused = await request(server.url, path=path, Accept=accept)
+        assert refused.status == 503
+        assert str(port) not in refused.body
+        assert "127.0.0.1" not in refused.body
+    async with watch(server.url) as stream:
+        told = await stream.next()
+        assert told["state"] != "up"
+        assert "127.0.0.1" not in json.dumps(told)
     await server.stop()
     assert str(port) in json.loads(next(line for line in server.log if "store is lost" in line))["error"]
-
-
-async def test_the_stream_does_not_tell_where_the_store_is(hello: Callable[..., Hello]) -> None:
-    server = await hello("--store", f"redis://127.0.0.1:{free_port()}").start()
-    connection = await Connection.open(server.url)
-    connection.send(path="/events")
-    async with asyncio.timeout(PATIENCE):
-        await connection.reader.readuntil(b"data:")
-        told = json.loads(await connection.reader.readline())
-    connection.close()
-    assert told["state"] != "up"
-    assert "127.0.0.1" not in json.dumps(told)

@@ -15,8 +15,6 @@ import aiohttp
 import pytest
 import yaml
 
-from hello.stores.redis.store import RedisStore
-from tests.page.stream import served
 from tests.support.linux import require
 from tests.support.processes import Hello, RedisServer, until
 from tests.support.prometheus import Prometheus, prometheus
@@ -137,24 +135,3 @@ async def test_each_fault_fires_its_alerts(
             return await watching.firing() == alerts
 
         await until(fire, f"these fire, and no other: {alerts}")
-
-
-@pytest.mark.long
-async def test_a_full_queue_fires_its_alert(redis_server: RedisServer, rules: Path) -> None:
-    async with served(RedisStore(redis_server.url), queue_limit=2) as client:
-        url = str(client.make_url("/"))
-        async with prometheus(rules.parent, rules, target(url, "pod-a")) as watching:
-
-            async def is_scraped() -> bool:
-                return bool(await watching.values("hello_refused_total"))
-
-            async def fires() -> bool:
-                return "HelloQueueFull" in await watching.firing()
-
-            await until(is_scraped, "Prometheus scrapes the server")
-            redis_server.signal(SIGSTOP)
-            visitors = [asyncio.create_task(visit(url)) for _ in range(3)]
-            await until(fires, "HelloQueueFull")
-            redis_server.signal(SIGCONT)
-            for visitor in visitors:
-                visitor.cancel()

@@ -34,11 +34,10 @@ def test_a_command_ends_well_without_standard_streams(arguments: list[str], code
 @pytest.mark.long
 async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
-    connection = await Connection.open(server.url)
-    for number in range(1, MANY + 1):
-        connection.send()
-        assert (await connection.receive()).headers["hello-count"] == str(number)
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        for number in range(1, MANY + 1):
+            connection.send()
+            assert (await connection.receive()).headers["hello-count"] == str(number)
     server.signal(SIGTERM)
 
     assert server.process
@@ -52,11 +51,10 @@ async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., He
 async def test_who_reads_the_log_gets_all_of_it(hello: Callable[..., Hello]) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     reading = asyncio.create_task(server.exit())
-    connection = await Connection.open(server.url)
-    for _ in range(MANY):
-        connection.send()
-        await connection.receive()
-    connection.close()
+    with await Connection.open(server.url) as connection:
+        for _ in range(MANY):
+            connection.send()
+            await connection.receive()
     server.signal(SIGTERM)
 
     assert await reading == 0

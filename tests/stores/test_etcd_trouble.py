@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -28,7 +29,16 @@ from tests.support.linux import require, require_etcd
 from tests.support.processes import PATIENCE, EtcdServer, Hello, until
 from tests.support.proxy import Proxy
 from tests.support.stores import FIRST, OTHER, empty, following, restore, running
-from tests.support.troubles import AWAY, assert_in_order, logs, lost, recovered, refusal, refused_until_mended, started
+from tests.support.troubles import (
+    AWAY,
+    assert_in_order,
+    logs,
+    recovered,
+    refusal,
+    refused_until_mended,
+    started,
+    until_store_is,
+)
 from tests.support.witness import Witness
 
 DEADLINE = 1.5
@@ -103,7 +113,7 @@ async def test_two_of_three_gone_are_503_and_then_it_goes_on(hello: Callable[...
         gone = list(members.all)[1:]
         for member in gone:
             member.kill()
-        await lost(server)
+        await until_store_is("lost", server)
         given = len(witness.acked)
         assert await refusal(server) == AWAY
         assert (await request(server.url, path="/readyz")).status == 200
@@ -490,3 +500,49 @@ async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
     assert (await other.read("", 0)).silence["pod-a"] < 60
     await store.close()
     await other.close()
+
+
+async def test_a_commit_reads_what_was_changed_since_the_one_before(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = EtcdStore(etcd_url), EtcdStore(etcd_url)
+    for client in "cdef":
+        await other.commit(replace(FIRST, client=client * 32))
+    given = await store.commit(FIRST)
+    await other.commit(OTHER)
+    shown = []
+
+    async def call(method: str, body: Any) -> Any:
+        answer = await Client.call(store._commits.client, method, body)  # noqa: SLF001
+        shown.append(len(answer["responses"][-1]["response_range"]["kvs"]))
+        return answer
+
+    monkeypatch.setattr(store._commits.client, "call", call)  # noqa: SLF001
+    assert (await store.commit(following(FIRST, given))).top == 7 * 3
+    assert shown == [2]
+    for one in store, other:
+        await one.close()
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_an_etcd_that_was_restored_and_has_counted_on_has_another_past(tmp_path: Path, is_lost: bool) -> None:
+    """Its revision is higher than before: only what a process wrote itself tells whether what it knows is still so."""
+    async with running(EtcdServer(tmp_path / "one")) as server:
+        store, other, newcomer = (EtcdStore(server.url) for _ in range(3))
+        snapshot, given = server.directory / "snapshot", await store.commit(FIRST)
+        await server.call("snapshot", "save", snapshot)
+        if is_lost:
+            given = await store.commit(following(FIRST, given))
+        await other.commit(OTHER)
+        await restore(server, snapshot)
+        for client in "cdef":
+            await newcomer.commit(replace(OTHER, client=client * 32, pod=client))
+
+        batch = following(FIRST, given, sequence=3, seen=0)
+        if is_lost:
+            with pytest.raises(DistrustedError):
+                await store.commit(batch)
+        else:
+            assert (await store.commit(batch)).top == (await newcomer.read("", 0)).count == 6 * 3
+        for one in store, other, newcomer:
+            await one.close()

@@ -306,9 +306,9 @@ BOUNDS = [
     pytest.param(Bounds(sends=1, crashes=0, wipes=1, restores=1, openings=1), marks=LONG),
     pytest.param(Bounds(sends=1, crashes=1, wipes=0, restores=1, openings=1), marks=LONG),
     Bounds(visits=1, sends=1, crashes=0, wipes=0, restores=2),
-    Bounds(sends=1, crashes=0, wipes=0, restores=2),
+    pytest.param(Bounds(sends=1, crashes=0, wipes=0, restores=2), marks=LONG),
     Bounds(processes=1, visits=1, crashes=0, wipes=0, folds=1, openings=1, are_open=False),
-    Bounds(processes=1, crashes=0, wipes=0, folds=1, openings=1),
+    pytest.param(Bounds(processes=1, crashes=0, wipes=0, folds=1, openings=1), marks=LONG),
 ]
 
 
@@ -333,20 +333,20 @@ def repeat_without(rule: str) -> Callable[[Batch, State, SessionRecord | None], 
     return repeat
 
 
-@pytest.mark.parametrize("rule", ["stored range", "refusal of older sequences"])
-def test_a_store_without_one_of_the_rules_is_found_out(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "find_duplicate", repeat_without(rule))
-    with pytest.raises(AssertionError, match="counted twice"):
-        explore(Bounds(processes=1, visits=3, crashes=0, wipes=0))
-
-
+LATE = Bounds(processes=1, visits=3, crashes=0, wipes=0)
 FOLDED = Bounds(processes=1, visits=1, crashes=0, wipes=0, folds=1, openings=1, are_open=False)
 
 
-def test_a_store_that_takes_a_late_first_batch_for_its_session_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "find_duplicate", repeat_without("doubt about a first batch"))
+@pytest.mark.parametrize(
+    ("rule", "bounds"),
+    [("stored range", LATE), ("refusal of older sequences", LATE), ("doubt about a first batch", FOLDED)],
+)
+def test_a_store_without_one_of_the_rules_is_found_out(
+    rule: str, bounds: Bounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "find_duplicate", repeat_without(rule))
     with pytest.raises(AssertionError, match="counted twice"):
-        explore(FOLDED)
+        explore(bounds)
 
 
 def test_a_session_that_counts_with_its_first_batch_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,13 +20,14 @@ from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import Batch, LostError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.etcd.client import Client
-from hello.stores.etcd.keys import Json, put
+from hello.stores.etcd.folding import IDLE_TIMEOUT
+from hello.stores.etcd.keys import Json, delete, put
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
 from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.support.processes import RedisServer
-from tests.support.stores import etcd_keys, let_a_minute_pass, wipe
+from tests.support.stores import etcd_keys, wipe
 from tests.support.stores import redis_command as redis
 
 PROCESSES = 3
@@ -196,8 +197,11 @@ class Promise(RuleBasedStateMachine):
         """End a batch: with what the store says, or in another way."""
         assert process.wire.waiting
         batch, answer = process.wire.waiting
+        store = process.wire.store
         try:
-            given = await process.wire.store.commit(batch)
+            given = await store.commit(batch)
+            if isinstance(store, EtcdStore):  # it reads changes, and knows as much as who reads all
+                assert store._own[batch.client] == await store._commits.at(given.index)  # noqa: SLF001
         except StoreError as error:
             outcome = outcome or error
         if outcome:
@@ -276,10 +280,10 @@ class Promise(RuleBasedStateMachine):
         if sent:
             self.do(deliver(sent[-1 - which % len(sent)]))
 
-    @rule(which=WHICH)
+    @rule(which=WHICH, arrives=st.booleans())
     @precondition(lambda self: isinstance(self.store, EtcdStore))
-    def lose_a_transaction_on_its_way(self, which: int) -> None:
-        """It may arrive later, and only once."""
+    def lose_a_transaction_or_its_answer(self, which: int, arrives: bool) -> None:
+        """One that does not arrive now may arrive later, and only once."""
         process = self.some(which, waiting=True)
         if process is None:
             return
@@ -287,10 +291,13 @@ class Promise(RuleBasedStateMachine):
         client = process.wire.store._commits.client  # noqa: SLF001
 
         async def lose(method: str, body: Json) -> Json:
-            if method == "kv/txn":
+            if arrives or method != "kv/txn":
+                answer = await Client.call(client, method, body)
+            else:
                 self.transactions.append(body)
+            if method == "kv/txn":
                 raise LostError("lost")
-            return await Client.call(client, method, body)
+            return answer
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(client, "call", lose)
@@ -302,13 +309,25 @@ class Promise(RuleBasedStateMachine):
         assert isinstance(self.store, EtcdStore)
         self.do(self.store._readings.client.call("kv/txn", self.transactions.pop(which % len(self.transactions))))  # noqa: SLF001
 
+    @rule(added=st.integers(0, 2), deleted=st.integers(0, 2))
+    @precondition(lambda self: isinstance(self.store, EtcdStore))
+    def write_keys_of_others(self, added: int, deleted: int) -> None:
+        """One key fewer and one more are as many as before."""
+        assert isinstance(self.store, EtcdStore)
+        others = f"{self.store._keys.epoch}/"  # noqa: SLF001
+        if added != deleted:
+            writes = put(f"{others}{added}", "another's"), delete(f"{others}{deleted}")
+            self.do(self.store._readings.write([], *writes))  # noqa: SLF001
+
     @rule()
     @precondition(lambda self: isinstance(self.store, EtcdStore))
     def let_a_minute_pass(self) -> None:
         """Who makes no batch before another one does is forgotten."""
         for process in self.processes:
             assert isinstance(process.wire.store, EtcdStore)
-            let_a_minute_pass(process.wire.store)
+            idle = process.wire.store._idle  # noqa: SLF001
+            known = idle._unchanged.items()  # noqa: SLF001
+            idle._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
 
     @rule(which=WHICH)
     def read(self, which: int) -> None:

@@ -14,11 +14,11 @@ import pytest
 
 from hello.stores import StoreError, UnavailableError
 from hello.stores.sqlite import SqliteStore
-from tests.support.client import request, until_up
+from tests.support.client import request
 from tests.support.linux import Trace, mounted, require, seen_from_outside
 from tests.support.processes import PATIENCE, Hello, until
 from tests.support.stores import FIRST, following
-from tests.support.troubles import recovered, refused_until_mended
+from tests.support.troubles import AWAY, recovered, refusal, refused_until_mended, reset, until_store_is
 from tests.support.witness import Witness
 
 
@@ -31,32 +31,22 @@ async def refused(server: Hello) -> str:
     return line
 
 
-async def test_a_directory_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
-    assert str(tmp_path) in await refused(hello("--store", f"sqlite:{tmp_path}"))
-
-
-async def test_a_path_through_a_file_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_path_that_no_file_can_have_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-
-    assert "file/hello.db" in await refused(hello("--store", f"sqlite:{tmp_path / 'file' / 'hello.db'}"))
-
-
-async def test_what_is_no_database_is_refused_and_left_alone(hello: Callable[..., Hello], tmp_path: Path) -> None:
-    path = tmp_path / "hello.db"
-    path.write_text("Dear diary, " * 100)
-
-    assert "not a database" in await refused(hello("--store", f"sqlite:{path}"))
-    assert path.read_text() == "Dear diary, " * 100
+    for path in tmp_path, tmp_path / "file" / "hello.db":
+        assert str(path) in await refused(hello("--store", f"sqlite:{path}"))
 
 
-@pytest.mark.parametrize("schema", ["CREATE TABLE diary (day TEXT)", "CREATE TABLE counter (visitors INTEGER)"])
-async def test_somebody_else_s_database_is_refused_and_left_alone(
+@pytest.mark.parametrize("schema", ["", "CREATE TABLE diary (day TEXT)", "CREATE TABLE counter (visitors INTEGER)"])
+async def test_what_is_no_counter_s_database_is_refused_and_left_alone(
     hello: Callable[..., Hello], tmp_path: Path, schema: str
 ) -> None:
     path = tmp_path / "hello.db"
-    with sqlite3.connect(path) as database:
-        database.execute(schema)
-    database.close()
+    if schema:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(schema)
+    else:
+        path.write_text("Dear diary, " * 100)
     before = path.read_bytes()
 
     assert str(path) in await refused(hello("--store", f"sqlite:{path}"))
@@ -84,8 +74,8 @@ async def test_a_directory_out_of_reach_is_refused_and_named(hello: Callable[...
         require(*command, "true")
 
     assert f"({locked} is owned by user {os.getuid()}, " in await refused(hello("--store", store, command=command))
-    reset = [*command, sys.executable, "-m", "hello", "reset", "--store", store, "--yes"]
-    ran = subprocess.run(reset, capture_output=True, text=True)
+    resets = [*command, sys.executable, "-m", "hello", "reset", "--store", store, "--yes"]
+    ran = subprocess.run(resets, capture_output=True, text=True)
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert "Permission denied" in line
@@ -165,14 +155,11 @@ async def test_a_copy_without_the_log_counts_nobody_until_it_is_reset(
     server = await hello("--store", f"sqlite:{copy}").start()
 
     for _ in range(2):
-        answer = await request(server.url)
-        assert answer.status == 503
-        assert "lost its log" in answer.body
+        assert "lost its log" in await refusal(server)
         await server.kill()
         await server.start()
-    reset = [sys.executable, "-m", "hello", "reset", "--store", f"sqlite:{copy}", "--yes", "--to=2"]
-    assert subprocess.run(reset).returncode == 0
-    await until_up(server.url)
+    reset(f"sqlite:{copy}", 2)
+    await until_store_is("up", server)
     assert await server.visit() == 3
     assert await counted.visit() == 3
 
@@ -275,12 +262,8 @@ async def test_a_disk_that_is_full_at_the_start_is_waited_for(hello: Callable[..
     store = f"sqlite:{tmp_path / 'hello.db'}"
     server = await hello("--store", store, "--deadline", "0.3", command=disk.command).start()
 
-    refusal = await request(server.url)
-    assert refusal.status == 503
-    assert refusal.headers["retry-after"].isdecimal()
-    assert refusal.body == "The store did not answer in time.\n"
+    assert await refusal(server) == AWAY
     assert (await request(server.url, path="/readyz")).status == 503
-    assert (await request(server.url, path="/healthz")).status == 200
 
     disk.clear(server)
     await server.ready()
@@ -309,20 +292,6 @@ async def test_a_disk_that_fills_up_is_waited_for(hello: Callable[..., Hello], t
     assert await server.stop() == 0
     assert server.events().count("store is lost") == 1
     assert server.events().count("store is up") == 2
-
-
-async def test_two_servers_count_in_one_file(hello: Callable[..., Hello], tmp_path: Path) -> None:
-    witness, store = Witness(), f"sqlite:{tmp_path / 'hello.db'}"
-    servers = [hello("--store", store, "--pod", pod) for pod in ("a", "b")]
-    await asyncio.gather(*(server.start() for server in servers))
-    async with witness.crowd(*servers):
-        await witness.more(300)
-
-    await witness.judge(servers[0])
-    assert set(witness.statuses()) == {200}
-    for server in servers:
-        assert await server.stop() == 0
-        assert "store is lost" not in server.events()
 
 
 async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_path: Path) -> None:

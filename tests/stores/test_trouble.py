@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import figure, request, state, until_up
+from tests.support.client import figure, request, state
 from tests.support.linux import mounted
 from tests.support.processes import EtcdServer, Hello, RedisServer
 from tests.support.proxy import Proxy
 from tests.support.stores import Copy, empty, restore, running
-from tests.support.troubles import AWAY, assert_in_order, logs, recovered, refusal, reset, started
+from tests.support.troubles import AWAY, assert_in_order, logs, recovered, refusal, reset, started, until_store_is
 from tests.support.witness import Witness
 
 
@@ -211,7 +211,7 @@ async def test_a_new_password_is_read_from_its_file(
     password.touch()
     await refusal(server)
     password.write_text("mellon\r\n")
-    await until_up(server.url)
+    await until_store_is("up", server)
     assert await recovered(server) >= 2
     await logs(server)
     assert_in_order(server, guarded.wrong, str(password), "is empty")
@@ -250,3 +250,4 @@ async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: Callable
     await pods[0].start()
     await witness.ask(pods[0])
     await witness.judge(pods[0])
+    assert 503 not in witness.statuses()

@@ -1,12 +1,10 @@
 """An HTTP client of few words: it sends what it is told, once, and never again."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
-
-from tests.support.processes import until
 
 HANDLED = {"Expect": "nothing"}
 """A header that makes a visit one for the half of the server that is aiohttp's."""
@@ -63,15 +61,21 @@ class Connection:
     def close(self) -> None:
         self.writer.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+Connect = Callable[..., Awaitable[Connection]]
+
 
 async def request(url: str, method: str = "GET", path: str = "/", **headers: str) -> Response:
     """Send a request over a connection of its own; raises OSError or EOFError if no answer comes."""
-    connection = await Connection.open(url)
-    try:
+    with await Connection.open(url) as connection:
         connection.send(method, path, **headers)
         return await connection.receive(body=method != "HEAD")
-    finally:
-        connection.close()
 
 
 async def figure(url: str, name: str) -> float:
@@ -89,12 +93,3 @@ async def state(url: str) -> str:
         if line.startswith("hello_store_state{")
         if line.endswith(" 1.0")
     )
-
-
-async def until_up(url: str) -> None:
-    """Wait until a server has found its store, without a visit."""
-
-    async def is_up() -> bool:
-        return await state(url) == "up"
-
-    await until(is_up, "the store is up")

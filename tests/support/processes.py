@@ -18,6 +18,8 @@ from typing import Self
 
 import aiohttp
 
+from tests.support.client import request
+
 
 def _in_wheel(package: str, pattern: str) -> Iterator[str]:
     spec = find_spec(package)
@@ -230,22 +232,16 @@ class Hello:
         """Wait until the store has answered it."""
 
         async def is_ready() -> bool:
-            return (await self.get("/readyz"))[0] == 200
+            return (await request(self.url, path="/readyz")).status == 200
 
         await until(is_ready, "ready")
         return self
 
-    async def get(self, path: str = "/", **headers: str) -> tuple[int, str]:
-        """Send a GET over a connection of its own; the status and the body."""
-        async with aiohttp.request("GET", self.url + path, headers=headers) as response:
-            return response.status, await response.text()
-
     async def visit(self) -> int:
         """Visit it; the number. Fails the test where there is none."""
-        status, body = await self.get("/", Accept="application/json")
-        assert status == 200, body
-        number: int = json.loads(body)["count"]
-        return number
+        response = await request(self.url)
+        assert response.status == 200, response.body
+        return int(response.headers["hello-count"])
 
     def signal(self, number: Signals) -> None:
         assert self.process

@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.support.linux import require
 from tests.support.processes import free_port, until
 
-# It has two addresses of one server, so that it may repeat at the second what failed at the first. /slash/ is what its
-# manual has for a prefix; /bare(/…) is what an Ingress' rewrite makes of one, without a slash as well.
+# It has two addresses of one server, so that it may repeat at the second what failed at the first. /bare(/…) is what an
+# Ingress' rewrite makes of a prefix, without a slash as well.
 NGINX = """
 daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
 events {{ worker_connections 512; }}
@@ -27,7 +27,6 @@ http {{
 """
 LOCATIONS = """
 location / { proxy_pass http://hello; }
-location /slash/ { proxy_pass http://hello/; }
 location /buffered/ { proxy_pass http://hello/; proxy_ignore_headers X-Accel-Buffering; }
 location ~ ^/bare(/|$) { rewrite ^/bare/?(.*)$ /$1 break; proxy_pass http://hello; }
 """

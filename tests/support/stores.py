@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hello.stores import Batch, Range, Store
-from hello.stores.etcd.folding import IDLE_TIMEOUT
 from hello.stores.etcd.keys import delete
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
@@ -56,12 +55,6 @@ async def redis_command(store: RedisStore, *words: str) -> Any:
     """Send a command over the store's own connection; its answer."""
     await store._commits.send_command(*words)  # noqa: SLF001
     return await store._commits.read_response()  # noqa: SLF001
-
-
-def let_a_minute_pass(store: EtcdStore) -> None:
-    """Let a store know all keys for longer."""
-    known = store._idle._unchanged.items()  # noqa: SLF001
-    store._idle._unchanged = {client: (index, since - IDLE_TIMEOUT) for client, (index, since) in known}  # noqa: SLF001
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 
-from tests.support.client import request, state, until_up
+from tests.support.client import request, state
 from tests.support.processes import Hello, until
 
 AWAY = "The store did not answer in time.\n"
@@ -49,11 +49,13 @@ def reset(store: str, to: int) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-async def lost(pod: Hello) -> None:
-    async def is_lost() -> bool:
-        return await state(pod.url) == "lost"
+async def until_store_is(name: str, server: Hello) -> None:
+    """Wait until a server sees its store so, without a visit."""
 
-    await until(is_lost, "the store is lost")
+    async def is_so() -> bool:
+        return await state(server.url) == name
+
+    await until(is_so, f"the store is {name}")
 
 
 async def recovered(server: Hello) -> int:
@@ -83,7 +85,7 @@ async def refused_until_mended(
     await mend()
 
     for one in server, newcomer:
-        await until_up(one.url)
+        await until_store_is("up", one)
         number = await recovered(one)
         assert number > last  # who was refused may have been counted
         last = number

@@ -16,7 +16,7 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 import pytest
 
 from hello.check.history import Kind, Outcome, line
-from hello.check.reporting.watch import Watch
+from hello.check.reporting.watch import EVERY, Watch
 from tests.check.commands import COMMAND, Result, check, result, run, start
 from tests.check.servers import (
     SILENCE,
@@ -610,8 +610,8 @@ async def test_a_watch_says_how_it_goes_now_and_then() -> None:
     judge = fed(
         [recorded(0, 1, number=1, epoch="e"), recorded(2, 3, Outcome.RESET), recorded(4, 5, Outcome.INTERRUPTED)]
     )
-    Watch(judge, said.append).sum_up()
-    assert re.fullmatch(r"\S+  visits   3 visits, 1 without a number; p50 .* ms so far", said[0])
+    Watch(judge, said.append, EVERY).sum_up()
+    assert re.fullmatch(r"\S+  so far   Visits lost: 1 of 2 visits .* were right\. Latency: p50 .* ms\.", said[0])
 
 
 # ---- only what is proved to be the counter's own

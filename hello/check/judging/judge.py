@@ -72,7 +72,6 @@ class Judge:
             self._attribute(self._pending)
             self._pending = []
             self._verdict.began = min(self._verdict.began, self._verdict.ended)
-        self._verdict.losses.add_up()
         return self._verdict
 
     def _find(self, kind: Kind, *records: Record, count: int = 1) -> None:

@@ -62,7 +62,7 @@ class Losses:
     stood_still: int = 0
     overlapped: bool = False
     parts: dict[str, dict[str, Part]] = field(default_factory=lambda: defaultdict(dict))
-    _tally: dict[int, list[Any]] = field(default_factory=dict)
+    _known: dict[int, tuple[Labels, list[Part]]] = field(default_factory=dict)
     _pauses: list[tuple[int, int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
     _last: Record | None = None
@@ -138,9 +138,8 @@ class Losses:
             self.recent[second] = length
         self._last = record
         self._since = record.answered if waiting <= record.answered else None
-        if len(self._tally) > MOST:
-            self.add_up()
-        self._tally.setdefault(id(record.labels), [record.labels, 0])[1] += 1
+        for part in self._parts(record.labels):
+            part.answered += 1
 
     def _end_silence(self, silence: Silence) -> None:
         if self.longest is None or silence.length > self.longest.length:
@@ -148,12 +147,6 @@ class Losses:
         if silence.length >= SECOND:
             self.silences.add(silence)
             self.news.append(silence)
-
-    def add_up(self) -> None:
-        """Add the answers that were counted by their labels to those of each place."""
-        for labels, count in self._tally.values():
-            self._count(labels, answered=count)
-        self._tally.clear()
 
     def _lose(self, record: Record) -> None:
         self.news.append(record)
@@ -163,17 +156,24 @@ class Losses:
         if said is not None:
             key = record.labels.status or 0, said
             self.said[key if key in self.said or len(self.said) < MOST else (key[0], OTHERS)] += 1
-        self._count(record.labels, lost=1)
+        for part in self._parts(record.labels):
+            part.lost += 1
 
-    def _count(self, labels: Labels, *, answered: int = 0, lost: int = 0) -> None:
+    def _parts(self, labels: Labels) -> list[Part]:
+        """Those of its places; labels are shared, so few are looked up in vain."""
+        if known := self._known.get(id(labels)):
+            return known[1]
+        if len(self._known) > MOST:
+            self._known.clear()
         kind = "kept" if labels.kept else "fresh"
         places = {"url": labels.url, "address": labels.address, "kind": kind, "pod": labels.pod}
-        for place, name in places.items():
-            if name:
-                parts = self.parts[place]
-                part = parts.setdefault(name if name in parts or len(parts) < MOST else OTHERS, Part())
-                part.answered += answered
-                part.lost += lost
+        parts = [self._part(self.parts[place], name) for place, name in places.items() if name]
+        self._known[id(labels)] = labels, parts
+        return parts
+
+    def _part(self, parts: dict[str, Part], name: str) -> Part:
+        """The part of a name; those that are too many are one."""
+        return parts.setdefault(name if name in parts or len(parts) < MOST else OTHERS, Part())
 
     def _disrupt(self, first: int, last: int) -> None:
         """Mark seconds; of a wait that is longer than any, the last hundred thousand."""

@@ -1,13 +1,11 @@
 """What a canary tells Prometheus: /metrics, and /healthz for the kubelet."""
 
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from time import monotonic_ns
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -26,38 +24,36 @@ class Metrics(Collector):
     def __init__(self, judge: Judge, under_way: UnderWay) -> None:
         self._judge = judge
         self._under_way = under_way
-        self._visits: Counter[tuple[str, str, str]] = Counter()
-        self._last_answer = 0.0
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        self._visits = Counter(
+            "hello_check_visits",
+            "Visits by what became of them.",
+            ("outcome", "url", "connection"),
+            registry=self.registry,
+        )
+        self._last_answer = Gauge(
+            "hello_check_last_answer_timestamp_seconds", "When a visit was answered last.", registry=self.registry
+        )
         self._latency = Histogram(
             "hello_check_latency_seconds",
             "How long visitors waited for a number, from when they were due.",
             buckets=BUCKETS,
-            registry=self._registry,
+            registry=self.registry,
         )
 
     def add(self, record: Record) -> None:
         if record.read or record.outcome is Outcome.STOOD_STILL:
             return
         labels = record.labels
-        self._visits[labels.outcome, labels.url or "", "kept" if labels.kept else "fresh"] += 1
+        self._visits.labels(labels.outcome, labels.url, "kept" if labels.kept else "fresh").inc()
         if labels.outcome is Outcome.ANSWERED:
-            self._last_answer = time.time()
+            self._last_answer.set_to_current_time()
             self._latency.observe((record.answered - record.since) / SECOND)
-
-    def text(self) -> bytes:
-        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """What the judge found so far."""
         verdict = self._judge.verdict(over=False)
-        visits = CounterMetricFamily(
-            "hello_check_visits", "Visits by what became of them.", labels=("outcome", "url", "connection")
-        )
-        for labels, count in self._visits.items():
-            visits.add_metric(labels, count)
-        yield visits
         broken = CounterMetricFamily("hello_check_broken_promises", "Proofs of a broken promise.", labels=("promise",))
         for promise in Promise:
             count = sum(finding.count for finding in verdict.findings if finding.kind.promise is promise)
@@ -71,11 +67,8 @@ class Metrics(Collector):
             ("stood_still_seconds", "Seconds in which the canary did not run.", verdict.losses.stood_still / SECOND),
         ):
             yield CounterMetricFamily(f"hello_check_{name}", help_, value)
-        for name, help_, value in (
-            ("longest_gap", "The longest time without an answer in the last minute.", self._longest_gap(verdict)),
-            ("last_answer_timestamp", "When a visit was answered last.", self._last_answer),
-        ):
-            yield GaugeMetricFamily(f"hello_check_{name}_seconds", help_, value)
+        gap = "The longest time without an answer in the last minute."
+        yield GaugeMetricFamily("hello_check_longest_gap_seconds", gap, self._longest_gap(verdict))
 
     def _longest_gap(self, verdict: Verdict) -> float:
         now = monotonic_ns()
@@ -90,7 +83,7 @@ async def serving(metrics: Metrics, port: int) -> AsyncIterator[None]:
     """Serve them on a port; OSError if it cannot be had."""
 
     async def tell(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

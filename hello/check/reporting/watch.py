@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from time import monotonic_ns, time_ns
 
-from hello.check.history import Outcome, Record
+from hello.check.history import Record
 from hello.check.judging.judge import Judge
 from hello.check.judging.losses import Silence
 from hello.check.judging.shares import Repeat
-from hello.check.reporting.text import answer_line, around, broken, latency, lost_line, many, repeat_line, summary
+from hello.check.reporting.text import answer_line, around, broken, latency, lost_line, repeat_line, summary
 
 TICK = 0.5  # seconds between two looks
 RATE = 50.0  # visits a second, unless told
@@ -21,11 +21,10 @@ HOUR = 3600.0
 class Watch:
     """Looks at what the judge finds. say: is given each line; every: seconds between two that say how it goes."""
 
-    def __init__(self, judge: Judge, say: Callable[[str], None], every: float = EVERY) -> None:
+    def __init__(self, judge: Judge, say: Callable[[str], None], every: float) -> None:
         self._judge = judge
         self._say = say
         self._every = every
-        self._before: Counter[Outcome] = Counter()
 
     async def run(self) -> None:
         following = monotonic_ns() + self._every * 1e9
@@ -43,13 +42,8 @@ class Watch:
 
     def sum_up(self) -> None:
         verdict = self._judge.verdict(over=False)
-        new = Counter(verdict.visits)
-        new.subtract(self._before)
-        self._before = Counter(verdict.visits)
-        lost = new.total() - new[Outcome.ANSWERED] - new[Outcome.INTERRUPTED]
-        times = f"; {latency(verdict)} so far" if verdict.latency else ""
-        line = f"visits   {many(new.total(), 'visit')}, {lost:,} without a number{times}"
-        self._tell(monotonic_ns(), f"so far   {summary(verdict)}" if self._every >= HOUR else line)
+        times = f" Latency: {latency(verdict)}." if verdict.latency else ""
+        self._tell(monotonic_ns(), f"so far   {summary(verdict)}{times}")
 
     def _tell(self, when: int, line: str) -> None:
         clock = datetime.fromtimestamp((when - monotonic_ns() + time_ns()) / 1e9).astimezone()

@@ -2,7 +2,7 @@
 
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGINT, default_int_handler, signal
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.linux import require, require_etcd
-from tests.support.processes import EtcdServer, Hello, RedisServer
+from tests.support.processes import EtcdServer, Hello, MakeHello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
 signal(SIGINT, default_int_handler)
@@ -25,12 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--short", action="store_true", help="leave out what is marked long")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not of the short form."""
+def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--short"):
-        long = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        config.option.markexpr = "not long"
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def etcd_url(etcd_server: EtcdServer) -> str:
 
 
 @pytest.fixture
-async def hello() -> AsyncIterator[Callable[..., Hello]]:
+async def hello() -> AsyncIterator[MakeHello]:
     """Makes servers that are gone when the test is over: `await hello("--store", …).start()`."""
     async with AsyncExitStack() as stack:
 

@@ -1,5 +1,6 @@
 """Each fault while visitors come: the six promises, and what must hold besides. It takes a cluster of three nodes."""
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -57,20 +58,31 @@ def test_all_pods_deleted_at_once(fire: Fire) -> None:
     fire.served_as_before()
 
 
-def test_rolling_update(fire: Fire) -> None:
-    for _ in fire.times(5):
-        make("restart")
-    if not fire.short:
-        all_gone()
-    fire.served_as_before()
-
-
 def test_scaled_to_8_to_1_to_3(fire: Fire) -> None:
     for _ in fire.times(1):
         for pods in 8, 1, 3:
             scale(pods)
             if not fire.short:
                 all_gone(pods)
+    fire.served_as_before()
+
+
+def resize(pod: str, cpu: str, memory: str) -> None:
+    """Change what a pod's container may use, while it runs."""
+    limits = {"cpu": cpu, "memory": memory}
+    patch = {"spec": {"containers": [{"name": "hello-world", "resources": {"limits": limits}}]}}
+    kubectl("patch", "pod", pod, "--subresource=resize", "--patch", json.dumps(patch))
+    has = "get", "pod", pod, "--output=jsonpath={.status.containerStatuses[0].resources.limits}"
+    until(lambda: json.loads(kubectl(*has)) == limits, "the container has them")
+
+
+def test_all_pods_resized_in_place(fire: Fire) -> None:
+    pods = [pod["metadata"]["name"] for pod in running(COUNTER)]
+    for _ in fire.times(3):
+        for cpu, memory in ("500m", "128Mi"), ("1", "256Mi"):  # the last are those of the Deployment
+            for pod in pods:
+                resize(pod, cpu, memory)
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in running(COUNTER)] == [0, 0, 0]
     fire.served_as_before()
 
 
@@ -199,26 +211,6 @@ def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
         assert fire.outcomes(after=gone) <= {Outcome.ANSWERED, Outcome.UNAVAILABLE}
     fire.served_as_before()
     assert Outcome.UNAVAILABLE in fire.outcomes()  # and nobody waited until the clients gave up
-
-
-def nodes_of_pods() -> list[str]:
-    return [pod["spec"]["nodeName"] for pod in running(COUNTER)]
-
-
-def test_node_death_under_app_pods(fire: Fire) -> None:
-    for _ in fire.times(1):
-        victim = node(3)
-        dead = [pod for pod in running(COUNTER) if pod["spec"]["nodeName"] == victim]
-        with fire.excusing(5, lost=3 * ONE_EACH):  # each waits in vain for 15 s, until the node is given up
-            power(3, on=False)
-            kubectl("wait", f"node/{victim}", "--for=condition=Ready=Unknown", "--timeout=1m")
-            time.sleep(2)
-            forget(dead)
-        until(lambda: nodes_of_pods().count(node(3)) == 0 and len(nodes_of_pods()) == 3, "its pods run elsewhere", 60)
-        fire.come()
-        power(3, on=True)
-        settle()
-    fire.served_as_before()
 
 
 def test_node_death_under_redis(fire: Fire) -> None:

@@ -1,13 +1,10 @@
 """The counter in a namespace that enforces `restricted`, beside the default one's, which must be there."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, own_namespace, run
 
@@ -55,25 +52,3 @@ def test_the_counter_runs_where_restricted_is_enforced_and_leaves_all_others_alo
 def volume(name: str) -> str:
     """What tells a volume from another one of that name."""
     return kubectl("get", "persistentvolume", name, "--ignore-not-found", "--output=jsonpath={.metadata.uid}")
-
-
-def pods(directory: Path, overlay: str = "minikube", **kustomization: Any) -> dict[str, Any]:
-    """Render an overlay over ours; the specifications of its pods, by their owners' names."""
-    directory = directory.resolve()
-    ours = {"resources": [os.path.relpath(ROOT / "manifests/overlays" / overlay, directory)]}
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(ours | kustomization))
-    objects = yaml.safe_load_all(kubectl("kustomize", str(directory)))
-    owners = [each for each in objects if each["kind"] in {"Deployment", "StatefulSet"}]
-    return {owner["metadata"]["name"]: owner["spec"]["template"]["spec"] for owner in owners}
-
-
-def test_a_name_prefix_reaches_the_stores_url(tmp_path: Path) -> None:
-    variables = pods(tmp_path, namePrefix="my-")["my-hello-world"]["containers"][0]["env"]
-    assert {variable["name"]: variable.get("value") for variable in variables}["REDIS"] == "my-redis"
-
-
-@pytest.mark.parametrize("overlay", ["minikube", "replicated"])
-def test_one_component_leaves_the_users_to_the_cluster(tmp_path: Path, overlay: str) -> None:
-    component = os.path.relpath(ROOT / "manifests/components/any-user", tmp_path.resolve())
-    for pod in pods(tmp_path, overlay, components=[component]).values():
-        assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
@@ -29,8 +30,8 @@ RENDERED = {
 """Overlays with components: the namespace, the overlay, the components."""
 
 
-def render(name: str) -> str:
-    """Render an overlay of one's own, with a tag."""
+def render(name: str, *more: str, **kustomization: str) -> str:
+    """Render an overlay of one's own, with more components, and a tag."""
     namespace, overlay, components = RENDERED[name]
     directory = ROOT / "build/rendered" / name
     directory.mkdir(parents=True, exist_ok=True)
@@ -40,8 +41,9 @@ def render(name: str) -> str:
             f"../../../manifests/overlays/{overlay}",
             *(["../../../manifests/check"] if "network-policies" in components else []),
         ],
-        "components": [f"../../../manifests/components/{component}" for component in components],
+        "components": [f"../../../manifests/components/{component}" for component in (*components, *more)],
         "images": [{"name": "hello-counter", "newTag": "1.0.0"}],
+        **kustomization,
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(written))
     return run("kubectl", "kustomize", str(directory))
@@ -56,6 +58,32 @@ def test_what_is_rendered_is_valid_kubernetes(rendered: str) -> None:
     ours = [manifest for manifest in yaml.safe_load_all(rendered) if manifest["kind"] not in CUSTOM]
     for manifest, version in product(ours, KUBERNETES):
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def named(rendered: str, kind: str) -> dict[str, Any]:
+    """The objects of a kind, by their names."""
+    manifests = yaml.safe_load_all(rendered)
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind}
+
+
+def test_a_name_prefix_reaches_all_that_names_the_service_and_the_deployment() -> None:
+    rendered = render("cluster", namePrefix="my-")
+    container = named(rendered, "Deployment")["my-hello-world"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "REDIS", "value": "my-redis"} in container["env"]
+    rule, _redirect = named(rendered, "HTTPRoute")["my-hello-world"]["spec"]["rules"]
+    assert rule["backendRefs"][0]["name"] == "my-hello-world"
+    (path,) = named(rendered, "Ingress")["my-hello-world"]["spec"]["rules"][0]["http"]["paths"]
+    assert path["backend"]["service"]["name"] == "my-hello-world"
+    scaled = named(rendered, "HorizontalPodAutoscaler")["my-hello-world"]["spec"]["scaleTargetRef"]
+    assert scaled["name"] == "my-hello-world"
+
+
+@pytest.mark.parametrize("name", ["minikube", "replicated"])
+def test_one_component_leaves_the_users_to_the_cluster(name: str) -> None:
+    rendered = render(name, "any-user")
+    for owner in (*named(rendered, "Deployment").values(), *named(rendered, "StatefulSet").values()):
+        security = owner["spec"]["template"]["spec"]["securityContext"]
+        assert not security.keys() & {"runAsUser", "runAsGroup", "fsGroup"}
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
-from tests.support.browser import FLAGS, Window, chromium
+from tests.support.browser import FLAGS, Window, Windows, chromium
 from tests.support.processes import Hello, RedisServer
 
 EXPECTED = {"serving", "store is up", "store is lost", "leaving"}
@@ -55,7 +55,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def window(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Window]]]:
+async def window(browser: Browser) -> AsyncIterator[Windows]:
     """Makes windows, each of another visitor: `await window(color_scheme="dark")`.
 
     One `beside` another is of the same visitor.

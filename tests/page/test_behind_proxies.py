@@ -1,7 +1,7 @@
 """The page and its stream under a prefix, behind real proxies with their defaults."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
@@ -11,11 +11,10 @@ import pytest
 from hello.stores.memory import MemoryStore
 from hello.web import events
 from tests.page.stream import served, watch
-from tests.support.browser import Window
-from tests.support.processes import PATIENCE, Hello, until
+from tests.support.browser import Windows
+from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.proxies import lighttpd, nginx, varnish
 
-Windows = Callable[..., Awaitable[Window]]
 Proxy = Callable[[str, Path], AbstractAsyncContextManager[str]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -36,7 +35,7 @@ async def test_the_page_lives_under_a_prefix_without_a_slash(
 
 
 async def test_who_was_not_counted_tries_again_under_the_prefix(
-    hello: Callable[..., Hello], tmp_path: Path, window: Windows
+    hello: MakeHello, tmp_path: Path, window: Windows
 ) -> None:
     server = await hello("--store", "redis://127.0.0.1:1", "--deadline", "0.2").start()
     async with nginx(server.url, tmp_path) as url:

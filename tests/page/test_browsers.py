@@ -3,15 +3,11 @@
 Chromium stands in for them: what they lack is removed before the page's script runs.
 """
 
-from collections.abc import Awaitable, Callable
-
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browser import Window
-from tests.support.processes import Hello, RedisServer
-
-Windows = Callable[..., Awaitable[Window]]
+from tests.support.browser import Window, Windows
+from tests.support.processes import Hello, MakeHello, RedisServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -79,7 +75,7 @@ async def test_a_browser_without_streams_asks_for_the_count(pods: list[Hello], w
 
 
 async def test_a_page_that_polls_tells_of_an_outage_of_the_store(
-    hello: Callable[..., Hello], redis_server: RedisServer, window: Windows
+    hello: MakeHello, redis_server: RedisServer, window: Windows
 ) -> None:
     server = await (await hello("--store", redis_server.url, "--deadline", "0.5").start()).ready()
     here = await window()

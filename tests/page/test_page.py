@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from signal import SIGKILL, SIGSTOP, SIGTERM
 from typing import Literal
@@ -15,13 +14,10 @@ from hello.counting.queue import Visit
 from hello.stores.redis.store import RedisStore
 from hello.web.page import Greeter, greeting
 from tests.page.service import Service
-from tests.support.browser import Window
+from tests.support.browser import Windows
 from tests.support.client import figure, request
-from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, until
 from tests.support.stores import FIRST
-
-Make = Callable[..., Hello]
-Windows = Callable[..., Awaitable[Window]]
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
@@ -55,17 +51,6 @@ async def test_the_number_shown_is_the_one_counted(pods: list[Hello], window: Wi
     await here.shows("#store", "Redis: counting")
 
 
-async def test_a_visit_in_one_window_moves_the_other(pods: list[Hello], window: Windows) -> None:
-    one, two = await window(), await window()
-    await one.open(pods[0].url)
-    await one.counts(await one.number())
-    await two.open(pods[1].url)
-
-    assert await two.number() == await one.number() + 1
-    await one.counts(await two.number())
-    await two.counts(await two.number())
-
-
 async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[Hello], window: Windows) -> None:
     here = await window()
     await here.open(pods[0].url)
@@ -88,7 +73,7 @@ async def test_without_javascript_the_number_is_there(pods: list[Hello], window:
     await expect(here.page.locator("#live")).to_be_hidden()
 
 
-async def test_a_name_is_text_whatever_is_in_it(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+async def test_a_name_is_text_whatever_is_in_it(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url, "--pod", NAMED_MARKUP).start()).ready()
     here = await window()
     await here.open(server.url)
@@ -100,7 +85,7 @@ async def test_a_name_is_text_whatever_is_in_it(hello: Make, redis_server: Redis
 
 
 @pytest.mark.long
-async def test_pods_come_and_go(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+async def test_pods_come_and_go(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     one, two = (hello("--store", redis_server.url, "--pod", pod) for pod in ("pod-1", "pod-2"))
     await asyncio.gather(one.start(), two.start())
     await asyncio.gather(one.ready(), two.ready())
@@ -128,7 +113,7 @@ async def test_pods_come_and_go(hello: Make, redis_server: RedisServer, window: 
         await here.counts(await other.visit())
 
 
-async def test_a_pod_that_leaves_hands_its_watchers_over(hello: Make, redis: RedisServer, window: Windows) -> None:
+async def test_a_pod_that_leaves_hands_its_watchers_over(hello: MakeHello, redis: RedisServer, window: Windows) -> None:
     one, two = (hello("--store", redis.url, "--pod", pod, "--drain", "600") for pod in ("pod-1", "pod-2"))
     await asyncio.gather(one.start(), two.start())
     async with Service(one) as service:
@@ -143,7 +128,7 @@ async def test_a_pod_that_leaves_hands_its_watchers_over(hello: Make, redis: Red
         await here.counts(await one.visit())
 
 
-async def test_a_stream_that_falls_silent_is_given_up(hello: Make, pods: list[Hello], window: Windows) -> None:
+async def test_a_stream_that_falls_silent_is_given_up(hello: MakeHello, pods: list[Hello], window: Windows) -> None:
     frozen = await hello("--store", "memory:", "--pod", "pod-1").start()
     async with Service(frozen) as service:
         here = await window()
@@ -155,7 +140,7 @@ async def test_a_stream_that_falls_silent_is_given_up(hello: Make, pods: list[He
         await here.shows("#stream", "live from pod-b")
 
 
-async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+async def test_redis_goes_away_and_comes_back(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url, "--deadline", "2").start()).ready()
     here = await window()
     here.broken = True
@@ -183,7 +168,7 @@ async def test_redis_goes_away_and_comes_back(hello: Make, redis_server: RedisSe
     assert await late.number() == 2
 
 
-async def test_a_wipe_is_said_loudly(hello: Make, redis_server: RedisServer, window: Windows) -> None:
+async def test_a_wipe_is_said_loudly(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     for _ in range(3):
         await server.visit()
@@ -204,7 +189,7 @@ async def test_an_epoch_is_text_whatever_is_in_it() -> None:
 
 
 async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(
-    hello: Make, redis_server: RedisServer, window: Windows
+    hello: MakeHello, redis_server: RedisServer, window: Windows
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     await server.visit()
@@ -237,7 +222,7 @@ async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: 
         await expect(here.page.locator("#visit")).to_be_enabled()
 
 
-async def test_pods_that_count_each_for_itself_are_found_out(hello: Make, window: Windows) -> None:
+async def test_pods_that_count_each_for_itself_are_found_out(hello: MakeHello, window: Windows) -> None:
     servers = [hello("--store", "memory:", "--pod", pod) for pod in ("pod-1", "pod-2")]
     await asyncio.gather(*(server.start() for server in servers))
     async with Service(*servers) as service:
@@ -306,7 +291,7 @@ async def test_a_slow_visit_and_a_lost_one_are_drawn_as_what_they_are(pods: list
 
 
 @pytest.mark.long
-async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, window: Windows) -> None:
+async def test_a_rollout_shows_in_the_marks(hello: MakeHello, redis: RedisServer, window: Windows) -> None:
     old, new = (
         hello("--store", redis.url, "--pod", f"pod-{version}", "--node", "node-7", HELLO_VERSION=version)
         for version in ("old", "new")
@@ -333,7 +318,9 @@ async def test_a_rollout_shows_in_the_marks(hello: Make, redis: RedisServer, win
 
 
 @pytest.mark.long
-async def test_seven_windows_of_one_browser_share_one_stream(hello: Make, redis: RedisServer, window: Windows) -> None:
+async def test_seven_windows_of_one_browser_share_one_stream(
+    hello: MakeHello, redis: RedisServer, window: Windows
+) -> None:
     server = await hello("--store", redis.url, "--pod", "pod-1").start()
     windows = [await window()]
     windows += [await window(beside=windows[0]) for _ in range(6)]
@@ -389,7 +376,7 @@ async def test_a_stream_that_never_speaks_is_tried_less_and_less_often(pods: lis
 
 @pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 720}])
 async def test_the_buttons_are_in_sight_however_many_pods_there_were(
-    hello: Make, redis_server: RedisServer, window: Windows, viewport: object
+    hello: MakeHello, redis_server: RedisServer, window: Windows, viewport: object
 ) -> None:
     store = RedisStore(redis_server.url)
     for number in range(30):

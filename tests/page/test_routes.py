@@ -4,7 +4,7 @@ It stands for a controller: it treats each route as the Gateway API and the manu
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 
 from tests.check.commands import check
 from tests.page.stream import watch
-from tests.support.browser import Window
+from tests.support.browser import Windows
 from tests.support.commands import ROOT, run
 from tests.support.linux import require
 from tests.support.processes import PATIENCE, Hello
@@ -84,7 +84,7 @@ def locations(*components: str) -> str:
     ],
 )
 async def test_the_page_its_stream_and_a_check_come_through(
-    pods: list[Hello], tmp_path: Path, window: Callable[..., Awaitable[Window]], components: list[str], path: str
+    pods: list[Hello], tmp_path: Path, window: Windows, components: list[str], path: str
 ) -> None:
     async with nginx(pods[0].url, tmp_path, locations(*components)) as url:
         here = await window()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from signal import SIGTERM
@@ -18,10 +18,8 @@ from hello.stores.memory import MemoryStore
 from hello.web import events
 from tests.page.stream import Client, Stream, served, watch
 from tests.support.client import Connection, figure, request
-from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, until
 from tests.support.stores import FIRST
-
-Make = Callable[..., Hello]
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -102,7 +100,7 @@ async def test_only_so_many_pods_have_a_line() -> None:
     assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
 
 
-async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
+async def test_the_stream_ends_as_the_drain_begins(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--drain", "600").start()
     with await Connection.open(server.url) as connection:
         connection.send(path="/events")
@@ -116,7 +114,7 @@ async def test_the_stream_ends_as_the_drain_begins(hello: Make) -> None:
     assert (await request(server.url, "HEAD", "/events")).status == 405
 
 
-async def test_who_watches_does_not_hold_the_shutdown_up(hello: Make) -> None:
+async def test_who_watches_does_not_hold_the_shutdown_up(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()

@@ -18,7 +18,7 @@ from hello.cli import main
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
 from tests.support.linux import mounted, require
-from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
+from tests.support.processes import PATIENCE, MakeHello, RedisServer, free_port, until
 
 
 def run(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -136,7 +136,7 @@ def test_a_bad_variable_is_one_line_that_names_it(run_here: Run, variable: str, 
     assert ran.returncode == 2
 
 
-async def test_the_address_of_a_service_is_no_port(hello: Callable[..., Hello]) -> None:
+async def test_the_address_of_a_service_is_no_port(hello: MakeHello) -> None:
     links = {f"HELLO_{name}_PORT": f"tcp://10.96.1.2:{free_port()}" for name in ("ADMIN", "REUSE", "STORE")}
     server = await hello("--store", "memory:", **links).start()
     assert (await request(server.url, path="/readyz")).status == 200
@@ -223,7 +223,7 @@ def test_a_host_that_is_none_of_ours_is_one_line(host: str) -> None:
     assert ran.returncode == 1
 
 
-async def test_localhost_is_served_where_there_is_no_ipv6(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_localhost_is_served_where_there_is_no_ipv6(hello: MakeHello, tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text("::1 localhost\n127.0.0.1 localhost\n")
     # netdevice(7): SIOCSIFFLAGS, IFF_UP
@@ -246,7 +246,7 @@ async def test_localhost_is_served_where_there_is_no_ipv6(hello: Callable[..., H
 
 
 @pytest.mark.parametrize("host", ["", "::"])
-async def test_every_address_is_of_both_families(hello: Callable[..., Hello], host: str) -> None:
+async def test_every_address_is_of_both_families(hello: MakeHello, host: str) -> None:
     server = await hello("--store", "memory:", HELLO_HOST=host).start()
 
     assert (await request(server.url)).status == 200
@@ -254,7 +254,7 @@ async def test_every_address_is_of_both_families(hello: Callable[..., Hello], ho
 
 
 @pytest.mark.parametrize("scheme", ["redis", "etcd"])
-async def test_a_password_in_a_url_is_not_logged(hello: Callable[..., Hello], scheme: str) -> None:
+async def test_a_password_in_a_url_is_not_logged(hello: MakeHello, scheme: str) -> None:
     server = await hello("--store", f"{scheme}://hello:sec:ret@127.0.0.1:{free_port()}").start()
     assert await server.stop() == 0
 
@@ -270,9 +270,7 @@ def test_a_sqlite_file_may_have_any_name(tmp_path: Path) -> None:
     assert (tmp_path / ":memory:").stat().st_size
 
 
-async def test_servers_share_a_port_only_where_they_are_told_to(
-    hello: Callable[..., Hello], redis_server: RedisServer
-) -> None:
+async def test_servers_share_a_port_only_where_they_are_told_to(hello: MakeHello, redis_server: RedisServer) -> None:
     shared = "--store", redis_server.url, "--reuse-port"
     one = await hello(*shared, "--pod", "a").start()
     hello(*shared, "--pod", "b", "--port", str(one.port)).launch()
@@ -310,16 +308,14 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert ran.returncode == 2
 
 
-async def test_variables_set_what_flags_set_unless_there_is_a_flag(hello: Callable[..., Hello]) -> None:
+async def test_variables_set_what_flags_set_unless_there_is_a_flag(hello: MakeHello) -> None:
     server = await hello("--pod", "flag", HELLO_STORE="memory:", HELLO_POD="variable", HELLO_VERSION="1.2").start()
 
     headers = (await request(server.url)).headers
     assert (headers["hello-pod"], headers["hello-version"]) == ("flag", "1.2")
 
 
-async def test_blanks_and_a_carriage_return_around_a_value_are_no_part_of_it(
-    hello: Callable[..., Hello], tmp_path: Path
-) -> None:
+async def test_blanks_and_a_carriage_return_around_a_value_are_no_part_of_it(hello: MakeHello, tmp_path: Path) -> None:
     values = {"STORE": f"sqlite:{tmp_path}/hello.db \r", "POD": " pod\r\n", "LOG": "Warning\r", "VERSION": " \r"}
     server = await hello("--drain", "0\r", **{f"HELLO_{name}": value for name, value in values.items()}).start()
 
@@ -361,9 +357,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.mark.parametrize(("arguments", "to"), [([], 0), (["--to", "41"], 41)])
-async def test_reset_begins_a_new_epoch(
-    store: SqliteStore, hello: Callable[..., Hello], arguments: list[str], to: int
-) -> None:
+async def test_reset_begins_a_new_epoch(store: SqliteStore, hello: MakeHello, arguments: list[str], to: int) -> None:
     ran = run("reset", "--yes", *arguments)
 
     assert ran.returncode == 0

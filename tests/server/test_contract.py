@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from signal import SIGCONT, SIGSTOP
 
 import pytest
 
 from tests.support.client import HANDLED, Connect, Connection, Response, request, state
-from tests.support.processes import PATIENCE, Hello, RedisServer, free_port, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, free_port, until
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -210,7 +210,7 @@ async def test_a_kept_connection_serves_one_visitor_after_another(server: Hello)
     assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
-async def test_metrics_tell_what_happened(hello: Callable[..., Hello]) -> None:
+async def test_metrics_tell_what_happened(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     for _ in range(3):
         await server.visit()
@@ -232,7 +232,7 @@ async def test_metrics_tell_what_happened(hello: Callable[..., Hello]) -> None:
     assert "process_resident_memory_bytes" in figures
 
 
-async def test_an_admin_port_takes_what_is_not_for_visitors(hello: Callable[..., Hello]) -> None:
+async def test_an_admin_port_takes_what_is_not_for_visitors(hello: MakeHello) -> None:
     port = free_port()
     server = await hello("--store", "memory:", "--admin-port", str(port)).start()
     admin = f"http://127.0.0.1:{port}"
@@ -247,9 +247,7 @@ async def test_an_admin_port_takes_what_is_not_for_visitors(hello: Callable[...,
     assert await total(server) == 0
 
 
-async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
-    hello: Callable[..., Hello], redis_server: RedisServer
-) -> None:
+async def test_a_pod_is_ready_from_the_store_s_first_answer_on(hello: MakeHello, redis_server: RedisServer) -> None:
     redis_server.kill()
     server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
 
@@ -272,7 +270,7 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(
 
 
 async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
-    hello: Callable[..., Hello], redis_server: RedisServer, connect: Connect
+    hello: MakeHello, redis_server: RedisServer, connect: Connect
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     redis_server.signal(SIGSTOP)
@@ -299,19 +297,3 @@ async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: H
         for _ in range(5):
             assert (await connection.receive()).status == 200
         assert await connection.closed()
-
-
-@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 20)])
-async def test_a_request_is_a_line_in_the_log_only_when_asked(
-    hello: Callable[..., Hello], level: str, lines: int
-) -> None:
-    server = await hello("--store", "memory:", "--log", level).start()
-    for _ in range(10):
-        await server.visit()
-        await request(server.url, path="/nowhere")
-    await answer_to(server, "GET / HTTP/1.1\r\nno colon\r\n\r\n")
-
-    assert await server.stop() == 0
-    assert sum('"GET /' in json.loads(line)["event"] for line in server.log) == lines
-    assert all(json.loads(line)["level"] in ("info", "warning", "debug") for line in server.log)
-    assert "Traceback" not in "".join(server.log)

@@ -8,7 +8,7 @@ from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 import pytest
 
 from tests.support.client import HANDLED, Connect, Connection, Response, figure, request
-from tests.support.processes import PATIENCE, Hello, RedisServer, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, until
 
 
 async def left_well(server: Hello) -> list[str]:
@@ -46,7 +46,7 @@ async def waiting_visitors(server: Hello, redis: RedisServer) -> "list[asyncio.T
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
-async def test_an_idle_server_leaves_at_once(hello: Callable[..., Hello], number: Signals) -> None:
+async def test_an_idle_server_leaves_at_once(hello: MakeHello, number: Signals) -> None:
     server = await hello("--store", "memory:").start()
     with await Connection.open(server.url) as kept:
         kept.send()
@@ -57,7 +57,7 @@ async def test_an_idle_server_leaves_at_once(hello: Callable[..., Hello], number
         assert await kept.closed()
 
 
-async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello: Callable[..., Hello]) -> None:
+async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--drain", "1").start()
     with await Connection.open(server.url) as kept:
         kept.send()
@@ -77,7 +77,7 @@ async def test_a_draining_server_is_ready_and_sends_kept_connections_away(hello:
         await request(server.url)
 
 
-async def test_no_visitor_is_lost_by_a_drain(hello: Callable[..., Hello], redis_server: RedisServer) -> None:
+async def test_no_visitor_is_lost_by_a_drain(hello: MakeHello, redis_server: RedisServer) -> None:
     old = await hello("--store", redis_server.url, "--drain", "1").start()
     new = await hello("--store", redis_server.url).start()
     numbers: list[int] = []
@@ -108,7 +108,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: Callable[..., Hello], redis_
 
 
 async def test_who_waits_for_the_store_is_served_before_the_server_leaves(
-    hello: Callable[..., Hello], redis_server: RedisServer
+    hello: MakeHello, redis_server: RedisServer
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     visitors = await waiting_visitors(server, redis_server)
@@ -142,7 +142,7 @@ async def refuses_connections(server: Hello) -> None:
     ],
 )
 async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_once(
-    hello: Callable[..., Hello],
+    hello: MakeHello,
     redis_server: RedisServer,
     numbers: list[Signals],
     drain: str,
@@ -165,9 +165,7 @@ async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_onc
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
-async def test_requests_that_never_end_keep_nobody(
-    hello: Callable[..., Hello], connect: Connect, number: Signals
-) -> None:
+async def test_requests_that_never_end_keep_nobody(hello: MakeHello, connect: Connect, number: Signals) -> None:
     server = await hello("--store", "memory:").start()
     connections = [await connect(server.url) for _ in range(4)]
     connections[0].send("POST", Content_Length="1000")
@@ -182,7 +180,7 @@ async def test_requests_that_never_end_keep_nobody(
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 async def test_a_server_can_be_stopped_while_it_waits_for_redis(
-    hello: Callable[..., Hello], redis_server: RedisServer, number: Signals
+    hello: MakeHello, redis_server: RedisServer, number: Signals
 ) -> None:
     redis_server.signal(SIGSTOP)
     server = await hello("--store", redis_server.url).start()
@@ -192,7 +190,7 @@ async def test_a_server_can_be_stopped_while_it_waits_for_redis(
 
 
 async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
-    hello: Callable[..., Hello], redis_server: RedisServer
+    hello: MakeHello, redis_server: RedisServer
 ) -> None:
     """Else those that stay would wait for it after a restart of Redis."""
     old = await (await hello("--store", redis_server.url, "--drain", "0").start()).ready()
@@ -212,7 +210,7 @@ async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
 
 @pytest.mark.parametrize("numbers", [[SIGTERM], [SIGTERM, SIGTERM], [SIGINT]])
 async def test_a_server_leaves_in_the_end_though_redis_stays_away(
-    hello: Callable[..., Hello], redis_server: RedisServer, numbers: list[Signals]
+    hello: MakeHello, redis_server: RedisServer, numbers: list[Signals]
 ) -> None:
     deadline = "1" if numbers == [SIGTERM] else "600"
     server = await (await hello("--store", redis_server.url, "--deadline", deadline).start()).ready()

@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -32,7 +32,7 @@ from hello.web.port import Port
 from hello.web.visits import Visits
 from tests.page.stream import watch
 from tests.support.client import Connect, Connection, figure, request
-from tests.support.processes import PATIENCE, Hello, free_port, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, free_port, until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: hello\r\n"
 GET = HEAD + b"\r\n"
@@ -133,7 +133,7 @@ async def test_only_a_short_body_of_a_known_length_is_not_the_end_of_its_connect
     assert await statuses(server.url, head, *body) == [200 if method == "GET" else 405] + [200] * goes_on
 
 
-async def test_what_follows_a_broken_body_costs_nothing(hello: Callable[..., Hello]) -> None:
+async def test_what_follows_a_broken_body_costs_nothing(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     before = await figure(server.url, "process_resident_memory_bytes")
     head = b"GET /count HTTP/1.1\r\nHost: hello\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -189,7 +189,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
-async def test_whatever_comes_is_one_short_line_in_the_log_at_the_most(hello: Callable[..., Hello], level: str) -> None:
+async def test_whatever_comes_is_one_short_line_in_the_log_at_the_most(hello: MakeHello, level: str) -> None:
     server = await hello("--store", "memory:", "--log", level).start()
     for garbage in GARBAGE:
         with await Connection.open(server.url) as connection:
@@ -347,7 +347,7 @@ def is_reset(client: socket.socket) -> bool:
     return bool(poll.poll(1000 * PATIENCE))
 
 
-async def test_many_requests_sent_at_once_are_taken_in_one_by_one(hello: Callable[..., Hello]) -> None:
+async def test_many_requests_sent_at_once_are_taken_in_one_by_one(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     before = await figure(server.url, "process_resident_memory_bytes")
     large = HEAD + b"Accept: text/html\r\n" + fields(10, 16_000) + b"\r\n"
@@ -360,9 +360,7 @@ async def test_many_requests_sent_at_once_are_taken_in_one_by_one(hello: Callabl
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
 @pytest.mark.long
-async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
-    hello: Callable[..., Hello], number: Signals
-) -> None:
+async def test_who_asks_and_never_reads_does_not_hold_the_server_up(hello: MakeHello, number: Signals) -> None:
     server = await hello("--store", "memory:").start()
     with ExitStack() as stack:
         for _ in range(3):
@@ -373,9 +371,7 @@ async def test_who_asks_and_never_reads_does_not_hold_the_server_up(
     assert server.events()[-1] == "leaving"
 
 
-async def test_when_all_connections_are_taken_the_admin_port_still_answers(
-    hello: Callable[..., Hello], connect: Connect
-) -> None:
+async def test_when_all_connections_are_taken_the_admin_port_still_answers(hello: MakeHello, connect: Connect) -> None:
     admin = free_port()
     few = "sh", "-c", 'ulimit -n 128; exec "$@"', "sh"
     server = await hello("--store", "memory:", "--admin-port", str(admin), command=few).start()
@@ -471,9 +467,7 @@ async def test_what_all_connections_hold_together_is_bounded(port_of_few: str, c
 
 
 @pytest.mark.parametrize(("end", "number"), [(b"", 10), (b"\r\n", 62)], ids=["unfinished", "kept"])
-async def test_large_headers_of_many_connections_fit_the_memory(
-    hello: Callable[..., Hello], end: bytes, number: int
-) -> None:
+async def test_large_headers_of_many_connections_fit_the_memory(hello: MakeHello, end: bytes, number: int) -> None:
     server = await hello("--store", "memory:").start()
     before = await figure(server.url, "process_resident_memory_bytes")
     header = b"GET /count HTTP/1.1\r\nHost: hello\r\n" + fields(number, 15_000 if number < 20 else 700) + end
@@ -527,7 +521,7 @@ def test_a_system_without_limits_has_none_to_raise() -> None:
     subprocess.run([sys.executable, "-c", f"{without}; print(l.port_limits())"], check=True)
 
 
-async def test_nobody_but_the_log_is_told_where_the_store_is(hello: Callable[..., Hello]) -> None:
+async def test_nobody_but_the_log_is_told_where_the_store_is(hello: MakeHello) -> None:
     port = free_port()
     server = await hello("--store", f"redis://127.0.0.1:{port}", "--deadline", "0.3").start()
     for path, accept in ("/", "*/*"), ("/", "text/html"), ("/count", "*/*"):

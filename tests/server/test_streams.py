@@ -3,20 +3,19 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
 from signal import SIGTERM
 
 import pytest
 
 from tests.support.client import Connection
-from tests.support.processes import PATIENCE, Hello
+from tests.support.processes import PATIENCE, MakeHello
 
 MANY = 3000
 """Lines of which a pipe that nobody reads takes but a few."""
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])
-async def test_a_server_needs_no_standard_stream(hello: Callable[..., Hello], closed: str) -> None:
+async def test_a_server_needs_no_standard_stream(hello: MakeHello, closed: str) -> None:
     server = hello("--store", "memory:", command=("sh", "-c", f'exec "$@" {closed}', "sh"))
     await server.start()
 
@@ -32,7 +31,7 @@ def test_a_command_ends_well_without_standard_streams(arguments: list[str], code
 
 
 @pytest.mark.long
-async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., Hello]) -> None:
+async def test_who_does_not_read_the_log_holds_nobody_up(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     with await Connection.open(server.url) as connection:
         for number in range(1, MANY + 1):
@@ -48,7 +47,7 @@ async def test_who_does_not_read_the_log_holds_nobody_up(hello: Callable[..., He
 
 
 @pytest.mark.long
-async def test_who_reads_the_log_gets_all_of_it(hello: Callable[..., Hello]) -> None:
+async def test_who_reads_the_log_gets_all_of_it(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     reading = asyncio.create_task(server.exit())
     with await Connection.open(server.url) as connection:
@@ -62,7 +61,7 @@ async def test_who_reads_the_log_gets_all_of_it(hello: Callable[..., Hello]) -> 
     assert server.events()[-1] == "leaving"
 
 
-async def test_a_log_that_nobody_can_read_any_more_holds_nobody_up(hello: Callable[..., Hello]) -> None:
+async def test_a_log_that_nobody_can_read_any_more_holds_nobody_up(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     assert server.process
     assert server.process.stderr

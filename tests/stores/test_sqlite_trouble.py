@@ -16,7 +16,7 @@ from hello.stores import StoreError, UnavailableError
 from hello.stores.sqlite import SqliteStore
 from tests.support.client import request
 from tests.support.linux import Trace, mounted, require, seen_from_outside
-from tests.support.processes import PATIENCE, Hello, until
+from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.stores import FIRST, following
 from tests.support.troubles import AWAY, recovered, refusal, refused_until_mended, reset, until_store_is
 from tests.support.witness import Witness
@@ -31,7 +31,7 @@ async def refused(server: Hello) -> str:
     return line
 
 
-async def test_a_path_that_no_file_can_have_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_path_that_no_file_can_have_is_refused(hello: MakeHello, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in tmp_path, tmp_path / "file" / "hello.db":
         assert str(path) in await refused(hello("--store", f"sqlite:{path}"))
@@ -39,7 +39,7 @@ async def test_a_path_that_no_file_can_have_is_refused(hello: Callable[..., Hell
 
 @pytest.mark.parametrize("schema", ["", "CREATE TABLE diary (day TEXT)", "CREATE TABLE counter (visitors INTEGER)"])
 async def test_what_is_no_counter_s_database_is_refused_and_left_alone(
-    hello: Callable[..., Hello], tmp_path: Path, schema: str
+    hello: MakeHello, tmp_path: Path, schema: str
 ) -> None:
     path = tmp_path / "hello.db"
     if schema:
@@ -54,7 +54,7 @@ async def test_what_is_no_counter_s_database_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("exists", [False, True])
-async def test_a_read_only_disk_is_refused(hello: Callable[..., Hello], tmp_path: Path, exists: bool) -> None:
+async def test_a_read_only_disk_is_refused(hello: MakeHello, tmp_path: Path, exists: bool) -> None:
     store = f"sqlite:{tmp_path / 'hello.db'}"
     if exists:
         await (await hello("--store", store).start()).stop()
@@ -63,7 +63,7 @@ async def test_a_read_only_disk_is_refused(hello: Callable[..., Hello], tmp_path
     assert "hello.db" in await refused(hello("--store", store, command=read_only))
 
 
-async def test_a_directory_out_of_reach_is_refused_and_named(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_directory_out_of_reach_is_refused_and_named(hello: MakeHello, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0)
     store = f"sqlite:{locked / 'data' / 'hello.db'}"
@@ -82,7 +82,7 @@ async def test_a_directory_out_of_reach_is_refused_and_named(hello: Callable[...
 
 
 @pytest.mark.parametrize("name", ["hello.db", "my \\ own.db"])
-async def test_a_file_that_is_mounted_alone_is_refused(hello: Callable[..., Hello], tmp_path: Path, name: str) -> None:
+async def test_a_file_that_is_mounted_alone_is_refused(hello: MakeHello, tmp_path: Path, name: str) -> None:
     host, file = tmp_path / "host.db", tmp_path / name
     host.touch()
     file.touch()
@@ -92,7 +92,7 @@ async def test_a_file_that_is_mounted_alone_is_refused(hello: Callable[..., Hell
     assert host.stat().st_size == 0
 
 
-async def test_a_file_with_two_hard_links_is_refused(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_file_with_two_hard_links_is_refused(hello: MakeHello, tmp_path: Path) -> None:
     file, link = tmp_path / "hello.db", tmp_path / "link.db"
     file.touch()
     link.hardlink_to(file)
@@ -101,7 +101,7 @@ async def test_a_file_with_two_hard_links_is_refused(hello: Callable[..., Hello]
         assert "hard links" in await refused(hello("--store", f"sqlite:{name}"))
 
 
-async def test_a_symbolic_link_leads_to_the_file_and_its_log(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_symbolic_link_leads_to_the_file_and_its_log(hello: MakeHello, tmp_path: Path) -> None:
     directory, link = tmp_path / "data", tmp_path / "hello.db"
     directory.mkdir()
     link.symlink_to(directory / "hello.db")
@@ -128,7 +128,7 @@ def no_locks(file: Path) -> str:
 
 @pytest.mark.parametrize("fault", ["memory", "locks"])
 async def test_a_file_system_without_shared_memory_or_locks_is_refused(
-    hello: Callable[..., Hello], tmp_path: Path, fault: str
+    hello: MakeHello, tmp_path: Path, fault: str
 ) -> None:
     file = tmp_path / "data" / "hello.db"
     file.parent.mkdir()
@@ -140,7 +140,7 @@ async def test_a_file_system_without_shared_memory_or_locks_is_refused(
 
 
 @pytest.fixture
-async def counted(hello: Callable[..., Hello], tmp_path: Path) -> Hello:
+async def counted(hello: MakeHello, tmp_path: Path) -> Hello:
     """A server that has counted to 2 in `hello.db`."""
     server = await hello("--store", f"sqlite:{tmp_path / 'hello.db'}").start()
     assert [await server.visit(), await server.visit()] == [1, 2]
@@ -148,7 +148,7 @@ async def counted(hello: Callable[..., Hello], tmp_path: Path) -> Hello:
 
 
 async def test_a_copy_without_the_log_counts_nobody_until_it_is_reset(
-    hello: Callable[..., Hello], counted: Hello, tmp_path: Path
+    hello: MakeHello, counted: Hello, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.db"
     shutil.copy(tmp_path / "hello.db", copy)
@@ -164,9 +164,7 @@ async def test_a_copy_without_the_log_counts_nobody_until_it_is_reset(
     assert await counted.visit() == 3
 
 
-async def test_a_file_whose_log_was_deleted_counts_nobody(
-    hello: Callable[..., Hello], counted: Hello, tmp_path: Path
-) -> None:
+async def test_a_file_whose_log_was_deleted_counts_nobody(hello: MakeHello, counted: Hello, tmp_path: Path) -> None:
     await counted.kill()
     (tmp_path / "hello.db-wal").unlink()
 
@@ -174,7 +172,7 @@ async def test_a_file_whose_log_was_deleted_counts_nobody(
 
 
 async def test_a_copy_is_noticed_after_another_process_has_left_the_file(
-    hello: Callable[..., Hello], counted: Hello, tmp_path: Path
+    hello: MakeHello, counted: Hello, tmp_path: Path
 ) -> None:
     other = await hello("--store", f"sqlite:{tmp_path / 'hello.db'}").start()
     assert await other.stop() == 0
@@ -190,7 +188,7 @@ async def test_a_copy_is_noticed_after_another_process_has_left_the_file(
 
 @pytest.mark.parametrize("end", [Hello.stop, Hello.kill])
 async def test_what_a_server_left_can_be_moved(
-    hello: Callable[..., Hello], counted: Hello, tmp_path: Path, end: Callable[[Hello], Awaitable[int | None]]
+    hello: MakeHello, counted: Hello, tmp_path: Path, end: Callable[[Hello], Awaitable[int | None]]
 ) -> None:
     """One file after a server that left, and its log besides after one that was killed."""
     await end(counted)
@@ -257,7 +255,7 @@ class Disk:
         seen_from_outside(server.process, self.directory / "ballast").write_bytes(b"")
 
 
-async def test_a_disk_that_is_full_at_the_start_is_waited_for(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_at_the_start_is_waited_for(hello: MakeHello, tmp_path: Path) -> None:
     disk = Disk(tmp_path, full=True)
     store = f"sqlite:{tmp_path / 'hello.db'}"
     server = await hello("--store", store, "--deadline", "0.3", command=disk.command).start()
@@ -270,7 +268,7 @@ async def test_a_disk_that_is_full_at_the_start_is_waited_for(hello: Callable[..
     assert await recovered(server) in (1, 2)  # who was refused may have been counted
 
 
-async def test_a_disk_that_fills_up_is_waited_for(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_disk_that_fills_up_is_waited_for(hello: MakeHello, tmp_path: Path) -> None:
     disk, witness = Disk(tmp_path), Witness()
     store = f"sqlite:{tmp_path / 'hello.db'}"
     server = await hello("--store", store, "--deadline", "0.3", command=disk.command).start()
@@ -294,7 +292,7 @@ async def test_a_disk_that_fills_up_is_waited_for(hello: Callable[..., Hello], t
     assert server.events().count("store is up") == 2
 
 
-async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_each_reply_waits_for_the_disk(hello: MakeHello, tmp_path: Path) -> None:
     trace = Trace(tmp_path / "trace")
     server = await hello("--store", f"sqlite:{tmp_path / 'hello.db'}", command=trace.command).start()
     for _ in range(5):
@@ -304,7 +302,7 @@ async def test_each_reply_waits_for_the_disk(hello: Callable[..., Hello], tmp_pa
     assert await trace.replies_behind_a_sync("Hello-Count") == 5
 
 
-async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: Callable[..., Hello], tmp_path: Path) -> None:
+async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: MakeHello, tmp_path: Path) -> None:
     path, changes = tmp_path / "hello.db", ExitStack()
 
     async def spoil() -> None:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
@@ -37,40 +37,37 @@ from hello.stores import (
 from hello.stores.etcd.keys import put
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
-from hello.stores.redis import store as redis_store
+from hello.stores.redis import store as redis_module
 from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.support.linux import require
 from tests.support.processes import REDIS_SERVERS, RedisServer, until
-from tests.support.stores import FIRST, OTHER, etcd_keys, following, redis_command, wipe
+from tests.support.stores import FIRST, OTHER, RunRedis, etcd_keys, following, redis_command, wipe
 
 LATER = "9999999999999999-e9"
 """An epoch that begins after all others here."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS, "etcd"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    etcd_url = request.getfixturevalue("etcd_url") if request.param == "etcd" else ""
-    async with _opened(request.param, tmp_path, etcd_url) as (store, _):
-        yield store
-
-
-@asynccontextmanager
-async def _opened(kind: str, directory: Path, etcd_url: str = "") -> AsyncIterator[tuple[Store, RedisServer | None]]:
-    server = None
-    if kind in REDIS_SERVERS:
-        path = REDIS_SERVERS[kind] or kind
-        require(path, "--version")
-        server = await RedisServer(directory / "redis", server=path).start()
-    store: Store = MemoryStore() if kind == "memory" else SqliteStore(directory / "hello.db")
-    if server:
-        store = RedisStore(server.url)
-    if etcd_url:
-        store = EtcdStore(etcd_url)
-    yield store, server
+async def store(request: pytest.FixtureRequest, tmp_path: Path, run_redis: RunRedis) -> AsyncIterator[Store]:
+    store: Store
+    match request.param:
+        case "memory":
+            store = MemoryStore()
+        case "sqlite":
+            store = SqliteStore(tmp_path / "hello.db")
+        case "etcd":
+            store = EtcdStore(request.getfixturevalue("etcd_url"))
+        case kind:
+            store = RedisStore((await run_redis(kind, server=_installed(kind))).url)
+    yield store
     await store.close()
-    if server:
-        server.kill()
+
+
+def _installed(kind: str) -> str:
+    path = REDIS_SERVERS[kind] or kind
+    require(path, "--version")
+    return path
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:
@@ -308,7 +305,7 @@ async def test_the_epoch_after_a_distrusted_store_s_is_later_than_what_was_seen(
 async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_any_loop(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = redis_store._connect  # noqa: SLF001
+    connect = redis_module._connect  # noqa: SLF001
 
     async def connect_and_be_reset(connection: Connection) -> None:
         await connect(connection)
@@ -318,7 +315,7 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
 
     async def commit() -> None:
         store = RedisStore(redis_server.url)
-        monkeypatch.setattr(redis_store, "_connect", connect_and_be_reset)
+        monkeypatch.setattr(redis_module, "_connect", connect_and_be_reset)
         with pytest.raises(LostError):
             await store.commit(FIRST)
         monkeypatch.undo()
@@ -332,26 +329,23 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
     await asyncio.to_thread(run)
 
 
-async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> None:
-    server = await RedisServer(tmp_path / "redis", "--unixsocket", str(tmp_path / "socket")).start()
+async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path, run_redis: RunRedis) -> None:
+    await run_redis("redis", "--unixsocket", str(tmp_path / "socket"))
     store = RedisStore(f"unix://{tmp_path / 'socket'}")
     assert (await store.commit(FIRST)).top == 3
     await store.close()
-    server.kill()
 
 
 @pytest.mark.parametrize("kind", REDIS_SERVERS)
-async def test_the_documented_rights_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
-    rights = _documented_rights()
-    async with _opened(kind, tmp_path) as (_, server):
-        assert server
-        url = f"redis://hello:mellon@127.0.0.1:{server.port}"
-        for missing in None, *[right for right in rights if right.startswith("+")]:
-            await server.call("FLUSHALL")
-            await server.call("SCRIPT", "FLUSH")
-            given = [right for right in rights if right != missing]
-            assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
-            assert (await _does_all(url)) == (missing is None), missing
+async def test_the_documented_rights_are_enough_and_none_is_too_many(run_redis: RunRedis, kind: str) -> None:
+    rights, server = _documented_rights(), await run_redis(kind, server=_installed(kind))
+    url = f"redis://hello:mellon@127.0.0.1:{server.port}"
+    for missing in None, *[right for right in rights if right.startswith("+")]:
+        await server.call("FLUSHALL")
+        await server.call("SCRIPT", "FLUSH")
+        given = [right for right in rights if right != missing]
+        assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
+        assert (await _does_all(url)) == (missing is None), missing
 
 
 def _documented_rights() -> list[str]:
@@ -377,48 +371,48 @@ async def _does_all(url: str) -> bool:
 
 
 @pytest.mark.parametrize("record", ["rubbish", "", "e1 1 nan 1 1 1 pod"])
-async def test_a_record_that_is_none_counts_nobody(redis_server: RedisServer, record: str) -> None:
-    store = RedisStore(redis_server.url)
-    given = await store.commit(FIRST)
+async def test_a_record_that_is_none_counts_nobody(
+    redis_store: RedisStore, redis_server: RedisServer, record: str
+) -> None:
+    given = await redis_store.commit(FIRST)
     await redis_server.call("HSET", "{hello}", FIRST.client, record)
     for batch in following(FIRST, given), OTHER:
         with pytest.raises((UnavailableError, DistrustedError)):
-            await store.commit(batch)
+            await redis_store.commit(batch)
     with pytest.raises(UnavailableError):
-        await store.read("", 0)
+        await redis_store.read("", 0)
     assert await redis_server.call("HGET", "{hello}", "count") == "3"
-    await store.close()
 
 
 @pytest.mark.parametrize("right", ["hget", "hscan", "hset", "hdel", "hmget", "time"])
-async def test_a_right_that_is_lacking_costs_no_number(redis_server: RedisServer, right: str) -> None:
+async def test_a_right_that_is_lacking_costs_no_number(
+    redis_store: RedisStore, redis_server: RedisServer, right: str
+) -> None:
     """What a script wrote before it failed stays written, and the batch is sent again."""
-    store = RedisStore(redis_server.url)
-    first = await store.commit(FIRST)
-    await _age(store, POD_LIFETIME + 1)
+    first = await redis_store.commit(FIRST)
+    await _age(redis_store, POD_LIFETIME + 1)
     await redis_server.call("ACL", "SETUSER", "default", f"-{right}")
     batch = replace(OTHER, epoch=first.epoch)
     for _ in range(3):
         with suppress(UnavailableError):
-            await store.commit(batch)
+            await redis_store.commit(batch)
     await redis_server.call("ACL", "SETUSER", "default", f"+{right}")
-    assert (await store.commit(batch)).top == 6
-    assert (await store.read("", 0)).count == 6
-    await store.close()
+    assert (await redis_store.commit(batch)).top == 6
+    assert (await redis_store.read("", 0)).count == 6
 
 
-async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(redis_server: RedisServer) -> None:
-    store = RedisStore(redis_server.url)
-    await store.reset("e1", 0)
-    epoch = (await store.read("", 0)).epoch
+async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
+    await redis_store.reset("e1", 0)
+    epoch = (await redis_store.read("", 0)).epoch
     for some in range(5):
         words = [word for i in range(500) for word in (f"{some:02}{i:030}", f"{epoch} 1 {i} {i} 1 1 old-{some}-{i}")]
         await redis_server.call("HSET", "{hello}", *words)
     await redis_server.call("HSET", "{hello}", "count", 2500, "index", 2500)
     for process in "cde":
-        await store.commit(replace(FIRST, client=process * 32))
-    assert (await store.read("", 0)).pods == {EARLIER_PODS: 2500, "pod-a": 9}
-    await store.close()
+        await redis_store.commit(replace(FIRST, client=process * 32))
+    assert (await redis_store.read("", 0)).pods == {EARLIER_PODS: 2500, "pod-a": 9}
 
 
 async def _age(store: Store, seconds: int) -> None:
@@ -515,14 +509,15 @@ Two = tuple[RedisStore, Batch, RedisStore, Batch]
 
 
 @pytest.fixture
-async def two(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Two]:
+async def two(
+    redis_store: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Two]:
     """Two processes that have counted, with the batch that each makes next, and no end to a wait for either."""
-    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
-    one, other = RedisStore(redis_server.url), RedisStore(redis_server.url)
+    monkeypatch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 3600)
+    one, other = redis_store, RedisStore(redis_server.url)
     next_of_one = following(FIRST, await one.commit(FIRST))
     next_of_other = following(OTHER, await other.commit(OTHER))
     yield one, next_of_one, other, next_of_other
-    await one.close()
     await other.close()
 
 
@@ -587,7 +582,7 @@ async def test_who_is_silent_is_waited_for_no_longer_than_the_bound(
 ) -> None:
     one, next_of_one, _, _ = two
     await restart(redis_server)
-    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0)
+    monkeypatch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 0)
     assert (await one.commit(next_of_one)).top == 9
 
 
@@ -597,7 +592,7 @@ class Pauses:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.ends = asyncio.Event(), asyncio.Event()
         self._sleep = asyncio.sleep
-        monkeypatch.setattr(redis_store, "ROLL_CALL_INTERVAL", 12.5)
+        monkeypatch.setattr(redis_module, "ROLL_CALL_INTERVAL", 12.5)
         monkeypatch.setattr(asyncio, "sleep", self._pause)
 
     async def _pause(self, seconds: float) -> None:
@@ -615,13 +610,13 @@ async def test_a_wait_that_is_over_ends_no_roll_call_of_another_run(
     """Redis restarts twice, with older data, while one process waits and another one, which saw more, is silent."""
     one, next_of_one, *_ = two
     pauses = Pauses(monkeypatch)
-    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 0.2)
     await redis_server.call("HSET", "{hello}", "count", 5)
     await restart(redis_server)
     waiting = asyncio.create_task(one.commit(next_of_one))
     await pauses.begun.wait()
     await asyncio.sleep(0.3)
-    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
+    monkeypatch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 3600)
     await restart(redis_server)
     pauses.ends.set()
     with pytest.raises(LostError):
@@ -643,7 +638,7 @@ async def test_a_roll_call_that_is_over_lets_nobody_count_in_another_run(
 
     await restart(redis_server)
     with monkeypatch.context() as patch, suppress(LostError):
-        patch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 0)
+        patch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 0)
         patch.setattr(RedisStore, "_answer_roll_call", restart_after_it)
         await one.commit(next_of_one)
     assert await redis_server.call("HGET", "{hello}", "count") == "5"
@@ -672,39 +667,39 @@ async def _have_sessions(server: RedisServer, store: Store, *, seconds: int = 0)
     return epoch
 
 
-async def test_a_reading_shows_some_of_many_pods_and_the_rest_as_one(redis_server: RedisServer) -> None:
-    store = RedisStore(redis_server.url)
-    await _have_sessions(redis_server, store)
-    reading = await store.read("", 0)
+async def test_a_reading_shows_some_of_many_pods_and_the_rest_as_one(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
+    await _have_sessions(redis_server, redis_store)
+    reading = await redis_store.read("", 0)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
     assert len(reading.pods) < MANY / 5
-    await store.close()
 
 
-async def test_many_idle_sessions_are_folded_as_new_ones_come(redis_server: RedisServer) -> None:
-    store = RedisStore(redis_server.url)
-    epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
+async def test_many_idle_sessions_are_folded_as_new_ones_come(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
+    epoch = await _have_sessions(redis_server, redis_store, seconds=SESSION_TIMEOUT)
     for number in range(40):
-        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
+        await redis_store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
     fields = int((await redis_server.call("HLEN", "{hello}")).removeprefix(":"))
     assert fields < 3 * POD_LIMIT
-    reading = await store.read(epoch, MANY)
+    reading = await redis_store.read(epoch, MANY)
     assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    await store.close()
 
 
-async def test_a_roll_call_of_many_sessions_ends(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = RedisStore(redis_server.url)
-    epoch = await _have_sessions(redis_server, store)
+async def test_a_roll_call_of_many_sessions_ends(
+    redis_store: RedisStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = await _have_sessions(redis_server, redis_store)
     await restart(redis_server)
-    monkeypatch.setattr(redis_store, "ROLL_CALL_TIMEOUT", 3600)
+    monkeypatch.setattr(redis_module, "ROLL_CALL_TIMEOUT", 3600)
     batch = replace(FIRST, client=f"{0:032}", epoch=epoch, sequence=2, answered=1)
     with suppress(TimeoutError, LostError):  # a busy machine may take long to make the roll
-        await asyncio.wait_for(store.read(epoch, 0), 2)
-    waiting = await speaks(store, batch, redis_server, MANY - 1)
-    store._wait_end = 0  # noqa: SLF001
+        await asyncio.wait_for(redis_store.read(epoch, 0), 2)
+    waiting = await speaks(redis_store, batch, redis_server, MANY - 1)
+    redis_store._wait_end = 0  # noqa: SLF001
     assert (await waiting).top == MANY + 3
-    await store.close()
 
 
 async def test_sessions_that_ended_leave_their_pods_shares(store: Store) -> None:
@@ -727,18 +722,17 @@ async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_
 
 
 async def test_a_session_is_folded_into_its_pod_s_share_though_a_look_does_not_find_it(
+    redis_store: RedisStore,
     redis_server: RedisServer,
 ) -> None:
-    store = RedisStore(redis_server.url)
-    epoch = await _have_sessions(redis_server, store, seconds=SESSION_TIMEOUT)
+    epoch = await _have_sessions(redis_server, redis_store, seconds=SESSION_TIMEOUT)
     shares = {f"pod:pod-{i}": f"{epoch} 1000 {int(time.time())}" for i in range(100)}
     await redis_server.call("HSET", "{hello}", *(word for share in shares.items() for word in share))
     for number in range(10):
-        await store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
+        await redis_store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
     totals = [int(share.split(" ")[1]) for share in await redis_server.lines("HMGET", "{hello}", *shares)]
     assert len(totals) == 100
     assert set(totals) <= {1000, 1001}
-    await store.close()
 
 
 async def test_a_batch_of_a_forgotten_session_that_comes_late_is_not_counted_again(store: Store) -> None:
@@ -770,19 +764,15 @@ async def test_a_flushed_script_cache_begins_no_roll_call(two: Two, redis_server
     assert (await one.commit(following(FIRST, given, sequence=3))).top == 15
 
 
-async def test_all_keys_of_redis_share_one_hash_tag(redis_server: RedisServer) -> None:
-    store = RedisStore(redis_server.url)
-    await store.commit(FIRST)
-    await store.close()
+async def test_all_keys_of_redis_share_one_hash_tag(redis_store: RedisStore, redis_server: RedisServer) -> None:
+    await redis_store.commit(FIRST)
     keys = await redis_server.lines("KEYS", "*")
     assert sorted(keys) == ["{hello}", "{hello}:roll"]
 
 
-async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_batch_s(redis_server: RedisServer) -> None:
-    store = RedisStore(redis_server.url)
-    batch = following(FIRST, await store.commit(FIRST))
-    await store._commits.send_command("ECHO", "left over")  # noqa: SLF001
+async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_batch_s(redis_store: RedisStore) -> None:
+    batch = following(FIRST, await redis_store.commit(FIRST))
+    await redis_store._commits.send_command("ECHO", "left over")  # noqa: SLF001
     with suppress(LostError):
-        await store.commit(batch)
-    assert (await store.commit(batch)).top == 6
-    await store.close()
+        await redis_store.commit(batch)
+    assert (await redis_store.commit(batch)).top == 6

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.client import figure, request, state
 from tests.support.linux import mounted
-from tests.support.processes import EtcdServer, Hello, RedisServer
+from tests.support.processes import EtcdServer, MakeHello, RedisServer
 from tests.support.proxy import Proxy
 from tests.support.stores import Copy, empty, restore, running
 from tests.support.troubles import AWAY, assert_in_order, logs, recovered, refusal, reset, started, until_store_is
@@ -57,7 +57,7 @@ async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield shared
 
 
-async def test_a_store_that_is_wiped_begins_a_new_epoch_loudly(hello: Callable[..., Hello], shared: Shared) -> None:
+async def test_a_store_that_is_wiped_begins_a_new_epoch_loudly(hello: MakeHello, shared: Shared) -> None:
     witness, pods = Witness(), await started(hello, shared.url)
     async with witness.crowd(*pods):
         await witness.more()
@@ -76,9 +76,7 @@ async def test_a_store_that_is_wiped_begins_a_new_epoch_loudly(hello: Callable[.
         assert "store is distrusted" not in events
 
 
-async def test_a_store_that_went_back_in_time_is_refused_until_it_is_reset(
-    hello: Callable[..., Hello], shared: Shared
-) -> None:
+async def test_a_store_that_went_back_in_time_is_refused_until_it_is_reset(hello: MakeHello, shared: Shared) -> None:
     witness, pods = Witness(), await started(hello, shared.url)
     for pod in pods:
         await witness.ask(pod)
@@ -103,7 +101,7 @@ async def test_a_store_that_went_back_in_time_is_refused_until_it_is_reset(
         assert (await logs(pod)).count("store is distrusted") >= 1
 
 
-async def test_an_answer_lost_on_its_way_costs_no_number(hello: Callable[..., Hello], shared: Shared) -> None:
+async def test_an_answer_lost_on_its_way_costs_no_number(hello: MakeHello, shared: Shared) -> None:
     async with Proxy(shared.port) as proxy:
         witness = Witness()
         pods = await started(hello, shared.url.replace(str(shared.port), str(proxy.port)))
@@ -118,7 +116,7 @@ async def test_an_answer_lost_on_its_way_costs_no_number(hello: Callable[..., He
 
 
 async def test_no_certificate_has_the_final_dot_of_a_full_name(
-    hello: Callable[..., Hello], shared: Shared, certificate: Path, tmp_path: Path
+    hello: MakeHello, shared: Shared, certificate: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "hosts").write_text("127.0.0.1 localhost.\n")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -183,7 +181,7 @@ async def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield guarded
 
 
-async def test_who_is_not_let_in_says_why(hello: Callable[..., Hello], guarded: Guarded) -> None:
+async def test_who_is_not_let_in_says_why(hello: MakeHello, guarded: Guarded) -> None:
     for url, reason in guarded.strangers.items():
         server = await hello("--store", url, "--deadline", "0.5").start()
         assert await refusal(server) == AWAY
@@ -191,9 +189,7 @@ async def test_who_is_not_let_in_says_why(hello: Callable[..., Hello], guarded: 
         assert_in_order(server, reason)
 
 
-async def test_a_new_password_is_read_from_its_file(
-    hello: Callable[..., Hello], guarded: Guarded, tmp_path: Path
-) -> None:
+async def test_a_new_password_is_read_from_its_file(hello: MakeHello, guarded: Guarded, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("mellon\n")
     options = "--store", guarded.url, "--store-password-file", str(password), "--deadline", "0.5"
@@ -218,7 +214,7 @@ async def test_a_new_password_is_read_from_its_file(
     assert "mellon" not in "".join(server.log)
 
 
-async def test_a_user_that_was_made_anew_costs_nobody_anything(hello: Callable[..., Hello], guarded: Guarded) -> None:
+async def test_a_user_that_was_made_anew_costs_nobody_anything(hello: MakeHello, guarded: Guarded) -> None:
     """Redis' connection or etcd's token is valid no more."""
     options = "--store", guarded.url
     server = await hello(*options, HELLO_STORE_PASSWORD="friend\r\n").start()
@@ -236,7 +232,7 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[s
         yield shared.url
 
 
-async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: Callable[..., Hello], url: str) -> None:
+async def test_no_number_is_forgotten_by_servers_that_are_killed(hello: MakeHello, url: str) -> None:
     witness, pods = Witness(), await started(hello, url)
     async with witness.crowd(*pods):
         for pod in pods:

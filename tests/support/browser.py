@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from axe_playwright_python.async_playwright import Axe
@@ -102,3 +103,7 @@ class Window:
         assert not foreign, foreign
         complaints = [text for text in self.complaints if not (self.broken and UNREACHED.search(text))]
         assert not complaints, complaints
+
+
+Windows = Callable[..., Awaitable[Window]]
+"""What the fixture `window` is: it opens windows."""

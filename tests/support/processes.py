@@ -268,3 +268,7 @@ class Hello:
     def events(self) -> list[str]:
         """What happened, by its logs."""
         return [json.loads(line)["event"] for line in self.log if line.startswith("{")]
+
+
+MakeHello = Callable[..., Hello]
+"""What the fixture `hello` is: it makes servers."""

@@ -1,5 +1,6 @@
 """A real Prometheus, with our rules."""
 
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,6 +42,24 @@ class Prometheus:
             return bool(await self.values("up"))
         except aiohttp.ClientError:
             return False
+
+
+def plain_rules(component: Path, directory: Path) -> Path:
+    """A component's PrometheusRule as a file for Prometheus, made as manifests/README.md says."""
+    file = directory / "rules.yaml"
+    plain = ["sed", "-n", "s/^  //; /^groups:/,$p", str(component / "prometheusrule.yaml")]
+    file.write_bytes(subprocess.run(plain, check=True, stdout=subprocess.PIPE).stdout)
+    return file
+
+
+def assert_rules_pass(component: Path, directory: Path) -> None:
+    """Let promtool judge a component's rules, and run its tests."""
+    require("promtool", "--version")
+    plain_rules(component, directory)
+    shutil.copy(component / "rules_test.yaml", directory)
+    for command in ("check", "rules", "rules.yaml"), ("test", "rules", "rules_test.yaml"):
+        done = subprocess.run(["promtool", *command], cwd=directory, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from base64 import b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,10 @@ from tests.support.processes import EtcdServer, RedisServer
 
 FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, pod="pod-a", new_epoch="e1")
 OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
+
+OpenEtcd = Callable[[str], EtcdStore]
+RunRedis = Callable[..., Awaitable[RedisServer]]
+"""What the fixtures `open_etcd` and `run_redis` are."""
 
 
 def following(batch: Batch, given: Range, **changes: Any) -> Batch:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from tests.support.client import request, state
-from tests.support.processes import Hello, until
+from tests.support.processes import Hello, MakeHello, until
 
 AWAY = "The store did not answer in time.\n"
 """What a visitor is told: more belongs in the log."""
 
 
-async def started(hello: Callable[..., Hello], store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
+async def started(hello: MakeHello, store: str, *arguments: str, pods: str = "abc") -> list[Hello]:
     servers = [hello("--store", store, "--pod", pod, *arguments) for pod in pods]
     await asyncio.gather(*(server.start() for server in servers))
     await asyncio.gather(*(server.ready() for server in servers))
@@ -72,7 +72,7 @@ async def recovered(server: Hello) -> int:
 
 
 async def refused_until_mended(
-    hello: Callable[..., Hello], url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
+    hello: MakeHello, url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
 ) -> None:
     """What is no counter is refused, by a server that counted in it and by a new one, and distrusted by neither."""
     (server,) = await started(hello, url, "--deadline", "0.3", pods="a")

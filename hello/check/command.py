@@ -22,7 +22,7 @@ from hello.check.reporting.metrics import Metrics, serving
 from hello.check.reporting.page import page
 from hello.check.reporting.text import as_json, as_text
 from hello.check.reporting.timeline import Timeline
-from hello.check.reporting.watch import EVERY, HOUR, RATE, Watch
+from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.progress import can_be_shown, progress
 from hello.check.visiting.site import Site
@@ -76,12 +76,9 @@ class Run:
 @click.command(cls=Judgement, short_help="Prove that a deployment counts every visitor once, and loses none.")
 @click.argument("sites", metavar="URL...", type=Parsed("url", Site.parse), nargs=-1)
 @click.option("--requests", type=click.IntRange(1), metavar="N", help=f"Make N visits.  [default: {REQUESTS}]")
-@click.option("--duration", type=POSITIVE, metavar="SECONDS", help="Make visits for so long instead.")
+@click.option("--duration", type=POSITIVE, metavar="SECONDS", help="Make visits for this long instead.")
 @click.option(
-    "--clients",
-    type=click.IntRange(1),
-    metavar="N",
-    help=f"Let N clients visit at once, each again when it was answered.  [default: {CLIENTS}]",
+    "--clients", type=click.IntRange(1), metavar="N", help=f"Keep N visits under way at once.  [default: {CLIENTS}]"
 )
 @click.option(
     "--rate",
@@ -99,7 +96,7 @@ class Run:
     "each to one pod; both: half and half.",
 )
 @click.option(
-    "--timeout", type=POSITIVE, default=15.0, show_default=True, metavar="SECONDS", help="Wait so long for an answer."
+    "--timeout", type=POSITIVE, default=15.0, show_default=True, metavar="SECONDS", help="Wait this long for an answer."
 )
 @click.option(
     "--allow-lost",
@@ -108,7 +105,7 @@ class Run:
     default="0",
     show_default=True,
     metavar="N|P%",
-    help="Allow so many visits, or such a share of those that were due, to get no number.",
+    help="Tolerate up to N, or P %, lost visits.",
 )
 @click.option(
     "--allow-gap",
@@ -117,7 +114,7 @@ class Run:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Allow a visitor to wait so long, and nobody to be answered for so long. The server promises 10 s.",
+    help="Tolerate a wait, or a time in which nobody is answered, of this length. The server promises 10 s.",
 )
 @click.option(
     "--allow-repeated",
@@ -126,7 +123,7 @@ class Run:
     default=0,
     show_default=True,
     metavar="N",
-    help="With --alone: allow so many requests to be counted twice by a proxy that sends them again.",
+    help="With --alone: tolerate up to N requests that a proxy sent twice.",
 )
 @click.option(
     "--at-least",
@@ -134,7 +131,7 @@ class Run:
     default=1,
     show_default=True,
     metavar="N",
-    help="Judge nothing if fewer than N visits are answered.",
+    help="Judge only if at least N visits are answered.",
 )
 @click.option(
     "--alone",
@@ -143,7 +140,7 @@ class Run:
     "counted by a pod and answered to nobody: repeated.",
 )
 @click.option(
-    "--allow-reset", "reset", is_flag=True, help="The count is reset meanwhile: a later epoch breaks no promise."
+    "--allow-reset", "reset", is_flag=True, help="Expect the count to be reset: a later epoch breaks no promise."
 )
 @click.option(
     "--watch",
@@ -159,15 +156,17 @@ class Run:
     help="With --watch: serve /metrics for Prometheus and /healthz, and sum up every hour instead.",
 )
 @click.option("--json", "for_machines", is_flag=True, help="Report as JSON.")
-@click.option("--log", "log_path", type=FILE, metavar="FILE", help="Write all that is seen to FILE.")
+@click.option("--log", "log_path", type=FILE, metavar="FILE", help="Save a log of all that is seen.")
 @click.option(
     "--report",
     "report_path",
     type=FILE,
     metavar="FILE",
-    help="Write a report as an HTML page, too: who answered when and how fast, and what was lost or broken.",
+    help="Save an HTML report: who answered when and how fast, and what was lost or broken.",
 )
-@click.option("--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge such a FILE, visit nobody.")
+@click.option(
+    "--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge a saved log; make no visits."
+)
 def check(
     sites: tuple[Site, ...], seen: TextIO | None, for_machines: bool, report_path: Path | None, **options: Any
 ) -> None:
@@ -189,7 +188,8 @@ def check(
     if report_path:
         with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
             report_path.open("a").close()
-    run = Run(Judge(Rules(**{name: options[name] for name in RULES})), Timeline() if report_path else None)
+    rules = Rules(**{name: options[name] for name in RULES})
+    run = Run(Judge(rules, NEWS if options["watched"] else 0), Timeline() if report_path else None)
     if seen:
         _judge(seen, run)
     else:

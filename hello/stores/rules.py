@@ -104,18 +104,26 @@ def make_epoch(nanoseconds: int, before: str, end: str) -> str:
     return f"{max(nanoseconds // 1000, begun(before) + 1):016d}-{end}"
 
 
-def rolled_back(state: State, epoch: str, seen: int, answered: int = 0, record: SessionRecord | None = None) -> bool:
+def rolled_back(state: State, epoch: str, seen: int, answered: int, record: SessionRecord | None) -> bool:
     """Whether a store has lost what a session saw of it: a later epoch, a higher count, or a batch of its own."""
     if state.epoch != epoch:
         return is_earlier(state.epoch, epoch)
     return state.count < seen or answered > (record.index if record else state.forgotten)
 
 
-def distrust(state: State, epoch: str) -> None:
-    """Mark a state. The epoch that follows is to be later than the one that was seen, whatever the clock says then."""
+def notice_rollback(
+    state: State, epoch: str, seen: int, answered: int = 0, record: SessionRecord | None = None
+) -> bool:
+    """Say whether a state has lost what a session saw, and mark it as distrusted then.
+
+    The epoch that follows is to be later than the one that was seen, whatever the clock says then.
+    """
+    if not state.epoch or state.distrusted or not rolled_back(state, epoch, seen, answered, record):
+        return False
     state.distrusted = DistrustedError.message
     if is_earlier(state.epoch, epoch):
         state.epoch = epoch
+    return True
 
 
 def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> Range | None:
@@ -123,15 +131,13 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
 
     Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
     """
+    notice_rollback(state, batch.epoch, batch.seen, batch.answered, record)
     if state.distrusted:
         raise DistrustedError(state.distrusted)
     if not state.epoch:
         if batch.new_epoch:
             return None
         raise WipedError
-    if rolled_back(state, batch.epoch, batch.seen, batch.answered, record):
-        distrust(state, batch.epoch)
-        raise DistrustedError
     last = record or SessionRecord()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
@@ -146,14 +152,6 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
     if state.count + batch.n > LIMIT:
         raise ExhaustedError
     return None
-
-
-def notice_rollback(state: State, epoch: str, seen: int) -> bool:
-    """Say whether a reading shows less than was seen, and mark the state as distrusted then."""
-    if not state.epoch or state.distrusted or not rolled_back(state, epoch, seen):
-        return False
-    distrust(state, epoch)
-    return True
 
 
 def count(batch: Batch, state: State, record: SessionRecord | None, nanoseconds: int) -> SessionRecord:

@@ -66,9 +66,6 @@ class Handled(Connection):
         self._request = None
         self._handler.connection_lost(exc)
 
-    def leave(self) -> None:
-        """Do nothing: the handler leaves with its server."""
-
     def begin(self, request: BaseRequest) -> None:
         """Note that a request has begun: after a body without a known length, or a long one, nothing more is taken."""
         self._request = request

@@ -5,7 +5,7 @@ costs its bytes, and no parser, and what is no HTTP gets its answer at once.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
@@ -96,12 +96,6 @@ class Connection(asyncio.Protocol):
         self._is_last = True
         self._await(None)
         self._connections.forget(self._transport)
-
-    def leave(self) -> asyncio.Future[Any] | None:
-        """Close, if no request is under way; what has to be awaited otherwise."""
-        if not self._is_busy:
-            self._transport.close()
-        return None
 
     def _go_on(self) -> None:
         """Take what is held, if it is its turn, and rest meanwhile."""

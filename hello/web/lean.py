@@ -145,7 +145,9 @@ class Lean(Connection):
             self._visit.cancel()
 
     def leave(self) -> asyncio.Future[Visit] | None:
-        super().leave()
+        """Close, if no visit is under way; else tell which."""
+        if not self._is_busy:
+            self._transport.close()
         return self._visit
 
     def _advance(self) -> None:

@@ -56,8 +56,8 @@ class Port:
         """Close the connections, each when its request is answered; those that are left after so many seconds, too."""
         await asyncio.sleep(MOMENT if any(self.connections.reading) else 0)
         self._server.pre_shutdown()
-        protocols: list[Any] = [transport.get_protocol() for transport in self.connections]
-        if visits := [visit for protocol in protocols if (visit := protocol.leave())]:
+        protocols = [transport.get_protocol() for transport in self.connections]  # aiohttp's leave with its server
+        if visits := [visit for one in protocols if isinstance(one, Lean) and (visit := one.leave())]:
             await asyncio.wait(visits, timeout=seconds)
         await self._server.shutdown(seconds)
 

@@ -6,6 +6,7 @@ import re
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
 
@@ -15,16 +16,29 @@ import yaml
 
 from tests.check.commands import check, result, start
 from tests.check.servers import Counter, DiesOnce, LosesOneIn200, serving
-from tests.check.test_command import service
 from tests.support.processes import Hello, RedisServer, free_port, until
 from tests.support.prometheus import Prometheus, assert_rules_pass, plain_rules, prometheus
 from tests.support.proxies import nginx
+from tests.support.proxy import Proxy
 
 ALERTS = Path(__file__).parents[2] / "manifests/components/canary-alerts"
 QUIET = float(os.environ.get("QUIET", "15"))
 """Seconds without a fault; more of them, by hand."""
 LOST = 'hello_check_visits_total{outcome!~"answered|interrupted"}'
 """The visits that got no number, by what became of them."""
+
+
+@asynccontextmanager
+async def service(*pods: Hello) -> AsyncIterator[str]:
+    """One address for several pods, each connection to the next one; its URL."""
+    turns = cycle(pods)
+
+    class Service(Proxy):
+        async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection("127.0.0.1", next(turns).port)
+
+    async with Service(0) as proxy:
+        yield f"http://127.0.0.1:{proxy.port}"
 
 
 async def get(url: str) -> str:

@@ -7,9 +7,7 @@ import pty
 import re
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from itertools import cycle
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
 
@@ -27,7 +25,6 @@ from tests.check.servers import (
     Frozen,
     LosesOneIn200,
     Lossy,
-    Second,
     Skipped,
     Wiped,
     http,
@@ -47,28 +44,6 @@ def log(tmp_path: Path) -> Path:
     file = tmp_path / "log"
     file.write_text(ANSWERED)
     return file
-
-
-@asynccontextmanager
-async def service(*pods: Hello) -> AsyncIterator[str]:
-    """One address for several pods, each connection to the next one; its URL."""
-    turns = cycle(pods)
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", next(turns).port)
-            await asyncio.gather(copy(reader, back), copy(there, writer), return_exceptions=True)
-            back.close()
-        writer.close()
-
-    async with await asyncio.start_server(forward, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
 
 
 @pytest.mark.parametrize("connections", ["fresh", "kept", "both"])
@@ -93,8 +68,7 @@ async def test_hello_keeps_its_promise(hello: Callable[..., Hello], tmp_path: Pa
 
 async def test_pods_on_the_memory_store_count_each_for_itself_and_it_says_so(hello: Callable[..., Hello]) -> None:
     pods = [await hello("--store", "memory:", "--pod", f"hello-{name}").start() for name in "abc"]
-    async with service(*pods) as url:
-        outcome = await check(url, "--requests", "60")
+    outcome = await check(*(pod.url for pod in pods), "--requests", "60")
     assert outcome.status == 1
     assert "5. One counter" in outcome.output
     assert "Each pod counts for itself" in outcome.output.splitlines()[-1]
@@ -255,13 +229,6 @@ async def test_ctrl_c_and_a_deleted_job_judge_what_was_seen(number: Signals) -> 
     assert outcome.status == 0
     assert outcome.report["visits"]["answered"] >= 80  # of over 100, up to 20 were under way
     assert one_line(outcome.errors)
-
-
-async def test_a_duration_ends() -> None:
-    async with serving(Counter()) as url:
-        outcome = await check(url, "--duration", "0.3", "--json")
-    assert outcome.status == 0
-    assert outcome.report["nanoseconds"] >= 0.3e9
 
 
 async def test_a_terminal_shows_the_rate_and_the_failures_so_far() -> None:
@@ -500,13 +467,6 @@ async def test_a_url_that_loses_visits_is_named() -> None:
     assert re.search(rf"^url      {bad}: .* lost$", told.output, re.MULTILINE)
 
 
-async def test_two_counters_behind_two_urls_are_found() -> None:
-    async with serving(Counter()) as one, serving(Second()) as other:
-        outcome = await check(one, other, "--requests=100", "--json")
-    assert outcome.status == 1
-    assert Kind.EPOCHS_IN_TURN in outcome.kinds
-
-
 async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
     async with serving(LosesOneIn200()) as url:
         outcome = await check(url, "--connections=kept", "--json")
@@ -656,11 +616,6 @@ async def test_an_age_of_thousands_of_digits_is_above_0() -> None:
         outcome = await check(url, "--requests=20", "--json")
     assert outcome.status == 1
     assert outcome.kinds == {Kind.CACHED}
-
-
-async def test_a_log_whose_last_line_is_cut_is_judged(log: Path) -> None:
-    await asyncio.to_thread(log.write_text, ANSWERED + ANSWERED[:20])
-    assert (await check("--judge", str(log), "--json")).report["visits"] == {"answered": 1}
 
 
 async def test_a_run_that_nobody_answers_ends_early() -> None:

@@ -51,17 +51,6 @@ async def test_the_number_shown_is_the_one_counted(pods: list[Hello], window: Wi
     await here.shows("#store", "Redis: counting")
 
 
-async def test_a_visit_in_one_window_moves_the_other(pods: list[Hello], window: Windows) -> None:
-    one, two = await window(), await window()
-    await one.open(pods[0].url)
-    await one.counts(await one.number())
-    await two.open(pods[1].url)
-
-    assert await two.number() == await one.number() + 1
-    await one.counts(await two.number())
-    await two.counts(await two.number())
-
-
 async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[Hello], window: Windows) -> None:
     here = await window()
     await here.open(pods[0].url)

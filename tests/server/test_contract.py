@@ -297,17 +297,3 @@ async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: H
         for _ in range(5):
             assert (await connection.receive()).status == 200
         assert await connection.closed()
-
-
-@pytest.mark.parametrize(("level", "lines"), [("info", 0), ("debug", 20)])
-async def test_a_request_is_a_line_in_the_log_only_when_asked(hello: MakeHello, level: str, lines: int) -> None:
-    server = await hello("--store", "memory:", "--log", level).start()
-    for _ in range(10):
-        await server.visit()
-        await request(server.url, path="/nowhere")
-    await answer_to(server, "GET / HTTP/1.1\r\nno colon\r\n\r\n")
-
-    assert await server.stop() == 0
-    assert sum('"GET /' in json.loads(line)["event"] for line in server.log) == lines
-    assert all(json.loads(line)["level"] in ("info", "warning", "debug") for line in server.log)
-    assert "Traceback" not in "".join(server.log)

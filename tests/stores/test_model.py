@@ -17,7 +17,7 @@ from functools import partial
 import pytest
 
 from hello.counting.session import Session
-from hello.stores import Batch, DistrustedError, OutdatedError, Range, StoreError, rules
+from hello.stores import Batch, OutdatedError, Range, StoreError, rules
 from hello.stores.rules import SessionRecord, State
 
 
@@ -135,8 +135,7 @@ def speak(index: int, world: World) -> None:
     process.has_spoken, process.waits = True, world.restores
     world.roll.discard(batch.client)
     world.answers = [(other, answer) for other, answer in world.answers if other != process.batch]
-    if rules.rolled_back(state, batch.epoch, batch.seen, batch.answered, world.records.get(batch.client)):
-        state.distrusted = DistrustedError.message
+    rules.notice_rollback(state, batch.epoch, batch.seen, batch.answered, world.records.get(batch.client))
 
 
 def is_wait_over(process: Process, world: World) -> bool:

@@ -11,10 +11,10 @@ import pytest
 
 from hello.stores import StoreError, UnavailableError
 from hello.stores.redis.store import RedisStore
-from tests.support.client import request
+from tests.support.client import Connection, request
 from tests.support.linux import Trace, mounted
 from tests.support.processes import Hello, MakeHello, RedisServer, free_port, until
-from tests.support.stores import FIRST, Copy, following
+from tests.support.stores import FIRST, Copy, RunRedis, following
 from tests.support.troubles import (
     AWAY,
     assert_in_order,
@@ -40,10 +40,9 @@ async def pods(hello: MakeHello, redis_server: RedisServer) -> list[Hello]:
     return await started(hello, redis_server.url)
 
 
-async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(hello: MakeHello, tmp_path: Path) -> None:
+async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(hello: MakeHello, run_redis: RunRedis) -> None:
     options = "--cluster-enabled", "yes", "--cluster-port"
-    nodes = [RedisServer(tmp_path / name, *options, str(free_port())) for name in ("one", "two")]
-    one, two = [await node.start() for node in nodes]
+    one, two = [await run_redis(name, *options, str(free_port())) for name in ("one", "two")]
     server = await hello("--store", one.url, "--deadline", "0.3").start()
     await refusal(server)
 
@@ -59,8 +58,6 @@ async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(hello: MakeH
     assert_in_order(server, "CLUSTERDOWN", "MOVED")
     direct = await hello("--store", two.url).start()
     await recovered(direct)
-    for node in nodes:
-        node.kill()
 
 
 class Names:
@@ -77,10 +74,10 @@ class Names:
 
 @pytest.mark.long
 async def test_a_redis_that_was_demoted_is_left_for_the_one_that_its_name_leads_to(
-    hello: MakeHello, redis_server: RedisServer, tmp_path: Path
+    hello: MakeHello, run_redis: RunRedis, tmp_path: Path
 ) -> None:
-    names, one = Names(tmp_path), redis_server
-    two = await RedisServer(tmp_path / "two", host="127.0.0.2", port=one.port).start()
+    names, one = Names(tmp_path), await run_redis("one")
+    two = await run_redis("two", host="127.0.0.2", port=one.port)
     names.lead("redis.test", one.host)
     store = f"redis://redis.test:{one.port}"
     server = await (await hello("--store", store, "--deadline", "3", command=names.command).start()).ready()
@@ -111,7 +108,6 @@ async def test_a_redis_that_was_demoted_is_left_for_the_one_that_its_name_leads_
     assert await server.visit() == int(number) + 1
     assert "store is distrusted" not in await logs(server)
     assert_in_order(server, "read only")
-    two.kill()
 
 
 @contextmanager
@@ -126,8 +122,8 @@ def swallowing(host: str, port: int) -> Iterator[None]:
         yield
 
 
-async def test_an_address_that_swallows_all_holds_nobody(hello: MakeHello, tmp_path: Path) -> None:
-    redis = await RedisServer(tmp_path / "redis", host="127.0.0.2").start()
+async def test_an_address_that_swallows_all_holds_nobody(hello: MakeHello, run_redis: RunRedis, tmp_path: Path) -> None:
+    redis = await run_redis("redis", host="127.0.0.2")
     names, swallowed = Names(tmp_path), ("127.0.0.1", "127.0.0.3")
     names.lead("redis.test", *swallowed, redis.host)
     store = f"redis://redis.test:{redis.port}"
@@ -137,7 +133,6 @@ async def test_an_address_that_swallows_all_holds_nobody(hello: MakeHello, tmp_p
         server = await hello("--store", store, "--deadline", "5", command=names.command).start()
         assert await server.visit() == 1
         assert "store is lost" not in await logs(server)
-    redis.kill()
 
 
 async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: MakeHello, redis_server: RedisServer) -> None:
@@ -199,7 +194,9 @@ async def test_a_key_of_another_type_is_refused(hello: MakeHello, redis_server: 
 async def test_a_redis_that_closes_what_is_idle_is_not_lost(hello: MakeHello, redis_server: RedisServer) -> None:
     await redis_server.call("CONFIG", "SET", "timeout", "1")
     (server,) = await started(hello, redis_server.url, pods="a")
-    await asyncio.sleep(4)
+    for _ in range(2):
+        with await Connection.open(redis_server.url) as idle:
+            assert await idle.closed()
     assert await server.visit() == 1
     assert "store is lost" not in await logs(server)
 

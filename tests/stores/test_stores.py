@@ -6,7 +6,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
@@ -42,35 +42,32 @@ from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.support.linux import require
 from tests.support.processes import REDIS_SERVERS, RedisServer, until
-from tests.support.stores import FIRST, OTHER, etcd_keys, following, redis_command, wipe
+from tests.support.stores import FIRST, OTHER, RunRedis, etcd_keys, following, redis_command, wipe
 
 LATER = "9999999999999999-e9"
 """An epoch that begins after all others here."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS, "etcd"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    etcd_url = request.getfixturevalue("etcd_url") if request.param == "etcd" else ""
-    async with _opened(request.param, tmp_path, etcd_url) as (store, _):
-        yield store
-
-
-@asynccontextmanager
-async def _opened(kind: str, directory: Path, etcd_url: str = "") -> AsyncIterator[tuple[Store, RedisServer | None]]:
-    server = None
-    if kind in REDIS_SERVERS:
-        path = REDIS_SERVERS[kind] or kind
-        require(path, "--version")
-        server = await RedisServer(directory / "redis", server=path).start()
-    store: Store = MemoryStore() if kind == "memory" else SqliteStore(directory / "hello.db")
-    if server:
-        store = RedisStore(server.url)
-    if etcd_url:
-        store = EtcdStore(etcd_url)
-    yield store, server
+async def store(request: pytest.FixtureRequest, tmp_path: Path, run_redis: RunRedis) -> AsyncIterator[Store]:
+    store: Store
+    match request.param:
+        case "memory":
+            store = MemoryStore()
+        case "sqlite":
+            store = SqliteStore(tmp_path / "hello.db")
+        case "etcd":
+            store = EtcdStore(request.getfixturevalue("etcd_url"))
+        case kind:
+            store = RedisStore((await run_redis(kind, server=_installed(kind))).url)
+    yield store
     await store.close()
-    if server:
-        server.kill()
+
+
+def _installed(kind: str) -> str:
+    path = REDIS_SERVERS[kind] or kind
+    require(path, "--version")
+    return path
 
 
 async def test_an_empty_store_has_no_epoch(store: Store) -> None:
@@ -332,26 +329,23 @@ async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_an
     await asyncio.to_thread(run)
 
 
-async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path) -> None:
-    server = await RedisServer(tmp_path / "redis", "--unixsocket", str(tmp_path / "socket")).start()
+async def test_redis_is_reached_over_a_socket_of_the_machine(tmp_path: Path, run_redis: RunRedis) -> None:
+    await run_redis("redis", "--unixsocket", str(tmp_path / "socket"))
     store = RedisStore(f"unix://{tmp_path / 'socket'}")
     assert (await store.commit(FIRST)).top == 3
     await store.close()
-    server.kill()
 
 
 @pytest.mark.parametrize("kind", REDIS_SERVERS)
-async def test_the_documented_rights_are_enough_and_none_is_too_many(tmp_path: Path, kind: str) -> None:
-    rights = _documented_rights()
-    async with _opened(kind, tmp_path) as (_, server):
-        assert server
-        url = f"redis://hello:mellon@127.0.0.1:{server.port}"
-        for missing in None, *[right for right in rights if right.startswith("+")]:
-            await server.call("FLUSHALL")
-            await server.call("SCRIPT", "FLUSH")
-            given = [right for right in rights if right != missing]
-            assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
-            assert (await _does_all(url)) == (missing is None), missing
+async def test_the_documented_rights_are_enough_and_none_is_too_many(run_redis: RunRedis, kind: str) -> None:
+    rights, server = _documented_rights(), await run_redis(kind, server=_installed(kind))
+    url = f"redis://hello:mellon@127.0.0.1:{server.port}"
+    for missing in None, *[right for right in rights if right.startswith("+")]:
+        await server.call("FLUSHALL")
+        await server.call("SCRIPT", "FLUSH")
+        given = [right for right in rights if right != missing]
+        assert await server.call("ACL", "SETUSER", "hello", "reset", *given) == "+OK"
+        assert (await _does_all(url)) == (missing is None), missing
 
 
 def _documented_rights() -> list[str]:

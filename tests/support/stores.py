@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,8 @@ FIRST = Batch(epoch="", client="a" * 32, sequence=1, answered=0, n=3, seen=0, po
 OTHER = replace(FIRST, client="b" * 32, pod="pod-b", new_epoch="e2")
 
 OpenEtcd = Callable[[str], EtcdStore]
-"""What the fixture `open_etcd` is."""
+RunRedis = Callable[..., Awaitable[RedisServer]]
+"""What the fixtures `open_etcd` and `run_redis` are."""
 
 
 def following(batch: Batch, given: Range, **changes: Any) -> Batch:

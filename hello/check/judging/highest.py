@@ -14,9 +14,6 @@ class Highest:
     def __init__(self) -> None:
         self._steps: list[Record] = []
 
-    def __len__(self) -> int:
-        return len(self._steps)
-
     def add(self, record: Record) -> None:
         """Take a record, if its number is higher than all before."""
         if not self._steps or (record.number or 0) > (self._steps[-1].number or 0):

@@ -22,11 +22,11 @@ class Judge:
     """Takes records in the order in which they ended, and keeps what a request under way can still be compared to.
 
     Its memory depends on the requests under way and on what is shown of its findings, not on the length of the run.
+    news: how much of what was lost or found is kept until somebody asks.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self.news: deque[Record | Example | Silence | Repeat] = deque(maxlen=10_000)
-        """What was lost or found since somebody emptied it."""
+    def __init__(self, rules: Rules, news: int = 0) -> None:
+        self.news: deque[Record | Example | Silence | Repeat] = deque(maxlen=news)
         self._verdict = Verdict(rules, Losses(self.news))
         self._rules = rules
         self._records = 0

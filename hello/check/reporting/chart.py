@@ -1,7 +1,7 @@
 """Charts of a run as inline SVG: they fill their box, and what is written on them is HTML, to be read on any screen."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
 from hello.check.judging.losses import SECOND
@@ -9,8 +9,6 @@ from hello.check.judging.verdict import Verdict
 from hello.check.reporting.timeline import Timeline
 
 WIDTH, HEIGHT, STRIP = 1000, 240, 16
-LONGEST_LINE = 20
-"""Of the vertical lines of a kind; more would be a wall."""
 
 
 class Charts:
@@ -52,7 +50,7 @@ class Charts:
         labels = "".join(
             f'<span class="y" style="bottom:{100 * height:.2f}%">{name}</span>' for height, name in heights
         )
-        shapes = "".join([*self._outages(), grid, *drawn, *self._epochs(), *self._broken()])
+        shapes = "".join([*self._outages(), grid, *drawn, *self._moments()])
         return f'<div class="plot">{_svg(title, HEIGHT, shapes)}{labels}{self._seconds()}</div>'
 
     def _lost_strip(self) -> str:
@@ -68,17 +66,14 @@ class Charts:
             began, ended = self._x(silence.began), self._x(silence.ended)
             yield f'<rect class="outage" x="{began:.1f}" width="{max(ended - began, 1):.1f}" height="{HEIGHT}"/>'
 
-    def _epochs(self) -> Iterator[str]:
-        begun = [epoch.first.answered for epoch in self._verdict.epochs]
-        return self._lines("epoch", begun[1 : LONGEST_LINE + 1])
-
-    def _broken(self) -> Iterator[str]:
+    def _moments(self) -> Iterator[str]:
+        """A line for each new epoch, and for each proof of a broken promise."""
+        begun = [epoch.first.answered for epoch in self._verdict.epochs][1:]
         examples = [example for finding in self._verdict.findings for example in finding.examples]
-        return self._lines("broken", (max(record.answered for record in example.records) for example in examples))
-
-    def _lines(self, name: str, moments: Iterable[int]) -> Iterator[str]:
-        for moment in moments:
-            yield f'<path class="{name}" d="M{self._x(moment):.1f} 0v{HEIGHT}"/>'
+        proved = [max(record.answered for record in example.records) for example in examples]
+        for name, moments in ("epoch", begun), ("broken", proved):
+            for moment in moments:
+                yield f'<path class="{name}" d="M{self._x(moment):.1f} 0v{HEIGHT}"/>'
 
     def _bars(self, base: list[int], counts: list[int], scale: float) -> str:
         width = self._width * 0.85

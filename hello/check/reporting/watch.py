@@ -16,6 +16,7 @@ TICK = 0.5  # seconds between two looks
 RATE = 50.0  # visits a second, unless told
 EVERY = 10.0  # seconds between two lines that only say how it goes
 HOUR = 3600.0
+NEWS = 10_000  # that are told at once
 
 
 class Watch:

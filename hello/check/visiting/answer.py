@@ -26,13 +26,13 @@ class UntrueError(Exception):
         self.flaw = flaw
 
 
-class Reading(NamedTuple):
-    """The total, who told it if that is said, its epoch, which is empty while the store is, and the pods' shares."""
+class Told(NamedTuple):
+    """A number, who told it if that is said, its epoch, which is empty while the store is, and the pods' shares."""
 
-    total: int
+    number: int
     pod: str | None
     epoch: str
-    pods: Mapping[str, int] | None
+    pods: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +49,25 @@ class Answer:
         pod = self._header(b"hello-pod")
         return sys.intern(pod) if pod and pod.isprintable() else None
 
-    def greeting(self) -> tuple[int, str, str]:
-        """Number, pod and epoch, which body and headers must agree on."""
+    def greeting(self) -> Told:
+        """The visitor's number; body and headers must agree on it, on the pod and on the epoch."""
         match self._json():
             case {"count": number, "pod": str(pod), "epoch": str(epoch)} if (
                 type(number) is int and 0 < number < NEVER and epoch and (pod + epoch).isprintable()
             ):
                 told = tuple(self._header(name) for name in MARKS)
                 if told == (str(number), pod, epoch):
-                    return number, sys.intern(pod), sys.intern(epoch)
+                    return Told(number, sys.intern(pod), sys.intern(epoch))
                 raise UntrueError(self._proved(Kind.CONTRADICTION))
         raise UntrueError(self._proved(Kind.NO_NUMBER))
 
-    def reading(self) -> Reading:
+    def reading(self) -> Told:
+        """The total."""
         match self._json():
             case {"count": total, "epoch": str(epoch), **more} if (
                 type(total) is int and 0 <= total < NEVER and epoch.isprintable()
             ):
-                return Reading(total, self.pod, sys.intern(epoch), _shares(more.get("pods")))
+                return Told(total, self.pod, sys.intern(epoch), _shares(more.get("pods")))
         raise UntrueError(self._proved(Kind.NO_NUMBER))
 
     def cache_flaw(self) -> Kind | None:

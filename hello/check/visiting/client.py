@@ -99,20 +99,16 @@ def _understand(answer: Answer, labels: Labels) -> tuple[Labels, int | None, Map
     """What an answer says of its request, and the number and the shares that it carries."""
     labels = replace(labels, status=answer.status)
     if answer.status == 503:
-        labels = replace(labels, outcome=Outcome.UNAVAILABLE, flaw=answer.refusal_flaw(), said=answer.words())
-        return replace(labels, pod=answer.pod), None, None
+        flaw, said = answer.refusal_flaw(), answer.words()
+        return replace(labels, outcome=Outcome.UNAVAILABLE, flaw=flaw, said=said, pod=answer.pod), None, None
     if answer.status != 200:
         return replace(labels, outcome=Outcome.STATUS), None, None
-    pods = None
     try:
-        if labels.read:
-            number, pod, epoch, pods = answer.reading()
-        else:
-            number, pod, epoch = answer.greeting()
+        told = answer.reading() if labels.read else answer.greeting()
     except UntrueError as error:
         return replace(labels, outcome=Outcome.MALFORMED, flaw=error.flaw), None, None
-    labels = replace(labels, outcome=Outcome.ANSWERED, pod=pod, epoch=epoch, flaw=answer.cache_flaw())
-    return labels, number, pods
+    labels = replace(labels, outcome=Outcome.ANSWERED, pod=told.pod, epoch=told.epoch, flaw=answer.cache_flaw())
+    return labels, told.number, told.pods
 
 
 def _request(site: Site, *, keep_alive: bool, read: bool) -> h11.Request:

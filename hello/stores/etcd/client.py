@@ -80,7 +80,7 @@ class Client:
         member = str(self._url.hosts[self._member])
         try:
             answer = await self._call_as_user(f"{self._protocol}://{member}/v3/{method}", body)
-            self._cluster.check(member, cluster_of(answer))
+            self._cluster.check(member, (answer.get("header") or {}).get("cluster_id", ""))
         except UnavailableError as error:
             self._member = (self._member + 1) % self.members
             await self.close()
@@ -133,11 +133,6 @@ class Client:
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
         connector = TCPConnector(ssl=self._url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())
-
-
-def cluster_of(answer: Mapping[str, Any]) -> str:
-    """The id of the cluster that an answer is from."""
-    return str((answer.get("header") or {}).get("cluster_id", ""))
 
 
 class CompactedError(UnavailableError):

@@ -12,13 +12,10 @@ local counter, record = load(key, client)
 local current = counter.epoch
 local count, index, forgotten = whole_number(counter.count), whole_number(counter.index), whole_number(counter.forgotten)
 local its_epoch, last, top, its_index, _, total = parse_record(record)
+notice_rollback(key, counter, epoch, seen, answered, record, ARGV[9])
 if counter.distrusted then return answer('distrusted', counter.distrusted) end
 
 if current then
-  if rolled_back(counter, epoch, seen, answered, record) then
-    distrust(key, counter, epoch, ARGV[9])
-    return answer('distrusted', ARGV[9])
-  end
   if its_epoch == current and last == sequence then return answer('range', current, text(top), text(its_index)) end
   -- The batch may have been counted in an epoch that is over.
   if epoch ~= '' and epoch ~= current or its_epoch ~= current and last >= sequence then

@@ -74,8 +74,10 @@ local function rolled_back(counter, epoch, seen, answered, record)
 end
 
 -- The epoch that follows is to be later than the one that was seen, whatever the clock says then.
-local function distrust(key, counter, epoch, why)
+local function notice_rollback(key, counter, epoch, seen, answered, record, why)
+  if not counter.epoch or counter.distrusted or not rolled_back(counter, epoch, seen, answered, record) then return end
   local latest = begun(counter.epoch) < begun(epoch) and epoch or counter.epoch
   redis.call('HSET', key, 'distrusted', why, 'epoch', latest)
+  counter.distrusted = why
 end
 

@@ -1,10 +1,7 @@
 -- Reads the count, the sessions' records and the pods' shares; distrusts a store that was rolled back since it was last seen.
 -- KEYS: 1 the counter. ARGV: 1 epoch, 2 seen, 3 why distrusted
 local counter = load(KEYS[1], '')
-if counter.epoch and not counter.distrusted and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), 0) then
-  distrust(KEYS[1], counter, ARGV[1], ARGV[3])
-  counter.distrusted = ARGV[3]
-end
+notice_rollback(KEYS[1], counter, ARGV[1], tonumber(ARGV[2]), 0, nil, ARGV[3])
 local sessions, shares = scan(KEYS[1], 0)
 local records, parts = {}, {}
 for _, record in pairs(sessions) do records[#records + 1] = record end

@@ -31,10 +31,7 @@ local function make_roll()
   redis.call('HSET', KEYS[2], 'run', run)  -- last: without it the roll is made again
 end
 
-if counter.epoch and not counter.distrusted
-  and rolled_back(counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), record) then
-  distrust(KEYS[1], counter, ARGV[1], ARGV[3])
-end
+notice_rollback(KEYS[1], counter, ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5]), record, ARGV[3])
 if redis.call('HGET', KEYS[2], 'run') ~= run then make_roll() end
 redis.call('HDEL', KEYS[2], client)
 local missing = redis.call('HLEN', KEYS[2]) - 1

@@ -188,7 +188,9 @@ async def _call(connection: Connection, *words: str | int) -> Any:
         async with asyncio.timeout(COMMAND_TIMEOUT):
             if not connection.is_connected:  # it would connect again by itself
                 raise ConnectionError("the connection ended")
-            await connection.send_packed_command(_packed(connection, *words), check_health=False)
+            # redis-py packs in Python.
+            packed = hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
+            await connection.send_packed_command(packed, check_health=False)
             return await connection.read_response()
     except NoScriptError:
         raise
@@ -200,11 +202,6 @@ async def _call(connection: Connection, *words: str | int) -> Any:
         if isinstance(error, ResponseError) or getattr(error, "status_code", None):
             raise UnavailableError(f"Redis: {explain(error)}") from error
         raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
-
-
-def _packed(connection: Connection, *words: str | int) -> Any:
-    """Put a command into Redis' protocol, in C where hiredis is there: redis-py does it in Python."""
-    return hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
 
 
 async def _connect(connection: Connection) -> None:

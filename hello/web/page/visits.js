@@ -38,12 +38,6 @@ function beginSeries() {
   find("visit").disabled = true;
 }
 
-function endSeries() {
-  find("visit").disabled = false;
-  showSeries();
-  showVerdict();
-}
-
 async function visit() {
   const square = add(find("squares"), "i");
   const began = performance.now();
@@ -136,28 +130,23 @@ async function visitWhile(more, every) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, come));
   clearInterval(clock);
-  endSeries();
+  showSeries();
+  showVerdict();
+  find("visit").disabled = find("keep").disabled = false;
 }
 
-async function visitOften() {
+find("visit").addEventListener("click", () => {
   find("keep").disabled = true;
-  await visitWhile(() => series.made < VISITS, 0);
-  find("keep").disabled = false;
-}
+  visitWhile(() => series.made < VISITS, 0);
+});
 
-async function keepVisiting() {
-  keeping = true;
+find("keep").addEventListener("click", async () => {
+  keeping = !keeping;
+  find("keep").disabled = !keeping; // until the visits under way are answered
+  if (!keeping) return;
   write(find("keep"), "Stop visiting");
   await visitWhile(() => keeping, EVERY);
   write(find("keep"), "Keep visiting");
-  find("keep").disabled = false;
-}
+});
 
-function stopVisiting() {
-  keeping = false;
-  find("keep").disabled = true; // until the visits under way are answered
-}
-
-find("visit").addEventListener("click", visitOften);
-find("keep").addEventListener("click", () => (keeping ? stopVisiting() : keepVisiting()));
 addEventListener("pagehide", () => (keeping = false));

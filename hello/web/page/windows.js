@@ -1,17 +1,16 @@
 // One window of a browser leads: it has the live stream, and tells the others what it hears. Over HTTP/1.1 a browser has
-// six connections to a server, so with a stream for each window a seventh could not even load. Of two leaders, one resigns.
+// six connections to a server, so with a stream for each window a seventh could not even load. Of two leaders, the later
+// one resigns.
 
-const rank = Math.random();
 let channel;
 let leads = false;
+let since; // when it began to lead
 let latest; // what the leader told last: a message, null if the stream is broken, undefined if there was nothing yet
 let alarm;
 
 function watch() {
-  resign();
   channel = openChannel();
-  say("who leads?");
-  wake(lead, 100 + 100 * Math.random());
+  lead();
 }
 
 // Firefox throws where cookies are blocked, and Safari has this since 15.4. Without it, each window has its own stream.
@@ -32,7 +31,7 @@ function leave() {
 }
 
 function say(word) {
-  channel?.postMessage({ word, from: rank, message: latest });
+  channel?.postMessage({ word, since, message: latest });
 }
 
 function wake(step, milliseconds) {
@@ -40,20 +39,21 @@ function wake(step, milliseconds) {
   alarm = setTimeout(step, milliseconds);
 }
 
-function hear({ word, from, message }) {
-  if (word === "who leads?") {
-    if (leads) say("I lead");
-  } else if (word === "it leaves") {
+function hear(said) {
+  if (said.word === "it leaves") {
     if (!leads) wake(lead, 200 * Math.random());
-  } else if (!leads || from < rank) {
+  } else if (leads && since < said.since) {
+    say("I lead");
+  } else {
     resign();
-    take(message);
+    take(said.message);
     wake(lead, SILENCE + 1000 + 1000 * Math.random());
   }
 }
 
 function lead() {
   leads = true;
+  since = Date.now() + Math.random();
   latest = undefined;
   say("I lead");
   openStream();

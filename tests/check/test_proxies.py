@@ -2,6 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -39,7 +42,10 @@ class Unlucky(Counter):
                 return http(500, b"Internal Server Error")
 
 
-PROXIES = {"nginx": nginx, "varnish": varnish}
+PROXIES: dict[str, Callable[[str, Path], AbstractAsyncContextManager[str]]] = {
+    "nginx": partial(nginx, options="max_fails=0"),  # it asks a server again that failed
+    "varnish": varnish,
+}
 VISITS = int(os.environ.get("VISITS", "2000"))
 """More of them, by hand."""
 
@@ -57,7 +63,7 @@ async def test_whatever_fails_behind_a_proxy_only_losses_are_told(name: str, tmp
     async with serving(Unlucky(0.03)) as url, PROXIES[name](url, tmp_path) as proxy:
         result = await check(proxy, f"--requests={VISITS}", "--json")
     assert result.report["findings"] == []
-    assert result.report["lost"] > VISITS / 100
+    assert VISITS / 100 < result.report["lost"] < VISITS / 20
     assert result.status == 1
 
 

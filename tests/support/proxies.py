@@ -18,7 +18,7 @@ http {{
     access_log off;
     client_body_temp_path {directory}/1; proxy_temp_path {directory}/2; fastcgi_temp_path {directory}/3;
     uwsgi_temp_path {directory}/4; scgi_temp_path {directory}/5;
-    upstream hello {{ server {address}; server {address}; }}
+    upstream hello {{ server {address} {options}; server {address} {options}; }}
     server {{
         listen 127.0.0.1:{port};
         {locations}
@@ -45,12 +45,12 @@ backend default {{ .host = "127.0.0.1"; .port = "{port}"; }}
 
 
 @asynccontextmanager
-async def nginx(url: str, directory: Path, locations: str = LOCATIONS) -> AsyncIterator[str]:
-    """Put nginx before a server; its URL."""
+async def nginx(url: str, directory: Path, locations: str = LOCATIONS, options: str = "") -> AsyncIterator[str]:
+    """Put nginx before a server, with options of its `server` directive; its URL."""
     require("nginx", "-v")
     port, file = free_port(), directory / "nginx.conf"
     address = url.removeprefix("http://").rstrip("/")
-    file.write_text(NGINX.format(directory=directory, port=port, address=address, locations=locations))
+    file.write_text(NGINX.format(directory=directory, port=port, address=address, locations=locations, options=options))
     async with _running(port, "nginx", "-p", str(directory), "-c", str(file), "-e", "stderr") as proxy:
         yield proxy
 

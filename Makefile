@@ -196,7 +196,7 @@ backup: cluster ## save a snapshot of etcd: make backup FILE=count.db
 restore: cluster ## restore it: make restore FILE=count.db
 	@$(SCRIPT)/restore.sh "$(FILE)"
 
-e2e: .venv/.dev cluster ## run the tests that need a cluster; they delete its count
+e2e: .venv/.dev cluster ## run the tests on a cluster of three nodes; they delete its count
 	@$(BIN)/pytest tests/e2e
 
 chaos: .venv/.dev cluster ## inject every fault into a cluster of three nodes while visitors come; SHORT=1 is shorter

@@ -66,6 +66,7 @@ def definitions() -> Iterator[str]:
 @pytest.fixture(scope="module", autouse=True)
 def _deployed() -> Iterator[None]:
     """An overlay of one's own, deployed, in a namespace that is kubectl's own."""
+    make("three-nodes")
     make("load")
     OVERLAY.mkdir(parents=True, exist_ok=True)
     (OVERLAY / "kustomization.yaml").write_text(yaml.safe_dump(KUSTOMIZATION))

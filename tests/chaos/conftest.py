@@ -67,9 +67,9 @@ def url(releases: list[Release]) -> Iterator[str]:
     undeploy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visitors(url: str) -> Iterator[Visitors]:
-    """Who visits it from the first fault to the last."""
+    """Who visits it from a module's first fault to its last."""
     with Visitors(url) as visitors:
         yield visitors
 

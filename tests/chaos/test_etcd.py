@@ -44,13 +44,6 @@ def url() -> Iterator[str]:
     make("purge", answer="yes\n")
 
 
-@pytest.fixture(scope="module")
-def visitors(url: str) -> Iterator[Visitors]:
-    """Who visits it from the first fault to the last."""
-    with Visitors(url) as visitors:
-        yield visitors
-
-
 def pause(chance: random.Random, seconds: float) -> None:
     """Let a random time pass, so that the next fault hits at any moment of what the visitors do."""
     time.sleep(chance.uniform(0, seconds))

@@ -34,13 +34,6 @@ OVERLAY = {
 ASK = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9090/metrics').read().decode())"
 
 
-@pytest.fixture(scope="module")
-def visitors(url: str) -> Iterator[Visitors]:
-    """Who visits from the first row to the last."""
-    with Visitors(url) as visitors:
-        yield visitors
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _canary(url: str) -> Iterator[None]:
     directory = ROOT / "build/canary"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection
 
 from hello.server import loop_factory
 from hello.stores import (
@@ -270,22 +269,17 @@ async def test_a_store_in_an_earlier_epoch_than_was_seen_is_distrusted_by_all(
 
 
 async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_any_loop(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer,
 ) -> None:
-    connect = redis_module._connect  # noqa: SLF001
-
-    async def connect_and_be_reset(connection: Connection) -> None:
-        await connect(connection)
+    async def commit() -> None:
+        store = RedisStore(redis_server.url)
+        connection = store._commits  # noqa: SLF001
+        await redis_module._connect(connection)  # noqa: SLF001
         connection._writer.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001
         with suppress(ConnectionError):
             await connection._writer.wait_closed()  # type: ignore[union-attr]  # noqa: SLF001
-
-    async def commit() -> None:
-        store = RedisStore(redis_server.url)
-        monkeypatch.setattr(redis_module, "_connect", connect_and_be_reset)
         with pytest.raises(LostError):
-            await store.commit(FIRST)
-        monkeypatch.undo()
+            await redis_module._call(connection, "PING")  # noqa: SLF001
         assert (await store.commit(FIRST)).top == 3
         await store.close()
 

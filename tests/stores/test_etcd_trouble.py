@@ -31,7 +31,6 @@ from tests.support.processes import PATIENCE, EtcdServer, MakeHello, until
 from tests.support.proxy import Proxy
 from tests.support.stores import FIRST, OTHER, OpenEtcd, empty, etcd_keys, following, restore, running
 from tests.support.troubles import (
-    AWAY,
     assert_in_order,
     logs,
     recovered,
@@ -43,6 +42,8 @@ from tests.support.witness import Witness
 
 DEADLINE = 1.5
 """Seconds; longer than a member takes that gives no answer."""
+
+SMALL = "--quota-backend-bytes", str(1 << 18)
 
 
 class Members:
@@ -250,20 +251,19 @@ async def compact(server: EtcdServer) -> None:
     await server.call("compaction", told["header"]["revision"])
 
 
-async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(hello: MakeHello, tmp_path: Path) -> None:
-    async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as full:
-        (server,) = await started(hello, full.url, "--deadline", "0.5", pods="a")
-        await recovered(server)
+async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(tmp_path: Path, open_etcd: OpenEtcd) -> None:
+    async with running(EtcdServer(tmp_path / "one", *SMALL)) as full:
+        store = open_etcd(full.url)
+        batch = following(FIRST, await store.commit(FIRST))
         await fill(full)
-        assert await refusal(server) == AWAY
-        assert (await request(server.url, path="/count")).body == "1\n"
+        with pytest.raises(UnavailableError, match="database space exceeded"):
+            await store.commit(batch)
+        assert (await store.read("", 0)).count == 3
         deleted = json.loads(await full.call("del", "another", "--write-out=json"))
         await full.call("compaction", deleted["header"]["revision"])
         await full.call("defrag")
         await full.call("alarm", "disarm")
-        await recovered(server)
-        await logs(server)
-        assert_in_order(server, "database space exceeded")
+        assert (await store.commit(batch)).top == 6
 
 
 async def fill(server: EtcdServer) -> None:
@@ -291,15 +291,16 @@ async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(
 
 
 async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back(
-    hello: MakeHello, tmp_path: Path
+    tmp_path: Path, open_etcd: OpenEtcd
 ) -> None:
-    async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as etcd:
+    async with running(EtcdServer(tmp_path / "one", *SMALL)) as etcd:
+        store = open_etcd(etcd.url)
         await fill(etcd)
-        server = await hello("--store", etcd.url, "--deadline", "0.5").start()
-        assert await refusal(server) == AWAY
+        with pytest.raises(UnavailableError, match="database space exceeded"):
+            await store.commit(FIRST)
         await empty(etcd)
-        await recovered(server)
-        assert await recovered(server) >= 1
+        given = await store.commit(FIRST)
+        assert (await store.commit(following(FIRST, given))).top == 6
 
 
 @pytest.fixture
@@ -378,25 +379,21 @@ async def test_a_copy_of_etcd_is_distrusted_though_it_has_counted_on(
             await store.commit(following(FIRST, given, seen=6))
 
 
-async def test_a_client_certificate_opens_etcd(hello: MakeHello, certificate: Path, tmp_path: Path) -> None:
-    require_etcd()
+async def test_a_client_certificate_opens_etcd(certificate: Path, tmp_path: Path, open_etcd: OpenEtcd) -> None:
     files = "--cert-file", str(certificate), "--key-file", str(certificate)
     clients = "--client-cert-auth", "--trusted-ca-file", str(certificate.with_name("own.pem"))  # no key is in it
+    require_etcd()
     guarded = EtcdServer(tmp_path / "one", *files, *clients, protocol="https").launch()
     url = f"etcds://127.0.0.1:{guarded.port}"
-    stores = {
-        f"{url}?ca={certificate}": "(?i)bad.certificate|certificate.required",
-        url: "certificate verify failed",
-    }
+    reasons = {f"{url}?ca={certificate}": "(?i)bad.certificate|certificate.required", url: "certificate verify failed"}
     try:
-        server = await hello("--store", f"{url}?ca={certificate}&cert={certificate}&key={certificate}").start()
-        await server.ready()
-        await recovered(server)
-        for store, reason in stores.items():
-            stranger = await hello("--store", store).start()
+        assert await top(open_etcd(f"{url}?ca={certificate}&cert={certificate}&key={certificate}"), FIRST) == 3
+        for stranger, reason in reasons.items():
 
-            async def says_why(url: str = stranger.url, reason: str = reason) -> bool:
-                return re.search(reason, (await request(url, path="/readyz")).body) is not None
+            async def says_why(store: EtcdStore = open_etcd(stranger), reason: str = reason) -> bool:  # noqa: B008
+                with pytest.raises(UnavailableError) as error:
+                    await store.read("", 0)
+                return re.search(reason, str(error.value)) is not None
 
             await until(says_why, reason)  # at one of its tries: etcd may close a connection before it was told why
     finally:

@@ -221,22 +221,16 @@ async def test_a_redis_that_closes_what_is_idle_is_not_lost(hello: MakeHello, re
     ],
 )
 async def test_a_redis_that_takes_no_writes_counts_nobody(
-    hello: MakeHello, redis_server: RedisServer, fault: list[str], mend: list[str], reason: str
+    redis_store: RedisStore, redis_server: RedisServer, fault: list[str], mend: list[str], reason: str
 ) -> None:
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    number = await recovered(server)
-
+    batch = following(FIRST, await redis_store.commit(FIRST))
+    await redis_store.read("", 0)  # Redis knows the script from now on
     assert await redis_server.call(*fault) == "+OK"
-    assert await refusal(server) == await refusal(server) == AWAY
-    assert (await request(server.url, path="/readyz")).status == 200
-    assert (await request(server.url, path="/count")).body == f"{number}\n"
-
+    with pytest.raises(UnavailableError, match=reason):
+        await redis_store.commit(batch)
+    assert (await redis_store.read("", 0)).count == 3
     assert await redis_server.call(*mend) == "+OK"
-    await recovered(server)
-    events = await logs(server)
-    assert reason in "".join(server.log)
-    assert events.count("store is lost") == 1
-    assert events.count("store is up") == 2
+    assert (await redis_store.commit(batch)).top == 6
 
 
 async def test_a_redis_that_is_killed_and_comes_back_costs_nobody_anything(

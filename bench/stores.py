@@ -14,7 +14,7 @@ from bench.processes import BUILD, Process, free_ports
 from bench.servers import Python, Redis, Server
 from hello.counting.session import Session
 from hello.stores import Store
-from hello.stores.url import open_store
+from hello.stores.opening import open_store
 
 CONNECTIONS = (64, 256)
 SESSIONS = (1, 50, 500)

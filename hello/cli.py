@@ -19,7 +19,8 @@ from hello import __version__
 from hello.output import tell
 from hello.settings import Settings, default_store, read_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
-from hello.stores.url import Password, open_store, without_password
+from hello.stores.opening import open_store
+from hello.stores.url import Password, without_password
 
 READINGS = 4
 """How often `hello reset` asks a store that does not answer."""

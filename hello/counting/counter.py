@@ -86,7 +86,10 @@ class Counter:
 
     async def read(self) -> Reading:
         """Read the store, after this call began; raises RefusedError. Who asks meanwhile shares the next reading."""
-        return await self._readings.read()
+        reading = await self._readers.join()
+        if reading.distrusted:
+            raise RefusedError("distrusted", reading.distrusted)
+        return reading
 
     async def _commit_loop(self) -> None:
         while True:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import repeat
 
-from hello.counting.queue import Queue, RefusedError, retry_backoff
+from hello.counting.queue import Queue, retry_backoff
 from hello.counting.session import Session
 from hello.counting.store_state import StoreState
 from hello.stores import BrokenError, Reading, Store, UnavailableError
@@ -18,13 +18,6 @@ class Readings:
         self._session = session
         self._state = state
         self._queue = queue
-
-    async def read(self) -> Reading:
-        """Read the store, after this call began; raises RefusedError."""
-        reading = await self._queue.join()
-        if reading.distrusted:
-            raise RefusedError("distrusted", reading.distrusted)
-        return reading
 
     async def run(self, on_rollback: Callable[[], None]) -> None:
         """Answer until cancelled; calls back when a store that was up turns out to be rolled back."""

@@ -1,7 +1,6 @@
 """The count in this process: gone when it ends, and no other process sees it."""
 
 import time
-from itertools import chain
 
 from hello.stores import SESSION_TIMEOUT, Batch, Range, Reading, Store, rules
 from hello.stores.rules import SessionRecord, State
@@ -30,12 +29,11 @@ class MemoryStore(Store):
 
     def _fold(self, clients: list[str]) -> None:
         gone = [self._records.pop(client) for client in clients]
-        self._shares = rules.fold(self._state, self._shares, gone, time.time())
+        self._shares = rules.fold(self._state, [*self._shares, *gone], time.time())
 
     async def read(self, epoch: str, seen: int) -> Reading:
         rules.notice_rollback(self._state, epoch, seen)
-        records = chain(self._records.values(), self._shares)
-        return rules.make_reading(self._state, ((record, time.time() - record.time) for record in records))
+        return rules.make_reading(self._state, [*self._records.values(), *self._shares], time.time())
 
     async def reset(self, new_epoch: str, to: int) -> None:
         self._state = State(rules.make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)

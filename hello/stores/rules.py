@@ -5,7 +5,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 from hello.stores import (
     EARLIER_PODS,
@@ -164,34 +163,32 @@ def count(batch: Batch, state: State, record: SessionRecord | None, nanoseconds:
     return SessionRecord(state.epoch, batch.sequence, state.count, state.index, time, before + batch.n, batch.pod)
 
 
-def fold(
-    state: State, shares: Iterable[SessionRecord], records: Iterable[SessionRecord], now: float
-) -> list[SessionRecord]:
-    """Forget sessions by their records; the pods' shares, with what these sessions took.
+def fold(state: State, records: Iterable[SessionRecord], now: float) -> list[SessionRecord]:
+    """Forget sessions: add their records to the pods' shares, which are records without a sequence and an index.
 
     Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
     """
-    gone = [record for record in records if record.epoch == state.epoch]
-    state.forgotten = max([state.forgotten, *(record.index for record in gone)])
     pods: dict[str, SessionRecord] = {}
-    for record in chain(shares, gone):
-        pod = pods.setdefault(record.pod, SessionRecord(state.epoch, pod=record.pod))
-        pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
+    for record in records:
+        if record.epoch == state.epoch:
+            state.forgotten = max(state.forgotten, record.index)
+            pod = pods.setdefault(record.pod, SessionRecord(state.epoch, pod=record.pod))
+            pod.total, pod.time = pod.total + record.total, max(pod.time, record.time)
     recent = (pod for pod in pods.values() if pod.time > now - POD_LIFETIME)
     return sorted(recent, key=lambda pod: -pod.time)[:POD_LIMIT]
 
 
-def make_reading(state: State, records: Iterable[tuple[SessionRecord, float]]) -> Reading:
-    """Make a reading of a store from the sessions' records and how many seconds ago each was written.
+def make_reading(state: State, records: Iterable[SessionRecord], now: float) -> Reading:
+    """Make a reading of a store from the records of sessions and the pods' shares.
 
     Numbers that no pod has a share of belong to earlier pods.
     """
     pods: defaultdict[str, int] = defaultdict(int)
     silence: defaultdict[str, float] = defaultdict(lambda: math.inf)
-    for record, seconds in records:
+    for record in records:
         if record.epoch == state.epoch:
             pods[record.pod] += record.total
-            silence[record.pod] = min(silence[record.pod], seconds)
+            silence[record.pod] = min(silence[record.pod], now - record.time)
     earlier = state.count - state.began - sum(pods.values())
     if earlier > 0:
         pods[EARLIER_PODS], silence[EARLIER_PODS] = earlier, math.inf

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +37,6 @@ SCHEMA = (
     "INSERT OR IGNORE INTO counter VALUES (1, '', 0, 0, 0, 0, '', 0)",
     "CREATE TABLE IF NOT EXISTS sessions (client TEXT PRIMARY KEY, epoch TEXT NOT NULL, sequence INTEGER NOT NULL,"
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS shares (pod TEXT PRIMARY KEY, total INTEGER NOT NULL, time INTEGER NOT NULL)",
 )
 OURS = 0x48656C6F
 """The application id in the file's header, by which it is known as a counter's."""
@@ -80,7 +78,8 @@ class SqliteStore(Store):
         try:
             if self._connection is None:
                 self._connection = _connect(self.path)
-            return work(self._connection)
+            with _transaction(self._connection):
+                return work(self._connection)
         except ValueError as error:
             raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
@@ -140,10 +139,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
         _refuse_others(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    try:
         _prepare(connection, path)
     except BaseException:
         _close(connection)
@@ -212,31 +207,33 @@ def _close(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    with connection:  # commits, or rolls back
+    """Commit, also what a refused batch told of the file; roll back after any other error."""
+    refusal = None
+    with connection:
         connection.execute("BEGIN IMMEDIATE")
-        yield
+        try:
+            yield
+        except DistrustedError as error:
+            refusal = error
+    if refusal:
+        raise refusal
 
 
 def _commit(connection: sqlite3.Connection, batch: Batch) -> Range:
-    with _transaction(connection):
-        state = _state(connection)
-        row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
-        record = SessionRecord(*row[1:]) if row else None
-        try:
-            repeated = rules.find_duplicate(batch, state, record)
-        except DistrustedError as error:
-            refusal = error
-        else:
-            return repeated or _count(connection, batch, state, record)
+    state = _state(connection)
+    row = connection.execute("SELECT * FROM sessions WHERE client = ?", (batch.client,)).fetchone()
+    record = SessionRecord(*row[1:]) if row else None
+    try:
+        repeated = rules.find_duplicate(batch, state, record)
+    except DistrustedError:
         _write(connection, state)
-    raise refusal
+        raise
+    return repeated or _count(connection, batch, state, record)
 
 
 def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: SessionRecord | None) -> Range:
     record = rules.count(batch, state, before, time.time_ns())
-    connection.execute(
-        "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (batch.client, *astuple(record))
-    )
+    _put(connection, batch.client, record)
     if batch.ends:
         _fold(connection, state, "client = ?", batch.client)
     elif batch.sequence == 1:  # this keeps the table small
@@ -246,34 +243,29 @@ def _count(connection: sqlite3.Connection, batch: Batch, state: State, before: S
 
 
 def _fold(connection: sqlite3.Connection, state: State, which: str, value: str | int) -> None:
-    gone = connection.execute(f"SELECT * FROM sessions WHERE {which}", (value,)).fetchall()  # noqa: S608
-    connection.execute(f"DELETE FROM sessions WHERE {which}", (value,))  # noqa: S608
-    shares = rules.fold(state, _shares(connection, state), (SessionRecord(*row[1:]) for row in gone), time.time())
-    connection.execute("DELETE FROM shares")
-    rows = ((share.pod, share.total, share.time) for share in shares)
-    connection.executemany("INSERT INTO shares VALUES (?, ?, ?)", rows)
+    which = f"WHERE {which} OR client LIKE 'pod:%'"
+    rows = connection.execute(f"SELECT * FROM sessions {which}", (value,)).fetchall()  # noqa: S608
+    connection.execute(f"DELETE FROM sessions {which}", (value,))  # noqa: S608
+    for share in rules.fold(state, (SessionRecord(*row[1:]) for row in rows), time.time()):
+        _put(connection, f"pod:{share.pod}", share)
 
 
-def _shares(connection: sqlite3.Connection, state: State) -> Iterator[SessionRecord]:
-    for pod, total, last in connection.execute("SELECT * FROM shares").fetchall():
-        yield SessionRecord(state.epoch, time=last, total=total, pod=pod)
+def _put(connection: sqlite3.Connection, key: str, record: SessionRecord) -> None:
+    values = key, *astuple(record)
+    connection.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _read(connection: sqlite3.Connection, epoch: str, seen: int) -> Reading:
-    with _transaction(connection):
-        state = _state(connection)
-        if rules.notice_rollback(state, epoch, seen):
-            _write(connection, state)
-        rows = connection.execute("SELECT * FROM sessions").fetchall()
-        records = chain((SessionRecord(*row[1:]) for row in rows), list(_shares(connection, state)))
-    return rules.make_reading(state, ((record, time.time() - record.time) for record in records))
+    state = _state(connection)
+    if rules.notice_rollback(state, epoch, seen):
+        _write(connection, state)
+    rows = connection.execute("SELECT * FROM sessions").fetchall()
+    return rules.make_reading(state, [SessionRecord(*row[1:]) for row in rows], time.time())
 
 
 def _reset(connection: sqlite3.Connection, new_epoch: str, to: int) -> None:
-    with _transaction(connection):
-        epoch = rules.make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
-        _write(connection, State(epoch, to, to))
-        connection.execute("DELETE FROM shares")
+    epoch = rules.make_epoch(time.time_ns(), _state(connection).epoch, new_epoch)
+    _write(connection, State(epoch, to, to))
 
 
 def _state(connection: sqlite3.Connection) -> State:

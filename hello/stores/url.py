@@ -1,4 +1,4 @@
-"""Store URLs: which store a URL names, who may use it, and over what TLS."""
+"""URLs of stores on a server: where it is, who may use it, and over what TLS."""
 
 import re
 import ssl
@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-from hello.stores import Store
 
 Password = Callable[[], str]
 """Reads a password, anew for each connection: it may have changed."""
@@ -19,49 +17,6 @@ TLS = ("ca", "cert", "key")
 """Files: the authorities to trust, and this client's own certificate with its key."""
 OPTIONS = {"unix": ("db",), "rediss": TLS, "etcds": TLS}
 """What the query of a URL may hold."""
-
-
-def open_store(url: str, password: Password | None = None, *, new: bool = True) -> Store:
-    """Make the store that a URL names, without asking it anything yet; raises ValueError.
-
-    A missing file is created later if `new` allows it.
-    """
-    scheme, _, rest = url.partition(":")
-    if scheme in ("memory", "sqlite") and password:
-        raise ValueError(f"{scheme}: takes no password")
-    try:
-        match scheme:
-            case "memory" if not rest:
-                from hello.stores.memory import MemoryStore
-
-                return MemoryStore()
-            case "sqlite" if rest:
-                from hello.stores.sqlite import SqliteStore
-
-                return SqliteStore(_file(rest, new=new))
-            case "redis" | "rediss" | "unix":
-                from hello.stores.redis.store import RedisStore
-
-                return RedisStore(url, password)
-            case "etcd" | "etcds":
-                from hello.stores.etcd.store import EtcdStore
-
-                return EtcdStore(url, password)
-    except ValueError as error:
-        raise ValueError(f"{without_password(url)}: {error}") from None
-    kinds = "memory:, sqlite:PATH, redis://…, rediss://…, unix://…, etcd://…, etcds://…"
-    raise ValueError(f"{without_password(url)} is none of {kinds}")
-
-
-def _file(path: str, *, new: bool) -> Path:
-    """Where a file is; absolute, since SQLite has names of its own, such as `:memory:`."""
-    try:
-        file = Path(path).expanduser().absolute()
-        if not new:
-            file.stat()
-    except (OSError, RuntimeError) as error:
-        raise ValueError(getattr(error, "strerror", None) or str(error)) from None
-    return file
 
 
 def without_password(url: str) -> str:

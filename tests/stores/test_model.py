@@ -85,7 +85,7 @@ def visit(index: int, world: World) -> None:
 
 def fold(client: str, world: World) -> None:
     world.folds += 1
-    rules.fold(world.state, [], [world.records.pop(client)], 0)
+    rules.fold(world.state, [world.records.pop(client)], 0)
 
 
 def latest(world: World) -> str:

@@ -39,8 +39,8 @@ async def wipe(store: Store) -> None:
         case SqliteStore():
             await store.read("", 0)
             with sqlite3.connect(store.path) as connection:
-                for table in "counter", "sessions", "shares":
-                    connection.execute(f"DELETE FROM {table}")
+                connection.execute("DELETE FROM counter")
+                connection.execute("DELETE FROM sessions")
             connection.close()
         case RedisStore():
             await redis_command(store, "FLUSHALL")

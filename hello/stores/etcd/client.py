@@ -3,7 +3,6 @@
 https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
 """
 
-import asyncio
 import json
 import os
 import random
@@ -17,14 +16,12 @@ from typing import Any
 from aiohttp import (
     ClientConnectorError,
     ClientError,
-    ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
-    ServerDisconnectedError,
     TCPConnector,
 )
 
@@ -169,12 +166,6 @@ def _error(message: str, code: int) -> UnavailableError:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, ConnectionTimeoutError):
-        return "no connection in time"
-    if isinstance(error, asyncio.TimeoutError):
-        return "no answer in time"
-    if isinstance(error, (ServerDisconnectedError, ClientPayloadError)):
-        return "connection closed before the whole answer arrived"
     if isinstance(error, ClientConnectorError) and not isinstance(error, ClientSSLError) and error.os_error.errno:
         code = error.os_error.errno  # below 0 it is the resolver's
         return os.strerror(code) if code > 0 else str(error.os_error.strerror)

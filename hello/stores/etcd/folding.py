@@ -9,7 +9,7 @@ from hello.stores import rules
 from hello.stores.etcd.keys import Json, Keys, SessionKey, View, delete, is_unchanged, put, shares
 from hello.stores.rules import State
 
-IDLE_TIMEOUT = 60.0
+IDLE_TIMEOUT = 60
 """Seconds, by this process's own clock, after which an unchanged session's key is folded into the base."""
 
 FOLDED_AT_ONCE = 100
@@ -47,7 +47,7 @@ def fold(keys: Keys, view: View, indexes: Mapping[str, int]) -> tuple[list[Json]
     """What is compared and what is written to fold sessions whose keys still have these revisions."""
     base, state = view.base, State(view.epoch, forgotten=view.base.forgotten)
     idle = {client: view.sessions[client].record for client in indexes if client in view.sessions}
-    pods = rules.fold(state, view.shares, idle.values(), time.time())
+    pods = rules.fold(state, [*view.shares, *idle.values()], time.time())
     total = sum(record.total for record in idle.values() if record.epoch == view.epoch)
     folded = replace(base, count=base.count + total, forgotten=state.forgotten)
     unchanged = (is_unchanged(keys.session(client), index) for client, index in indexes.items())

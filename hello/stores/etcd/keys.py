@@ -120,8 +120,6 @@ class Keys:
         view.revision = revision
         for pair in answer.get("kvs", ()):
             self._set(view, _text(pair["key"]), _text(pair.get("value", "")), int(pair["mod_revision"]))
-        for record in view.shares:
-            record.epoch = view.epoch
         return len(view.names) == int(answer.get("count", 0))
 
     def view(self, answer: Mapping[str, Any], revision: int) -> View:
@@ -138,7 +136,7 @@ class Keys:
         elif key == self.epoch:
             view.epoch, view.epoch_revision = word(text), changed
         elif key == self.shares:
-            view.shares = list(_shares(text))
+            view.shares = list(_shares(text, view.epoch))  # keys come in order: its epoch came first
         elif key.startswith(self.sessions):
             view.sessions[key.removeprefix(self.sessions)] = SessionKey.parse(text, changed)
         if key < self._end:
@@ -149,10 +147,10 @@ def shares(records: list[SessionRecord]) -> str:
     return json.dumps({record.pod: [record.total, record.time] for record in records})
 
 
-def _shares(text: str) -> Iterator[SessionRecord]:
+def _shares(text: str, epoch: str) -> Iterator[SessionRecord]:
     try:
         for pod, (total, time) in json.loads(text).items():
-            yield SessionRecord(pod=word(pod), total=whole_number(total), time=whole_number(time))
+            yield SessionRecord(epoch, pod=word(pod), total=whole_number(total), time=whole_number(time))
     except (AttributeError, TypeError) as error:
         raise ValueError(f"{text[:100]!r} are no shares") from error
 
@@ -160,12 +158,6 @@ def _shares(text: str) -> Iterator[SessionRecord]:
 def is_unchanged(key: str, revision: int) -> Json:
     """Compare a key's last revision; 0 if there is no such key."""
     return {"key": _code(key), "target": "MOD", "result": "EQUAL", "mod_revision": str(revision)}
-
-
-def are_unchanged(keys: Mapping[str, Any], revision: int) -> Json:
-    """Compare a range of keys: none of them changed after a revision."""
-    where = {"key": keys["key"], "range_end": keys["range_end"]}
-    return {**where, "target": "MOD", "result": "LESS", "mod_revision": str(revision + 1)}
 
 
 def holds(key: str, text: str) -> Json:

@@ -6,7 +6,6 @@ commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_mo
 
 import time
 from contextlib import suppress
-from itertools import chain
 
 from hello.stores import Batch, DistrustedError, ForgottenError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.etcd.client import parse
@@ -118,6 +117,10 @@ class EtcdStore(Store):
         state = view.state()
         if notice_rollback(state, epoch, seen):
             await self._readings.distrust(view, epoch)
-        sessions = ((session.record, self._idle.silence(client, session)) for client, session in view.sessions.items())
-        folded = ((record, max(IDLE_TIMEOUT, time.time() - record.time)) for record in view.shares)
-        return make_reading(state, chain(sessions, folded))
+        now = int(time.time())
+        for client, session in view.sessions.items():  # another pod's clock may be wrong
+            session.record.time = now - int(self._idle.silence(client, session))
+        for share in view.shares:
+            share.time = min(share.time, now - IDLE_TIMEOUT)
+        records = [session.record for session in view.sessions.values()]
+        return make_reading(state, [*records, *view.shares], now)

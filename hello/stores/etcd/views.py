@@ -7,22 +7,12 @@ from typing import TypeVar
 from hello.stores import LIMIT, Batch, DistrustedError, LostError, OutdatedError, StoreError, UnavailableError
 from hello.stores.etcd.client import Client, CompactedError
 from hello.stores.etcd.cluster import Cluster, Seen
-from hello.stores.etcd.keys import (
-    Base,
-    Json,
-    Keys,
-    SessionKey,
-    View,
-    are_unchanged,
-    holds,
-    is_unchanged,
-    put,
-)
+from hello.stores.etcd.keys import Base, Json, Keys, SessionKey, View, holds, is_unchanged, put
 from hello.stores.rules import State, count, is_earlier
 from hello.stores.url import ServerUrl
 
 NEAR_LIMIT = LIMIT - 2**40
-"""Above it a batch is counted only if nothing was counted since the last view: etcd cannot compare a sum."""
+"""Above it, the whole count is read before each batch: etcd cannot compare a sum."""
 
 COMPACTED = "The store no longer knows your number: etcd has compacted its revision."
 
@@ -39,21 +29,18 @@ class Views:
 
     async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
         """Do some work, with one member after the other; LostError if one of them may have done it."""
-        lost: StoreError | None = None
-        for remaining in reversed(range(self.client.members)):
+        errors: list[StoreError] = []
+        for _ in range(self.client.members):
             try:
                 return await work()
-            except LostError as error:
-                lost = error
+            except UnavailableError as error:
+                errors.append(error)
             except StoreError as error:
-                if remaining and isinstance(error, UnavailableError):
-                    continue
-                if lost:
-                    raise lost from error
-                raise
+                errors.append(error)
+                break
             except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
                 raise LostError(f"etcd: what it holds is not a counter's: {error}") from error
-        raise lost or UnavailableError("etcd: the URL names no members")
+        raise next((error for error in errors if isinstance(error, LostError)), errors[-1])
 
     async def now(self) -> View:
         """View all keys as they are."""
@@ -127,6 +114,4 @@ def _transaction(keys: Keys, batch: Batch, view: View) -> tuple[list[Json], list
     else:
         compare.append(is_unchanged(keys.epoch, 0))
         puts += [put(keys.epoch, record.epoch), put(keys.base, Base().text())]
-    if view.count > NEAR_LIMIT:
-        compare.append(are_unchanged(keys.counted(), view.revision))
     return compare, puts

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha1
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +119,7 @@ class RedisStore(Store):
         await _call(self._readings, "EVAL", RESET.text, 1, COUNTER, new_epoch, to)
 
     async def is_lost(self) -> bool:
-        """Whether Redis has ended the connection of the batches."""
-        with suppress(*LOST):
-            return not self._commits.is_connected or await self._commits.can_read()
-        return True
+        return await _has_ended(self._commits)
 
     async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:
         """Run a script by its hash. If Redis does not know it, this is another run of Redis: the roll is called first.
@@ -164,10 +161,9 @@ def _words(batch: Batch) -> Words:
 
 def _reading(answer: Any) -> Reading:
     try:
-        epoch, count, began, distrusted, now, records, shares = answer
+        epoch, count, began, distrusted, now, *records = answer
         state = State(epoch, int(count), int(began), distrusted=distrusted)
-        known = chain(map(_record, records), map(_share, shares))
-        return make_reading(state, ((record, int(now) - record.time) for record in known))
+        return make_reading(state, map(_record, records), int(now))
     except (IndexError, TypeError, ValueError) as error:
         raise UnavailableError(f"Redis: what it holds is not a counter's: {error}") from error
 
@@ -177,45 +173,48 @@ def _record(text: str) -> SessionRecord:
     return SessionRecord(epoch, int(sequence), int(top), int(index), int(time), int(total), pod)
 
 
-def _share(text: str) -> SessionRecord:
-    epoch, total, time, pod = text.split(" ")
-    return SessionRecord(epoch, time=int(time), total=int(total), pod=pod)
-
-
 async def _call(connection: Connection, *words: str | int) -> Any:
     """Send a command over an open connection; raises NoScriptError, or an UnavailableError."""
-    try:
-        async with asyncio.timeout(COMMAND_TIMEOUT):
-            if not connection.is_connected:  # it would connect again by itself
-                raise ConnectionError("the connection ended")
-            # redis-py packs in Python.
-            packed = hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
-            await connection.send_packed_command(packed, check_health=False)
-            return await connection.read_response()
-    except NoScriptError:
-        raise
-    except asyncio.CancelledError:
-        await connection.disconnect(nowait=True)  # an answer may still come, and would be taken for the next one
-        raise
-    except LOST as error:
-        await connection.disconnect(nowait=True)  # a new one may lead to a Redis that can do it
-        if isinstance(error, ResponseError) or getattr(error, "status_code", None):
-            raise UnavailableError(f"Redis: {explain(error)}") from error
-        raise LostError(f"Redis: {explain(error) or 'no answer in time'}") from error
+    async with _exchange(connection, LostError):
+        if not connection.is_connected:  # it would connect again by itself
+            raise ConnectionError("the connection ended")
+        # redis-py packs in Python.
+        packed = hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
+        await connection.send_packed_command(packed, check_health=False)
+        return await connection.read_response()
 
 
 async def _connect(connection: Connection) -> None:
-    """Make sure that the connection is open, and holds nothing unread that would be taken for the next answer."""
-    try:
-        if connection.is_connected:
-            if not connection.should_reconnect() and not await connection.can_read():
-                return
+    """Open a connection, or open it again if it has ended or holds what would be taken for the next answer."""
+    if connection.should_reconnect() or await _has_ended(connection):
+        async with _exchange(connection, UnavailableError):
             await connection.disconnect(nowait=True)
-        async with asyncio.timeout(COMMAND_TIMEOUT):
             await connection.connect()
+
+
+async def _has_ended(connection: Connection) -> bool:
+    """Whether Redis has ended a connection, or something unread arrived over it."""
+    with suppress(*LOST):
+        return not connection.is_connected or await connection.can_read()
+    return True
+
+
+@asynccontextmanager
+async def _exchange(connection: Connection, lost: type[UnavailableError]) -> AsyncIterator[None]:
+    """Bound the time that Redis may take. Any failure ends the connection: a new one may lead to a Redis that works.
+
+    Nor is an answer that comes too late taken for the next one.
+    """
+    try:
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            yield
+    except NoScriptError:
+        raise
     except asyncio.CancelledError:
         await connection.disconnect(nowait=True)
         raise
     except LOST as error:
         await connection.disconnect(nowait=True)
-        raise UnavailableError(f"Redis: {explain(error) or 'no connection in time'}") from error
+        is_answer = isinstance(error, ResponseError) or getattr(error, "status_code", None)
+        kind = UnavailableError if is_answer else lost
+        raise kind(f"Redis: {explain(error) or 'no answer in time'}") from error

@@ -4,10 +4,12 @@ import asyncio
 import gc
 import json
 import math
+import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, fields
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,9 +24,8 @@ from hello.check.reporting.metrics import Metrics, serving
 from hello.check.reporting.page import page
 from hello.check.reporting.text import as_json, as_text
 from hello.check.reporting.timeline import Timeline
-from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch
+from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch, progress
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
-from hello.check.visiting.progress import can_be_shown, progress
 from hello.check.visiting.site import Site
 from hello.cli import Seconds
 from hello.limits import raise_file_limit
@@ -39,18 +40,21 @@ RULES = tuple(field.name for field in fields(Rules))
 """The options that are rules."""
 
 
-class Parsed(click.ParamType[Any]):
-    """What a function makes of the text, or the ValueError that it raises."""
+def site(url: str) -> Site:
+    try:
+        return Site.parse(url)
+    except ValueError as error:
+        raise click.BadParameter(f"{url}: {error}.") from None
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self._parse(value)
-        except ValueError as error:
-            self.fail(f"{value}: {error}.", param, ctx)
+def allowance(text: str) -> Allowance:
+    """Take `3` or `0.5%`."""
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text, re.ASCII)
+    if match and match[1]:
+        return Allowance(int(match[1]))
+    if match and float(match[2]) <= 100:
+        return Allowance(percent=float(match[2]))
+    raise click.BadParameter(f"{text}: neither a number of visits nor a share such as 0.5%.")
 
 
 @dataclass(slots=True)
@@ -60,21 +64,22 @@ class Run:
     judge: Judge
     timeline: Timeline | None = None
     log: Log | None = None
-    metrics: Metrics | None = None
     began: datetime | None = None
 
     def keep(self, record: Record, oldest: int, waiting: int) -> None:
         lost = self.judge.add(record, oldest, waiting)
         if self.timeline:
             self.timeline.add(record, lost=lost)
-        if self.metrics:
-            self.metrics.add(record)
         if self.log:
             self.log.keep(record)
 
 
-@click.command(cls=Judgement, short_help="Prove that a deployment counts every visitor once, and loses none.")
-@click.argument("sites", metavar="URL...", type=Parsed("url", Site.parse), nargs=-1)
+@click.command(
+    cls=Judgement,
+    context_settings={"show_default": True},
+    short_help="Prove that a deployment counts every visitor once, and loses none.",
+)
+@click.argument("sites", metavar="URL...", type=site, nargs=-1)
 @click.option("--requests", type=click.IntRange(1), metavar="N", help=f"Make N visits.  [default: {REQUESTS}]")
 @click.option("--duration", type=POSITIVE, metavar="SECONDS", help="Make visits for this long instead.")
 @click.option(
@@ -91,19 +96,15 @@ class Run:
     "--connections",
     type=click.Choice(list(CONNECTIONS)),
     default="both",
-    show_default=True,
     help="fresh: each visit opens its own, and so reaches all pods; kept: visits share connections that stay open, "
     "each to one pod; both: half and half.",
 )
-@click.option(
-    "--timeout", type=POSITIVE, default=15.0, show_default=True, metavar="SECONDS", help="Wait this long for an answer."
-)
+@click.option("--timeout", type=POSITIVE, default=15.0, metavar="SECONDS", help="Wait this long for an answer.")
 @click.option(
     "--allow-lost",
     "lost",
-    type=Parsed("allowance", Allowance.parse),
+    type=allowance,
     default="0",
-    show_default=True,
     metavar="N|P%",
     help="Tolerate up to N, or P %, lost visits.",
 )
@@ -112,7 +113,6 @@ class Run:
     "gap",
     type=POSITIVE,
     default=10.0,
-    show_default=True,
     metavar="SECONDS",
     help="Tolerate a wait, or a time in which nobody is answered, of this length. The server promises 10 s.",
 )
@@ -121,7 +121,6 @@ class Run:
     "repeated",
     type=click.IntRange(0),
     default=0,
-    show_default=True,
     metavar="N",
     help="With --alone: tolerate up to N requests that a proxy sent twice.",
 )
@@ -129,7 +128,6 @@ class Run:
     "--at-least",
     type=click.IntRange(1),
     default=1,
-    show_default=True,
     metavar="N",
     help="Judge only if at least N visits are answered.",
 )
@@ -182,8 +180,7 @@ def check(
       1  a promise was broken, or more was lost, late or repeated than allowed
       2  it could not be judged
     """  # noqa: D301 -- click wants the character itself
-    with suppress(ValueError):  # another thread may run no handler
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _check_usage(sites, seen, for_machines, options)
     if report_path:
         with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
@@ -195,7 +192,7 @@ def check(
     else:
         _visit(sites, run, options)
     verdict = run.judge.verdict()
-    say(json.dumps(as_json(verdict), indent=2) if for_machines else "\n".join(as_text(verdict)))
+    say(json.dumps(as_json(verdict), indent=2, default=asdict) if for_machines else "\n".join(as_text(verdict)))
     if report_path and run.timeline:
         with _writing(report_path):
             report_path.write_text(page(run.timeline, verdict, run.began), "utf-8")
@@ -231,17 +228,14 @@ def _plan(options: dict[str, Any]) -> Plan:
 
 def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
     raise_file_limit()
-    plan, port = _plan(options), options["metrics_port"]
     if options["log_path"]:
         with _writing(options["log_path"]):
             run.log = Log(options["log_path"])
-    load = Load(sites, plan, run.keep)
-    watch = Watch(run.judge, say, HOUR if port else EVERY) if options["watched"] else None
-    run.metrics = Metrics(run.judge, load.under_way) if port else None
+    load = Load(sites, _plan(options), run.keep)
     run.began = datetime.now().astimezone()
     with run.log or nullcontext():
         try:
-            asyncio.run(_run(load, plan, watch, run.metrics, port))
+            asyncio.run(_run(load, run.judge, options["watched"], options["metrics_port"]))
         except (CheckError, OSError) as error:
             raise NotJudgedError(str(error)) from error
     if load.gave_up:
@@ -256,27 +250,24 @@ def _writing(path: Path) -> Iterator[None]:
         raise NotJudgedError(f"cannot write {path}: {error.strerror}") from error
 
 
-async def _run(load: Load, plan: Plan, watch: Watch | None, metrics: Metrics | None, port: int) -> None:
-    """Run the load, with a watch or a progress bar beside it; where nobody hears the watch, the run ends."""
+async def _run(load: Load, judge: Judge, watched: bool, port: int | None) -> None:
+    """Run the load, and tell of it meanwhile; where nobody hears the watch, the run ends."""
     visits = asyncio.create_task(load.run())
     _stop_at_signals(load, visits)
+    watch = Watch(judge, say, HOUR if port else EVERY)
     tasks = [visits]
-    async with AsyncExitStack() as stack:
-        if metrics:
-            await stack.enter_async_context(serving(metrics, port))
-        if watch:
+    async with serving(Metrics(judge, load.under_way), port) if port else nullcontext():
+        if watched:
             tasks.append(asyncio.create_task(watch.run()))
-        elif can_be_shown():
-            bar = asyncio.create_task(progress(load, plan))
-            visits.add_done_callback(lambda _: bar.cancel())
+        elif sys.stderr.isatty():
+            tasks.append(asyncio.create_task(progress(judge)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    if watch:
-        watch.look()
+    watch.look()
     for task in done:
         with suppress(asyncio.CancelledError):
             task.result()
@@ -284,16 +275,13 @@ async def _run(load: Load, plan: Plan, watch: Watch | None, metrics: Metrics | N
 
 def _stop_at_signals(load: Load, visits: "asyncio.Task[None]") -> None:
     """End the visits at the first Ctrl-C or SIGTERM, and the last reads, too, at the second."""
-    stopped = False
 
     def stop() -> None:
-        nonlocal stopped
-        if stopped:
+        if load.stopped:
             visits.cancel()
-            return
-        stopped = True
-        tell("Interrupted: judging what was seen so far.")
-        load.stop()
+        else:
+            tell("Interrupted: judging what was seen so far.")
+            load.stop()
 
     for number in signal.SIGINT, signal.SIGTERM:
         with suppress(NotImplementedError, RuntimeError, ValueError):  # Windows

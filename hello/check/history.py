@@ -84,7 +84,7 @@ class Labels:
 
     read: a read of the count, which is not counted.
     pod: who answered; of a request that failed on a kept connection, who had answered on it before.
-    url: where it was sent; address: to which of several that the name has.
+    url: where it was sent.
     kept: it may have come over a connection that was open already. said: what a 503 said.
     """
 
@@ -95,9 +95,12 @@ class Labels:
     epoch: str | None = None
     flaw: Kind | None = None
     url: str | None = None
-    address: str | None = None
     kept: bool = False
     said: str | None = None
+
+    @property
+    def connection(self) -> str:
+        return "kept" if self.kept else "fresh"
 
     @property
     def unknown(self) -> bool:

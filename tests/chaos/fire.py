@@ -47,12 +47,13 @@ class Visitors:
         self.excused: list[tuple[int, int]] = []
         """Spans of time (monotonic, in nanoseconds) in which visits might fail."""
         self._site = Site.parse(url)
-        self._loads = [Load([self._site], plan, self._keep) for plan in PLANS]
+        self._answered = 0
         self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
-        self._visits = [self._loop.create_task(load.run()) for load in self._loads]
+        loads = [Load([self._site], plan, self._keep) for plan in PLANS]
+        self._visits = [self._loop.create_task(load.run()) for load in loads]
         self._running = self._thread.submit(self._loop.run_until_complete, asyncio.wait(self._visits))
         self.come(1)
         return self
@@ -77,8 +78,8 @@ class Visitors:
 
     def come(self, visits: int) -> None:
         """Wait until so many more visits have got their numbers."""
-        enough = self._answers() + visits
-        until(lambda: self._answers() >= enough, f"{visits} visits are counted")
+        enough = self._answered + visits
+        until(lambda: self._answered >= enough, f"{visits} visits are counted")
 
     def failed(self, records: list[Record]) -> list[Record]:
         """Those of the visits that got no number though nothing excused it."""
@@ -93,12 +94,10 @@ class Visitors:
         """Judge all visits as one run, in which nobody else came; new epochs were judged when they began."""
         return judged(self.records, alone=True, reset=True)
 
-    def _answers(self) -> int:
-        return sum(load.under_way.outcomes[Outcome.ANSWERED] for load in self._loads)
-
     def _keep(self, record: Record, *_: int) -> None:
         if record.outcome is not Outcome.NOT_MADE:  # what a fault may cost is said of the visits under way
             self.records.append(record)
+            self._answered += record.outcome is Outcome.ANSWERED and not record.read
 
 
 class Fire:
@@ -220,4 +219,4 @@ class Fire:
 
     def found(self) -> set[Kind]:
         """What the judge finds."""
-        return {finding.kind for finding in judged(self.records, reset=self.announced).findings}
+        return set(judged(self.records, reset=self.announced).findings)

@@ -330,6 +330,6 @@ def test_all_faults_of_etcd_together(visitors: Visitors) -> None:
     all_gone()
     visitors.leave()
     judged = visitors.judge()
-    assert judged.findings == []
+    assert not judged.findings
     assert judged.repeated == 0, list(judged.repeats)
     assert visitors.failed(visitors.records) == []

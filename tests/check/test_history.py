@@ -29,7 +29,6 @@ def records(draw: st.DrawFn) -> Record:
         epoch=draw(NAMES) if answered else None,
         flaw=draw(st.none() | st.sampled_from(Kind)),
         url=draw(st.none() | NAMES),
-        address=draw(st.none() | NAMES),
         kept=draw(st.booleans()),
         said=draw(st.none() | NAMES),
     )

@@ -94,7 +94,7 @@ async def test_a_run_that_lost_visits_shows_when(tmp_path: Path, show: Callable[
     marks = await page.locator(".strip path.lost").get_attribute("d")
     assert marks
     assert 1 <= marks.count("M") <= lost
-    assert await page.locator(".plot rect.outage").count() == 2, "in both charts"
+    assert await page.locator(".plot rect.outage").count() == 1
     box = await page.locator(".plot rect.outage").first.bounding_box()
     plot = await page.locator(".plot").first.bounding_box()
     assert box

@@ -18,16 +18,19 @@ def bucket(nanoseconds: int) -> int:
     return int(math.log(nanoseconds / LEAST) * _scale) if nanoseconds > LEAST else 0
 
 
+def middle(index: int) -> int:
+    """The time that stands for all in a bucket, in nanoseconds."""
+    return int(LEAST * RATIO ** (index + 0.5))
+
+
 def percentiles(buckets: Counter[int], wanted: Iterable[int]) -> dict[int, int]:
     """Nearest rank, less than 1 % from the true one; empty if there is nothing."""
     total, passed, found = buckets.total(), 0, {}
-    ranks = [(percentile, -(-percentile * total // 100)) for percentile in wanted] if total else []
     following = iter(sorted(buckets.items()))
-    middle = 0
-    for percentile, rank in ranks:
-        while passed < rank:
+    index = 0
+    for percentile in wanted if total else ():
+        while passed < -(-percentile * total // 100):
             index, count = next(following)
             passed += count
-            middle = int(LEAST * RATIO ** (index + 0.5))
-        found[percentile] = middle
+        found[percentile] = middle(index)
     return found

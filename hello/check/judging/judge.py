@@ -4,12 +4,11 @@ from collections import deque
 from dataclasses import replace
 
 from hello.check.history import NEVER, Kind, Outcome, Record
-from hello.check.judging.epochs import MOST as MOST_PODS
 from hello.check.judging.epochs import Epoch
 from hello.check.judging.gaps import Gap
 from hello.check.judging.losses import Losses, Silence
 from hello.check.judging.shares import Repeat
-from hello.check.judging.verdict import Example, Finding, Rules, Verdict
+from hello.check.judging.verdict import Example, Rules, Verdict
 
 MOST_PENDING = 1000
 """Gaps that wait for a read which tells shares."""
@@ -76,9 +75,7 @@ class Judge:
 
     def _find(self, kind: Kind, *records: Record, count: int = 1) -> None:
         example = Example(kind, count, records)
-        finding = self._verdict.found.setdefault(kind, Finding(kind))
-        finding.count += count
-        finding.examples.add(example)
+        self._verdict.found[kind].add(example, count)
         self.news.append(example)
 
     # ---- answers
@@ -132,15 +129,13 @@ class Judge:
             self._find(Kind.GIVEN_TWICE, twin, record)
 
     def _given(self, epoch: Epoch, record: Record) -> None:
-        self._answered_last, self._verdict.final, self._verdict.pods_read_last = record.answered, None, set()
+        self._answered_last, self._verdict.final = record.answered, None
         epoch.shares.answered(record.number or 0, record.labels.pod or "")
 
     def _read(self, epoch: Epoch, record: Record) -> None:
-        if record.sent > self._answered_last:
-            if self._verdict.final is None or record.sent > self._verdict.final.sent:
-                self._verdict.final = record
-            if record.labels.pod and len(self._verdict.pods_read_last) < MOST_PODS:
-                self._verdict.pods_read_last.add(record.labels.pod)
+        final = self._verdict.final
+        if record.sent > self._answered_last and (final is None or record.sent > final.sent):
+            self._verdict.final = record
         if record.pods is not None:
             self._verdict.shares_known = True
             epoch.shares.read(record)

@@ -2,16 +2,17 @@
 
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from hello.check.history import Labels, Outcome, Record
+from hello.check.history import Labels, Outcome, Record, shared
 from hello.check.judging.histogram import bucket
 from hello.check.judging.shown import Shown
 
 SECOND = 1_000_000_000  # nanoseconds: who waits longer is late, and so long without an answer is an outage
 MINUTE = 60
 CUT = 5 * SECOND  # without a word, after which a server may close a connection
-MOST = 1000  # names of a kind that are told apart
+MOST = 2000  # labels that are counted apart
 OTHERS = "others"
 
 NOT_LOST = {Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT}
@@ -31,28 +32,29 @@ class Silence:
 
 @dataclass(slots=True)
 class Part:
-    """What became of the visits to a place, or of a kind."""
+    """Some of the visits, and how many of them got a number, and how many were lost."""
 
+    made: int = 0
     answered: int = 0
     lost: int = 0
+
+    def add(self, other: "Part") -> None:
+        self.made += other.made
+        self.answered += other.answered
+        self.lost += other.lost
 
 
 @dataclass(slots=True, eq=False)
 class Losses:
     """Visits that got no number, in the order in which that was known, and where; and how long all waited.
 
-    excused: how many failed while the checker itself stood still. disrupted: the seconds in which a visit was lost or
-    late. stood_still: nanoseconds. silences: those of a second or more, and the longest one anyway.
-    recent: the longest one that ended in each of the last seconds. parts: by a kind of place, and its name.
+    disrupted: the seconds in which a visit was lost or late. stood_still: nanoseconds. silences: those of a second or
+    more, and the longest one anyway. recent: the longest one that ended in each of the last seconds.
     """
 
     news: deque[Any]
-    visits: Counter[Outcome] = field(default_factory=Counter)
     reads: Counter[Outcome] = field(default_factory=Counter)
     lost: Shown[Record] = field(default_factory=Shown)
-    kinds: Counter[Outcome] = field(default_factory=Counter)
-    said: Counter[tuple[int, str]] = field(default_factory=Counter)
-    excused: int = 0
     waited: int = 0
     waits: Counter[int] = field(default_factory=Counter)
     silences: Shown[Silence] = field(default_factory=Shown)
@@ -61,13 +63,33 @@ class Losses:
     disrupted: int = 0
     stood_still: int = 0
     overlapped: bool = False
-    parts: dict[str, dict[str, Part]] = field(default_factory=lambda: defaultdict(dict))
-    _known: dict[int, tuple[Labels, list[Part]]] = field(default_factory=dict)
+    _parts: dict[int, tuple[Labels, Part]] = field(default_factory=dict)
     _pauses: list[tuple[int, int, int]] = field(default_factory=list)
     _seconds: set[int] = field(default_factory=set)
     _last: Record | None = None
     _ended: int = 0
     _since: int | None = None
+
+    def parts(self, *places: str) -> dict[Any, Part]:
+        """The visits by one of their labels, or by several."""
+        parts: defaultdict[Any, Part] = defaultdict(Part)
+        for labels, part in self._parts.values():
+            if (name := attrgetter(*places)(labels)) is not None:
+                parts[name].add(part)
+        return parts
+
+    @property
+    def visits(self) -> Counter[Outcome]:
+        return Counter({outcome: part.made for outcome, part in self.parts("outcome").items()})
+
+    @property
+    def lost_by_outcome(self) -> Counter[Outcome]:
+        return +Counter({outcome: part.lost for outcome, part in self.parts("outcome").items()})
+
+    @property
+    def excused(self) -> int:
+        """How many failed while the checker itself stood still."""
+        return sum(count for outcome, count in self.visits.items() if outcome not in NOT_LOST) - self.lost.count
 
     def pause(self, record: Record) -> None:
         """Take out a time in which the checker itself stood still."""
@@ -77,22 +99,23 @@ class Losses:
 
     def add(self, record: Record, waiting: int) -> bool:
         """Take a visit, and since when the oldest waits of those that end later; whether it was lost."""
-        labels = record.labels
-        self.visits[labels.outcome] += 1
         self._ended = record.answered
         paused = self._paused(record.since, record.answered) if self._pauses else 0
         wait = record.answered - record.since - paused
-        answered = labels.outcome is Outcome.ANSWERED
-        lost = not answered and labels.outcome not in NOT_LOST
-        if lost and self._pauses and self._excuses(record):
-            lost = False
-            self.excused += 1
+        outcome = record.labels.outcome
+        answered = outcome is Outcome.ANSWERED
+        lost = outcome not in NOT_LOST and not (self._pauses and self._excuses(record))
+        part = self._part(record.labels)
+        part.made += 1
+        part.answered += answered
+        part.lost += lost
         if self._since is None:
             self._since = min(record.since, waiting)
         if answered:
             self._answer(record, wait, waiting)
         if lost:
-            self._lose(record)
+            self.news.append(record)
+            self.lost.add(record)
         if lost or (answered and wait > SECOND):
             self._disrupt(record.since // SECOND, record.answered // SECOND)
         return lost
@@ -138,8 +161,6 @@ class Losses:
             self.recent[second] = length
         self._last = record
         self._since = record.answered if waiting <= record.answered else None
-        for part in self._parts(record.labels):
-            part.answered += 1
 
     def _end_silence(self, silence: Silence) -> None:
         if self.longest is None or silence.length > self.longest.length:
@@ -148,32 +169,14 @@ class Losses:
             self.silences.add(silence)
             self.news.append(silence)
 
-    def _lose(self, record: Record) -> None:
-        self.news.append(record)
-        self.lost.add(record)
-        self.kinds[record.labels.outcome] += 1
-        said = record.labels.said
-        if said is not None:
-            key = record.labels.status or 0, said
-            self.said[key if key in self.said or len(self.said) < MOST else (key[0], OTHERS)] += 1
-        for part in self._parts(record.labels):
-            part.lost += 1
-
-    def _parts(self, labels: Labels) -> list[Part]:
-        """Those of its places; labels are shared, so few are looked up in vain."""
-        if known := self._known.get(id(labels)):
-            return known[1]
-        if len(self._known) > MOST:
-            self._known.clear()
-        kind = "kept" if labels.kept else "fresh"
-        places = {"url": labels.url, "address": labels.address, "kind": kind, "pod": labels.pod}
-        parts = [self._part(self.parts[place], name) for place, name in places.items() if name]
-        self._known[id(labels)] = labels, parts
-        return parts
-
-    def _part(self, parts: dict[str, Part], name: str) -> Part:
-        """The part of a name; those that are too many are one."""
-        return parts.setdefault(name if name in parts or len(parts) < MOST else OTHERS, Part())
+    def _part(self, labels: Labels) -> Part:
+        """The visits with these labels; beyond so many kinds of them, pods are not told apart."""
+        known = self._parts.get(id(labels))
+        if known is None:
+            if len(self._parts) >= MOST:
+                labels = shared(Labels(labels.outcome, url=labels.url, kept=labels.kept, pod=OTHERS))
+            known = self._parts.setdefault(id(labels), (labels, Part()))
+        return known[1]
 
     def _disrupt(self, first: int, last: int) -> None:
         """Mark seconds; of a wait that is longer than any, the last hundred thousand."""

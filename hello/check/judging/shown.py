@@ -17,8 +17,8 @@ class Shown(Generic[T]):
         self.first: list[T] = []
         self.last: deque[T] = deque(maxlen=MOST)
 
-    def add(self, item: T) -> None:
-        self.count += 1
+    def add(self, item: T, count: int = 1) -> None:
+        self.count += count
         if len(self.first) < MOST:
             self.first.append(item)
         else:

@@ -1,7 +1,6 @@
 """The verdict on a run: what was seen, and the answers to the five questions."""
 
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -31,31 +30,12 @@ class Example:
         return cls(Kind.SKIPPED, count, (gap.higher,), (gap.first, gap.last))
 
 
-@dataclass(slots=True)
-class Finding:
-    """One way in which a promise was broken, how often, and proofs."""
-
-    kind: Kind
-    count: int = 0
-    examples: Shown[Example] = field(default_factory=Shown)
-
-
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """How many visits may be lost: a number, or a share of them in percent."""
 
     number: int = 0
     percent: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Take `3` or `0.5%`; ValueError for anything else."""
-        match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text, re.ASCII)
-        if match and match[1]:
-            return cls(int(match[1]))
-        if match and float(match[2]) <= 100:
-            return cls(percent=float(match[2]))
-        raise ValueError("neither a number of visits nor a share such as 0.5%")
 
     def of(self, visits: int) -> int:
         return self.number if self.percent is None else int(visits * self.percent / 100)
@@ -89,26 +69,26 @@ class Verdict:
     losses: Losses
     began: int = NEVER
     ended: int = -NEVER
-    found: dict[Kind, Finding] = field(default_factory=dict)
+    found: dict[Kind, Shown[Example]] = field(default_factory=lambda: defaultdict(Shown))
     epochs: Epochs = field(default_factory=Epochs)
     gaps: Gaps = field(default_factory=Gaps)
     repeats: Shown[Repeat] = field(default_factory=Shown)
     shares_known: bool = False
     final: Record | None = None
-    pods_read_last: set[str] = field(default_factory=set)
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> dict[Kind, Shown[Example]]:
         """What was found and not withdrawn, in the order of the promises."""
-        in_turn = Kind.EPOCHS_IN_TURN in self.found
-        told = [finding for kind, finding in self.found.items() if kind is not Kind.NEW_EPOCH or not in_turn]
+        found = dict(self.found)
+        if Kind.EPOCHS_IN_TURN in found:
+            found.pop(Kind.NEW_EPOCH, None)
         if self.gaps.skipped:
-            skipped = Finding(Kind.SKIPPED, self.gaps.skipped)
+            found[Kind.SKIPPED] = skipped = Shown[Example]()
             for gap in self.gaps:
                 if gap.skipped:
-                    skipped.examples.add(Example.of_gap(gap, gap.skipped))
-            told.append(skipped)
-        return sorted(told, key=lambda finding: finding.kind.promise)
+                    skipped.add(Example.of_gap(gap, gap.skipped))
+            skipped.count = self.gaps.skipped
+        return dict(sorted(found.items(), key=lambda each: each[0].promise))
 
     @property
     def outages(self) -> list[Silence]:
@@ -213,7 +193,7 @@ class Verdict:
 
     @property
     def pods(self) -> Counter[str]:
-        return Counter({pod: part.answered for pod, part in self.losses.parts["pod"].items() if part.answered})
+        return Counter({pod: part.answered for pod, part in self.losses.parts("pod").items() if part.answered})
 
     @property
     def each_pod_for_itself(self) -> bool:

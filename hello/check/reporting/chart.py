@@ -1,8 +1,9 @@
-"""Charts of a run as inline SVG: they fill their box, and what is written on them is HTML, to be read on any screen."""
+"""A chart of a run as inline SVG: it fills its box, and what is written on it is HTML, to be read on any screen."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
+from itertools import chain
 
 from hello.check.judging.losses import SECOND
 from hello.check.judging.verdict import Verdict
@@ -11,8 +12,8 @@ from hello.check.reporting.timeline import Timeline
 WIDTH, HEIGHT, STRIP = 1000, 240, 16
 
 
-class Charts:
-    """The charts of one run, on one axis of time."""
+class Chart:
+    """Answers a second, stacked by pod; under them, a mark for each piece of time with a lost visit."""
 
     def __init__(self, timeline: Timeline, verdict: Verdict) -> None:
         self._timeline = timeline
@@ -21,43 +22,38 @@ class Charts:
         self._width = timeline.piece / self._length * WIDTH
         """Of a piece of time."""
 
-    def answers(self) -> str:
-        """Answers a second, stacked by pod; under them, a mark for each piece of time with a lost visit."""
+    def __str__(self) -> str:
+        answers = list(self._timeline.answers().values())
         seconds = self._timeline.piece / SECOND
-        step = _step(self._timeline.highest / seconds, 4)
-        top = max(math.ceil(self._timeline.highest / seconds / step), 1) * step
-        base = [0] * len(self._timeline.pieces)
-        drawn = []
-        for index, counts in enumerate(self._timeline.answers().values()):
-            bars = self._bars(base, counts, HEIGHT / (top * seconds))
-            drawn.append(f'<path class="pod" style="--pod: var(--pod{index})" d="{bars}"/>')
-            base = [low + count for low, count in zip(base, counts, strict=True)]
-        heights = [(number * step / top, f"{number * step:,g}") for number in range(round(top / step) + 1)]
-        return self._plot("Answers a second, by pod", drawn, heights) + self._lost_strip()
-
-    def latency(self) -> str:
-        """The median and the 99th percentile of how long answers took, on a logarithmic scale."""
-        lines = {f"p{percentile}": self._timeline.latency(percentile) for percentile in (99, 50)}
-        known = [nanoseconds for line in lines.values() for nanoseconds in line if nanoseconds]
-        low = math.floor(math.log10(min(known, default=10**6)))
-        high = max(math.ceil(math.log10(max(known, default=10**7))), low + 1)
-        drawn = [f'<path class="{name}" d="{self._line(line, low, high)}"/>' for name, line in lines.items()]
-        heights = [((power - low) / (high - low), _duration(power)) for power in range(low, high + 1)]
-        return self._plot("Latency, median and 99th percentile", drawn, heights)
-
-    def _plot(self, title: str, drawn: Sequence[str], heights: list[tuple[float, str]]) -> str:
-        grid = "".join(f'<path class="grid" d="M0 {HEIGHT * (1 - height):.1f}h{WIDTH}"/>' for height, _ in heights)
+        highest = max(map(sum, zip(*answers, strict=True)), default=0) / seconds
+        step = _step(highest, 4)
+        rows = max(math.ceil(highest / step), 1)
+        grid = "".join(f'<path class="grid" d="M0 {HEIGHT * row / rows:.1f}h{WIDTH}"/>' for row in range(rows + 1))
         labels = "".join(
-            f'<span class="y" style="bottom:{100 * height:.2f}%">{name}</span>' for height, name in heights
+            f'<span class="y" style="bottom:{100 * row / rows:.2f}%">{row * step:,g}</span>' for row in range(rows + 1)
         )
-        shapes = "".join([*self._outages(), grid, *drawn, *self._moments()])
-        return f'<div class="plot">{_svg(title, HEIGHT, shapes)}{labels}{self._seconds()}</div>'
+        stacks = self._stacks(answers, HEIGHT / (rows * step * seconds))
+        shapes = "".join([*self._outages(), grid, *stacks, *self._moments()])
+        chart = _svg("Answers a second, by pod", HEIGHT, shapes)
+        return f'<div class="plot">{chart}{labels}{self._seconds()}</div>{self._lost()}'
 
-    def _lost_strip(self) -> str:
-        lost = [index for index, piece in enumerate(self._timeline.pieces) if piece.lost]
-        if not lost:
+    def _stacks(self, answers: list[list[int]], scale: float) -> Iterator[str]:
+        base = [0] * len(self._timeline.pieces)
+        width = self._width * 0.85
+        for pod, counts in enumerate(answers):
+            bars = "".join(
+                f"M{index * self._width:.2f} {HEIGHT - low * scale:.1f}h{width:.2f}v{-count * scale:.1f}h{-width:.2f}z"
+                for index, (low, count) in enumerate(zip(base, counts, strict=True))
+                if count
+            )
+            yield f'<path class="pod" style="--pod: var(--pod{pod})" d="{bars}"/>'
+            base = [low + count for low, count in zip(base, counts, strict=True)]
+
+    def _lost(self) -> str:
+        if not self._timeline.lost:
             return ""
-        marks = "".join(f"M{min((index + 0.5) * self._width, WIDTH):.1f} 0v{STRIP}" for index in lost)
+        xs = (min((index + 0.5) * self._width, WIDTH) for index in sorted(self._timeline.lost))
+        marks = "".join(f"M{x:.1f} 0v{STRIP}" for x in xs)
         drawn = _svg("Lost visits", STRIP, f'<path class="lost" d="{marks}"/>')
         return f'<div class="strip">{drawn}<span class="y">lost</span></div>'
 
@@ -69,31 +65,11 @@ class Charts:
     def _moments(self) -> Iterator[str]:
         """A line for each new epoch, and for each proof of a broken promise."""
         begun = [epoch.first.answered for epoch in self._verdict.epochs][1:]
-        examples = [example for finding in self._verdict.findings for example in finding.examples]
+        examples = chain.from_iterable(self._verdict.findings.values())
         proved = [max(record.answered for record in example.records) for example in examples]
         for name, moments in ("epoch", begun), ("broken", proved):
             for moment in moments:
                 yield f'<path class="{name}" d="M{self._x(moment):.1f} 0v{HEIGHT}"/>'
-
-    def _bars(self, base: list[int], counts: list[int], scale: float) -> str:
-        width = self._width * 0.85
-        return "".join(
-            f"M{index * self._width:.2f} {HEIGHT - low * scale:.1f}h{width:.2f}v{-count * scale:.1f}h{-width:.2f}z"
-            for index, (low, count) in enumerate(zip(base, counts, strict=True))
-            if count
-        )
-
-    def _line(self, values: Sequence[int | None], low: int, high: int) -> str:
-        """Points joined, but for pieces of time without an answer."""
-        path, pen = [], "M"
-        for index, value in enumerate(values):
-            if value is None:
-                pen = "M"
-                continue
-            height = (math.log10(max(value, 1)) - low) / (high - low)
-            path.append(f"{pen}{(index + 0.5) * self._width:.1f} {HEIGHT * (1 - height):.1f}h0.01")
-            pen = "L"
-        return "".join(path)
 
     def _seconds(self) -> str:
         """The labels of the time axis."""
@@ -116,9 +92,3 @@ def _step(whole: float, most: int) -> float:
     least = max(whole, 1e-9) / most
     power = 10 ** math.floor(math.log10(least))
     return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999999))
-
-
-def _duration(power: int) -> str:
-    """So many nanoseconds as a power of ten."""
-    unit = min(max(power // 3, 0), 3)
-    return f"{10 ** (power - 3 * unit):,} {('ns', 'µs', 'ms', 's')[unit]}"

@@ -1,62 +1,43 @@
 """What a canary tells Prometheus: /metrics, and /healthz for the kubelet."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from time import monotonic_ns
+from time import monotonic_ns, time
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hello.check.history import Outcome, Promise, Record
+from hello.check.history import Promise
+from hello.check.judging.histogram import bucket, middle
 from hello.check.judging.judge import Judge
 from hello.check.judging.losses import MINUTE, SECOND
 from hello.check.judging.verdict import Verdict
 from hello.check.visiting.under_way import UnderWay
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LABELS = ("outcome", "url", "connection")
 
 
 class Metrics(Collector):
-    """The figures of a run that goes on."""
+    """The figures of a run so far."""
 
     def __init__(self, judge: Judge, under_way: UnderWay) -> None:
         self._judge = judge
         self._under_way = under_way
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-        self._visits = Counter(
-            "hello_check_visits",
-            "Visits by what became of them.",
-            ("outcome", "url", "connection"),
-            registry=self.registry,
-        )
-        self._last_answer = Gauge(
-            "hello_check_last_answer_timestamp_seconds", "When a visit was answered last.", registry=self.registry
-        )
-        self._latency = Histogram(
-            "hello_check_latency_seconds",
-            "How long visitors waited for a number, from when they were due.",
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-
-    def add(self, record: Record) -> None:
-        if record.read or record.outcome is Outcome.STOOD_STILL:
-            return
-        labels = record.labels
-        self._visits.labels(labels.outcome, labels.url, "kept" if labels.kept else "fresh").inc()
-        if labels.outcome is Outcome.ANSWERED:
-            self._last_answer.set_to_current_time()
-            self._latency.observe((record.answered - record.since) / SECOND)
 
     def collect(self) -> Iterator[Metric]:
-        """What the judge found so far."""
         verdict = self._judge.verdict(over=False)
+        visits = CounterMetricFamily("hello_check_visits", "Visits by what became of them.", labels=LABELS)
+        for values, part in verdict.losses.parts(*LABELS).items():
+            visits.add_metric(values, part.made)
+        yield visits
         broken = CounterMetricFamily("hello_check_broken_promises", "Proofs of a broken promise.", labels=("promise",))
+        findings = verdict.findings
         for promise in Promise:
-            count = sum(finding.count for finding in verdict.findings if finding.kind.promise is promise)
+            count = sum(examples.count for kind, examples in findings.items() if kind.promise is promise)
             broken.add_metric((promise.name.lower(),), count)
         yield broken
         for name, help_, value in (
@@ -67,23 +48,45 @@ class Metrics(Collector):
             ("stood_still_seconds", "Seconds in which the canary did not run.", verdict.losses.stood_still / SECOND),
         ):
             yield CounterMetricFamily(f"hello_check_{name}", help_, value)
-        gap = "The longest time without an answer in the last minute."
-        yield GaugeMetricFamily("hello_check_longest_gap_seconds", gap, self._longest_gap(verdict))
+        yield _latency(verdict.losses.waits)
+        for name, help_, value in (
+            ("longest_gap_seconds", "The longest time without an answer in the last minute.", self._gap(verdict)),
+            ("last_answer_timestamp_seconds", "When a visit was answered last.", self._last_answer()),
+        ):
+            yield GaugeMetricFamily(f"hello_check_{name}", help_, value)
 
-    def _longest_gap(self, verdict: Verdict) -> float:
+    def _gap(self, verdict: Verdict) -> float:
         now = monotonic_ns()
         since = now // SECOND - MINUTE
         gaps = [gap for second, gap in verdict.losses.recent.items() if second >= since]
         going_on = now - max(self._under_way.waiting, self._under_way.answered_last or 0)
         return max(0, going_on, *gaps) / SECOND
 
+    def _last_answer(self) -> float:
+        last = self._under_way.answered_last
+        return 0 if last is None else time() - (monotonic_ns() - last) / SECOND
+
+
+def _latency(waits: Counter[int]) -> Metric:
+    counts = {
+        bound: sum(count for index, count in waits.items() if index <= bucket(int(bound * SECOND))) for bound in BUCKETS
+    }
+    return HistogramMetricFamily(
+        "hello_check_latency_seconds",
+        "How long visitors waited for a number, from when they were due.",
+        buckets=[*((str(bound), count) for bound, count in counts.items()), ("+Inf", waits.total())],
+        sum_value=sum(middle(index) * count for index, count in waits.items()) / SECOND,
+    )
+
 
 @asynccontextmanager
 async def serving(metrics: Metrics, port: int) -> AsyncIterator[None]:
     """Serve them on a port; OSError if it cannot be had."""
+    registry = CollectorRegistry()
+    registry.register(metrics)
 
     async def tell(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

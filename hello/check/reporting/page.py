@@ -6,8 +6,8 @@ from html import escape
 from importlib.resources import files
 
 from hello.check.judging.verdict import Verdict
-from hello.check.reporting.chart import Charts
-from hello.check.reporting.text import answers, details, latency, summary
+from hello.check.reporting.chart import Chart
+from hello.check.reporting.text import answers, details, summary
 from hello.check.reporting.timeline import Timeline
 
 LINES = 50  # of what there may be a hundred of
@@ -32,10 +32,8 @@ def _sections(timeline: Timeline, verdict: Verdict, began: datetime | None) -> I
         yield f'<p class="soft">{began:%Y-%m-%d %H:%M:%S %Z}, {verdict.seconds:,.1f} s</p>'
     yield f'<div class="answers">{"".join(_answers(verdict))}</div>'
     if verdict.answered:
-        charts = Charts(timeline, verdict)
-        yield _figure("Answers a second, by pod", charts.answers(), _key(timeline, verdict))
-        times = _entry("p50", "M0 5h10", "median") + _entry("p99", "M0 5h10", "99th percentile")
-        yield _figure("Latency, median and 99th percentile", charts.latency(), f"{times}<li>{latency(verdict)}</li>")
+        key = f'<figcaption><ul class="key">{"".join(_key(timeline, verdict))}</ul></figcaption>'
+        yield f"<figure><h2>Answers a second, by pod</h2>{Chart(timeline, verdict)}{key}</figure>"
     yield f"<h2>All that was seen</h2><pre>{escape(chr(10).join(details(verdict, LINES)))}</pre>"
 
 
@@ -46,12 +44,9 @@ def _answers(verdict: Verdict) -> Iterator[str]:
         yield f'<section class="{tone}"><h2>{question}</h2><p>{escape(answer)}</p></section>'
 
 
-def _figure(caption: str, chart: str, key: str) -> str:
-    return f'<figure><h2>{caption}</h2>{chart}<figcaption><ul class="key">{key}</ul></figcaption></figure>'
-
-
-def _key(timeline: Timeline, verdict: Verdict) -> str:
-    entries = [_entry("pod", "M0 0h10v10h-10z", name, index) for index, name in enumerate(timeline.answers())]
+def _key(timeline: Timeline, verdict: Verdict) -> Iterator[str]:
+    for index, pod in enumerate(timeline.answers()):
+        yield _entry("pod", "M0 0h10v10h-10z", pod, index)
     for name, path, text, shown in (
         ("lost", "M5 0v10", "lost visit", verdict.lost),
         ("outage", "M0 0h10v10h-10z", "nobody was answered", verdict.outages),
@@ -59,8 +54,7 @@ def _key(timeline: Timeline, verdict: Verdict) -> str:
         ("broken", "M5 0v10", "a promise broken", verdict.findings),
     ):
         if shown:
-            entries.append(_entry(name, path, text))
-    return "".join(entries)
+            yield _entry(name, path, text)
 
 
 def _entry(name: str, path: str, text: str, pod: int = 0) -> str:

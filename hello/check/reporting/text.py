@@ -1,19 +1,17 @@
 """A verdict in words, and as JSON."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any
 
-from hello.check.history import Kind, Outcome, Record, line
+from hello.check.history import Kind, Outcome, Record
 from hello.check.judging.epochs import Epoch
 from hello.check.judging.gaps import Gap
-from hello.check.judging.losses import Part, Silence
+from hello.check.judging.losses import Silence
 from hello.check.judging.shares import Repeat
-from hello.check.judging.shown import Shown
-from hello.check.judging.verdict import Example, Finding, Verdict
+from hello.check.judging.shown import MOST
+from hello.check.judging.verdict import Example, Verdict
 
 LINES = 5  # of what there may be a hundred of
 
@@ -51,8 +49,7 @@ def answers(verdict: Verdict) -> Iterator[tuple[str, str, bool | None]]:
 
 def _exact(verdict: Verdict) -> str:
     if verdict.findings:
-        advice = " Each pod counts for itself; give them one store." if verdict.each_pod_for_itself else ""
-        return f"No: {_wrong(verdict)}.{advice}"
+        return f"No: {_wrong(verdict)}."
     if not verdict.answered:
         return "Not known: no visit got a number."
     return f"Yes: {', '.join(_claims(verdict))}."
@@ -83,7 +80,7 @@ def _lost(verdict: Verdict) -> str:
         each = "the one visit" if verdict.due == 1 else f"each of {verdict.due:,} visits"
         return f"Nothing: {each} got a number."
     allowed = _allowed(verdict.lost_too_many, f"{verdict.rules.lost}")
-    return f"{_lost_some(verdict)}, {allowed}: {outcomes(verdict.losses.kinds)}.{_disrupted(verdict)}"
+    return f"{_lost_some(verdict)}, {allowed}: {outcomes(verdict.losses.lost_by_outcome)}.{_disrupted(verdict)}"
 
 
 def _in_time(verdict: Verdict) -> str:
@@ -206,7 +203,7 @@ def _lost_some(verdict: Verdict) -> str:
 
 
 def _wrong(verdict: Verdict) -> str:
-    return "; ".join(f"{finding.kind.phrase} ({finding.count:,})" for finding in verdict.findings)
+    return "; ".join(f"{kind.phrase} ({examples.count:,})" for kind, examples in verdict.findings.items())
 
 
 # ---- what was seen
@@ -222,24 +219,25 @@ def details(verdict: Verdict, most: int) -> Iterator[str]:
     if losses.stood_still:
         yield f"stalled  {_stalled(verdict)}; {losses.excused:,} visits that failed meanwhile are not counted as lost"
     yield from _some("epoch", map(_epoch, verdict.epochs), verdict.epochs.count, most)
-    yield f"final    {_final(verdict)}"
+    yield f"final    {f'{verdict.final.number:,}, read at the end' if verdict.final else 'not read'}"
     if gaps.missing:
         yield f"missing  {gaps.missing:,}, of which {verdict.unexplained:,} not accounted for by failed requests"
     yield from _some("", map(_gap, gaps), gaps.shown.count, most)
     if gaps.unknown:
         yield f"unknown  {gaps.unknown:,} failed visits may have counted: up to as many skips could hide behind them"
-    for place, parts in losses.parts.items():
-        if len(parts) > 1 or place == "pod":
-            yield from _parts(place, parts, verdict)
+    for place in "url", "connection", "pod":
+        yield from _parts(place, verdict)
     yield from _some("silence", (_silence(each, verdict) for each in verdict.outages), len(verdict.outages), most)
     lost = (f"{lost_line(each)}, sent at {_at(each.sent, verdict)}" for each in losses.lost)
     yield from _some("lost", lost, verdict.lost, most)
-    said = (f"{count:,} x {status}: {said or '(nothing)'}" for (status, said), count in losses.said.most_common())
-    yield from _some("said", said, len(losses.said), most)
     if verdict.latency:
         yield f"latency  {latency(verdict)}"
-    for finding in verdict.findings:
-        yield from _finding(finding, verdict, most)
+    for kind, examples in verdict.findings.items():
+        yield f"BROKEN   {broken(kind, examples.count)}"
+        for example in examples.first[:most]:
+            yield from _proof(example, verdict)
+        if kind is Kind.SKIPPED and not verdict.shares_known:
+            yield f"         {UNKNOWN_SHARES}"
 
 
 def _some(kind: str, lines: Iterable[str], count: int, most: int) -> Iterator[str]:
@@ -250,26 +248,9 @@ def _some(kind: str, lines: Iterable[str], count: int, most: int) -> Iterator[st
         yield f"         and {count - most:,} more"
 
 
-def _finding(finding: Finding, verdict: Verdict, most: int) -> Iterator[str]:
-    yield f"BROKEN   {broken(finding.kind, finding.count)}"
-    for example in finding.examples.first[:most]:
-        for index, text in enumerate(_proof(example, verdict)):
-            yield f"       {' ' if index else '-'} {text}"
-    if finding.kind is Kind.SKIPPED and not verdict.shares_known:
-        yield f"         {UNKNOWN_SHARES}"
-
-
 def _epoch(epoch: Epoch) -> str:
     span = "no number" if epoch.lowest is None else f"numbers {epoch.lowest:,} to {epoch.highest:,}"
     return f"{epoch.name}: {span} in {many(epoch.answers, 'answer')} by {many(len(epoch.pods), 'pod')}"
-
-
-def _final(verdict: Verdict) -> str:
-    if not verdict.final:
-        return "not read"
-    told = len(verdict.pods_read_last)
-    pods = f" from {told:,} of {many(len(verdict.pods), 'pod')}" if told else ""
-    return f"{verdict.final.number:,}, read at the end{pods}"
 
 
 def _gap(gap: Gap) -> str:
@@ -279,10 +260,12 @@ def _gap(gap: Gap) -> str:
     return f"{_span(gap.first, gap.last)}: {explained}"
 
 
-def _parts(kind: str, parts: dict[str, Part], verdict: Verdict) -> Iterator[str]:
-    for name, part in sorted(parts.items()):
-        lost_some = f", {part.lost:,} lost" if part.lost else ""
-        yield f"{kind:<8} {name}: {part.answered:,} ({_share(part.answered, verdict.answered)}){lost_some}"
+def _parts(place: str, verdict: Verdict) -> Iterator[str]:
+    """The answers and losses of each URL, kind of connection or pod; of one URL or one kind they are those of all."""
+    parts = verdict.losses.parts(place)
+    for name, part in sorted(parts.items()) if len(parts) > 1 or place == "pod" else ():
+        lost = f", {part.lost:,} lost" if part.lost else ""
+        yield f"{place:<8} {name}: {part.answered:,} ({_share(part.answered, verdict.answered)}){lost}"
 
 
 def _silence(silence: Silence, verdict: Verdict) -> str:
@@ -301,10 +284,9 @@ def lost_line(record: Record) -> str:
     what = NAMES.get(labels.outcome, labels.outcome)
     if labels.outcome is Outcome.STATUS:
         what = f"answered {labels.status}"
-    connection = "a kept connection" if labels.kept else "a fresh connection"
     pod = f", on {labels.pod}" if labels.pod else ""
     said = f": {labels.said}" if labels.said else ""
-    return f"{what} over {connection} to {labels.address or labels.url}{pod}{said}"
+    return f"{what} over a {labels.connection} connection to {labels.url}{pod}{said}"
 
 
 def repeat_line(repeat: Repeat, verdict: Verdict) -> str:
@@ -324,11 +306,13 @@ def broken(kind: Kind, count: int) -> str:
 
 def _proof(example: Example, verdict: Verdict) -> Iterator[str]:
     """What proves it, a line for each record: when it was sent and answered, what, by whom."""
-    if example.numbers:
-        yield f"{_span(*example.numbers)} never came, but"
+    lines = [f"{_span(*example.numbers)} never came, but"] if example.numbers else []
     for record in example.records:
         sent, answered = ((at - verdict.began) / 1e9 for at in (record.sent, record.answered))
-        yield f"{sent:.6f} to {answered:.6f} s: {answer_line(record, verdict)}"
+        lines.append(f"{sent:.6f} to {answered:.6f} s: {answer_line(record, verdict)}")
+    yield f"       - {lines[0]}"
+    for text in lines[1:]:
+        yield f"         {text}"
 
 
 def answer_line(record: Record, verdict: Verdict) -> str:
@@ -376,26 +360,23 @@ def _span(first: int, last: int) -> str:
 # ---- JSON
 
 
-def as_json(verdict: Verdict) -> Any:
-    """The same for machines; times in nanoseconds. Of gaps and proofs, the first and the last hundred are told."""
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """The same for machines; times in nanoseconds."""
     losses, gaps = verdict.losses, verdict.gaps
-    report = {
+    return {
         "exit_status": verdict.exit_status,
         "summary": summary(verdict),
         "answers": {question.rstrip("?"): {"good": good, "text": text} for question, text, good in answers(verdict)},
         "kept": not verdict.findings,
-        "began": verdict.began,
         "nanoseconds": verdict.ended - verdict.began,
         "visits": verdict.visits,
         "reads": losses.reads,
         "due": verdict.due,
         "lost": verdict.lost,
-        "lost_by_kind": losses.kinds,
-        "said": [{"status": status, "said": said, "count": count} for (status, said), count in losses.said.items()],
-        "urls": losses.parts["url"],
-        "addresses": losses.parts["address"],
-        "connections": losses.parts["kind"],
-        "pods": losses.parts["pod"],
+        "lost_by_kind": losses.lost_by_outcome,
+        "urls": losses.parts("url"),
+        "connections": losses.parts("connection"),
+        "pods": losses.parts("pod"),
         "latency": {f"p{percentile}": nanoseconds for percentile, nanoseconds in verdict.latency.items()},
         "waited_longest": verdict.waited_longest,
         "silences": verdict.outages,
@@ -404,30 +385,17 @@ def as_json(verdict: Verdict) -> Any:
         "stood_still": losses.stood_still,
         "excused": losses.excused,
         "repeated": verdict.repeated,
-        "repeats": verdict.repeats,
         "epochs": [
             {"epoch": each.name, "answers": each.answers, "lowest": each.lowest, "highest": each.highest}
             for each in verdict.epochs
         ],
         "final": verdict.final and verdict.final.number,
-        "pods_read_last": sorted(verdict.pods_read_last),
         "missing": gaps.missing,
         "unexplained": verdict.unexplained,
         "unknown": gaps.unknown,
-        "gaps": list(gaps),
-        "findings": [{"promise": each.kind.promise, **_plain(each)} for each in verdict.findings],
+        "findings": [
+            {"promise": kind.promise, "kind": kind, "count": examples.count}
+            for kind, examples in verdict.findings.items()
+        ],
+        "details": list(details(verdict, MOST)),
     }
-    return _plain(report)
-
-
-def _plain(thing: Any) -> Any:
-    """As JSON has it: a record as in the log, a dataclass as an object, what is shown as a list."""
-    if isinstance(thing, Record):
-        return json.loads(line(thing))
-    if is_dataclass(thing):
-        return {field.name: _plain(getattr(thing, field.name)) for field in fields(thing)}
-    if isinstance(thing, dict):
-        return {name: _plain(value) for name, value in thing.items()}
-    if isinstance(thing, list | tuple | frozenset | Shown):
-        return [_plain(value) for value in thing]
-    return thing

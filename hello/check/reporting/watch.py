@@ -3,20 +3,36 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from time import monotonic_ns, time_ns
+
+import click
 
 from hello.check.history import Record
 from hello.check.judging.judge import Judge
 from hello.check.judging.losses import Silence
 from hello.check.judging.shares import Repeat
 from hello.check.reporting.text import answer_line, around, broken, latency, lost_line, repeat_line, summary
+from hello.output import tell
 
 TICK = 0.5  # seconds between two looks
 RATE = 50.0  # visits a second, unless told
 EVERY = 10.0  # seconds between two lines that only say how it goes
 HOUR = 3600.0
 NEWS = 10_000  # that are told at once
+
+
+async def progress(judge: Judge) -> None:
+    """Write over one line of the terminal how many visits were answered and lost so far."""
+    try:
+        while True:
+            await asyncio.sleep(TICK)
+            verdict = judge.verdict(over=False)
+            with suppress(OSError):
+                click.echo(f"\r{verdict.answered:,} answered, {verdict.lost:,} lost", err=True, nl=False)
+    finally:
+        tell("")
 
 
 class Watch:

@@ -83,15 +83,13 @@ class Client:
             return await self._connection.ask(self._requests[read], LONGEST_READING if read else LONGEST_GREETING)
 
     def _located(self, labels: Labels) -> Labels:
-        """Add where it was: the address, and who had answered on this connection before."""
+        """Add who had answered on this connection before."""
         if self._connection is None:
             return labels
         if labels.pod:
             self._connection.pod = labels.pod
         elif not labels.read:
             labels = replace(labels, pod=self._connection.pod)
-        if len(self._addresses) > 1:
-            labels = replace(labels, address=self._connection.address)
         return labels
 
 

@@ -8,10 +8,12 @@ from time import monotonic_ns
 from typing import Self
 
 import h11
+from aiohappyeyeballs import start_connection
 
 from hello.check.visiting.answer import Answer
-from hello.check.visiting.site import Address, connect
+from hello.check.visiting.site import Address
 
+ATTEMPT_DELAY = 0.25  # seconds that an address has before the next is tried as well (RFC 8305, section 5)
 CHUNK = 65536
 LEAVE = 1.0  # seconds for the other side to close its end
 
@@ -33,7 +35,7 @@ class Connection:
     @classmethod
     async def to(cls, addresses: Sequence[Address], tls: ssl.SSLContext | None, name: str) -> Self:
         """Connect to one of the addresses; over TLS, to who can prove to be `name`. OSError if that fails."""
-        sock = await connect(addresses)
+        sock = await start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)
         try:
             name = name.removesuffix(".")  # a name's final dot is DNS', and in no certificate
             return cls(*await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name if tls else None))
@@ -46,10 +48,6 @@ class Connection:
         """Whether the next request may go over it: the last answer was whole, and neither side has closed."""
         idle = self._http.our_state is h11.IDLE
         return idle and not self._reader.at_eof() and not self._writer.is_closing()
-
-    @property
-    def address(self) -> str:
-        return str(self._writer.get_extra_info("peername")[0])
 
     async def ask(self, request: h11.Request, longest: int) -> Answer:
         """Send a request and wait for the whole answer, of whose body not much more than `longest` bytes are read."""

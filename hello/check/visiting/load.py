@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, cycle
+from itertools import count
 from time import monotonic_ns
 
 from hello.check.history import NEVER, Labels, Outcome, Record, shared
@@ -15,13 +15,12 @@ from hello.check.visiting.site import Address, Site
 from hello.check.visiting.under_way import Keep, UnderWay
 
 READ_EVERY = 10  # visits
-READS_OF_PODS = 4  # at the end, for each pod: one that has gone is asked for in vain
 READ_TIMEOUT = 3.0  # seconds for a first and a last read to get an answer
 PAUSE = 0.1  # seconds that a client whose visit failed is slower
 SHARES = 1.0  # seconds between two reads of the pods' shares
 RESOLVE_EVERY = 60  # reads of shares, in a run without an end
-MOST_KEPT = 10  # connections of an open loop that rest until a visit takes one, for each site
-GIVE_UP = 60.0  # seconds in which nobody is answered
+MOST_KEPT = 10  # idle connections that an open loop keeps to each site
+GIVE_UP = 60.0  # seconds in which every visit fails
 
 FRESH, KEPT, BOTH = (False,), (True,), (False, True)
 
@@ -56,8 +55,8 @@ class Load:
 
     def __init__(self, sites: Sequence[Site], plan: Plan, keep: Keep) -> None:
         self.under_way = UnderWay(keep)
+        self.stopped = False
         self.gave_up = False
-        """Whether it ended early, as nobody was answered."""
         self._plan = plan
         self._sites = sites
         self._addresses: list[list[Address]] = []
@@ -66,10 +65,8 @@ class Load:
         self._room = asyncio.Semaphore(plan.room or max(math.ceil((plan.rate or 0) * plan.timeout), 1))
         self._most_idle = plan.room or MOST_KEPT
         self._visits: asyncio.Task[None] | None = None
-        self._stopped = False
         self._began = 0
         self._end = NEVER
-        self._over = asyncio.Event()
 
     async def run(self) -> None:
         """Run it all; CheckError if a site does not answer at the start, or what does is not a hello."""
@@ -88,30 +85,19 @@ class Load:
 
     def stop(self) -> None:
         """End the visits now; what is under way is interrupted, and the count is read once more."""
-        self._stopped = True
+        self.stopped = True
         if self._visits:
             self._visits.cancel()
 
     # ---- visits
 
     async def _visit_until_stopped(self) -> None:
-        self._visits = asyncio.create_task(self._visit_and_read())
-        if self._stopped:
-            self._visits.cancel()
-        try:
-            await self._visits
-        except asyncio.CancelledError:
-            if not self._stopped:
-                raise
-
-    async def _visit_and_read(self) -> None:
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(self._read_shares()), group.create_task(self._give_up())]
-            try:
-                await self._visit()
-            finally:
-                self._over.set()
-            await asyncio.wait(beside, timeout=READ_TIMEOUT)
+            self._visits = group.create_task(self._visit())
+            if self.stopped:
+                self._visits.cancel()
+            await asyncio.wait([self._visits])
             for task in beside:
                 task.cancel()
 
@@ -186,9 +172,7 @@ class Load:
         """Read each site's count and the pods' shares of it, once a second."""
         clients = [self._client(site, kept=False) for site in range(len(self._sites))]
         for number in count(1):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), SHARES)
-                return
+            await asyncio.sleep(SHARES)
             await clients[number % len(clients)].read(shares=True)
             if self._plan.endless and number % RESOLVE_EVERY == 0:
                 await self._resolve_again()
@@ -200,17 +184,10 @@ class Load:
                 addresses[:] = await _resolve(site)
 
     async def _read_last(self) -> None:
-        """Read the count at each site, over each kept connection, and from as many of the pods as tell their names."""
-        firsts = [self._client(site, kept=False) for site in range(len(self._sites))]
+        """Read the count at each site, over a fresh connection and over each kept one."""
+        fresh = [self._client(site, kept=False) for site in range(len(self._sites))]
         kept = [client for clients in self._idle.values() for client in clients if client.connected]
-        reads = await asyncio.gather(*(self._read(client) for client in (*firsts, *kept)))
-        told = {read.pod for read in reads if read.pod}
-        pods = self.under_way.pods
-        for client in cycle(firsts):
-            if not told or told >= pods or len(reads) >= READS_OF_PODS * len(pods):
-                return
-            reads.append(await client.read())
-            told.add(reads[-1].pod or "")
+        await asyncio.gather(*(self._read(client) for client in (*fresh, *kept)))
 
     async def _read(self, client: Client) -> Record:
         """Read the count, again and again if need be; an answer that says more than "not now" is final."""
@@ -223,17 +200,15 @@ class Load:
             await asyncio.sleep(PAUSE)
 
     async def _give_up(self) -> None:
-        """End a run that has an end if nobody is answered for a minute, or at the start for two timeouts."""
-        while not self._plan.endless and not self._over.is_set():
-            last = self.under_way.answered_last
-            limit = min(2 * self._plan.timeout, GIVE_UP) if last is None else GIVE_UP
-            silent = monotonic_ns() - (self._began if last is None else last)
-            failed = self.under_way.outcomes.total() - self.under_way.outcomes[Outcome.ANSWERED]
-            if silent > limit * 1e9 and failed:
+        """End a run that has an end once every visit fails for a minute, or at the start for two timeouts."""
+        while not self._plan.endless:
+            await asyncio.sleep(1)
+            never = self.under_way.answered_last is None
+            limit = min(2 * self._plan.timeout, GIVE_UP) if never else GIVE_UP
+            since = self.under_way.failing_since
+            if since is not None and monotonic_ns() - since > limit * 1e9:
                 self.gave_up = True
                 self.stop()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), 1)
 
 
 async def _resolve(site: Site) -> list[Address]:

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import aiohappyeyeballs
-
-ATTEMPT_DELAY = 0.25  # seconds that an address has before the next is tried as well (RFC 8305, section 5)
-
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """As getaddrinfo gives it."""
 
@@ -47,8 +43,3 @@ class Site:
         """Look the host up; OSError or UnicodeError if there is none."""
         found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(found))
-
-
-async def connect(addresses: Sequence[Address]) -> socket.socket:
-    """Connect to one of the addresses, the next as well where one is slow; OSError if none can be."""
-    return await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)

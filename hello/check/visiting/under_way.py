@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from time import monotonic_ns
@@ -14,7 +14,6 @@ Keep = Callable[[Record, int, int], None]
 
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
-RECENT = 60_000_000_000  # nanoseconds
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 """The clock that goes on while the machine is suspended, where there is one."""
 
@@ -23,13 +22,12 @@ class UnderWay:
     """Passes on each record as its request ends. If the loop stood still meanwhile, that comes first."""
 
     def __init__(self, keep: Keep) -> None:
-        self.outcomes: Counter[Outcome] = Counter()
-        """Of the visits so far."""
         self.answered_last: int | None = None
         """When a visit was answered last."""
+        self.failing_since: int | None = None
+        """Since when every visit has failed."""
         self.stood_still = 0
         """Nanoseconds."""
-        self._pods: OrderedDict[str, int] = OrderedDict()
         self._keep = keep
         self._numbers = count()
         self._requests: OrderedDict[int, int] = OrderedDict()
@@ -44,11 +42,6 @@ class UnderWay:
     def stop(self) -> None:
         if self._timer:
             self._timer.cancel()
-
-    @property
-    def pods(self) -> set[str]:
-        """Who answered a visit in the last minute of answers."""
-        return set(self._pods)
 
     @property
     def waiting(self) -> int:
@@ -66,14 +59,15 @@ class UnderWay:
         del self._requests[request]
         self._visits.pop(request, None)
         self.look(record.answered)
-        if not record.read:
-            self._count(record)
+        if not record.read and record.outcome is Outcome.ANSWERED:
+            self.answered_last, self.failing_since = record.answered, None
+        elif not record.read and self.failing_since is None:
+            self.failing_since = record.since
         self._pass_on(record)
 
     def not_made(self, due: int, labels: Labels) -> None:
         """Pass on that a visit was due and found no room."""
         now = monotonic_ns()
-        self.outcomes[labels.outcome] += 1
         self._pass_on(Record(now, now, labels, due=due))
 
     def look(self, now: int) -> None:
@@ -88,15 +82,6 @@ class UnderWay:
     def _tick(self) -> None:
         self.look(monotonic_ns())
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
-
-    def _count(self, record: Record) -> None:
-        self.outcomes[record.outcome] += 1
-        if record.outcome is Outcome.ANSWERED:
-            self.answered_last = record.answered
-            self._pods[record.pod or ""] = record.answered
-            self._pods.move_to_end(record.pod or "")
-            while next(iter(self._pods.values())) < record.answered - RECENT:
-                self._pods.popitem(last=False)
 
     def _pass_on(self, record: Record) -> None:
         self._keep(record, next(iter(self._requests.values()), NEVER), self.waiting)

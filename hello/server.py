@@ -19,7 +19,7 @@ from hello.settings import Settings
 from hello.stores import Store, UnavailableError
 from hello.stores.url import without_password
 from hello.web.connections import LINGERING
-from hello.web.lean import Visitors
+from hello.web.greeting import Greetings
 from hello.web.listening import BACKLOG, close, listen
 from hello.web.page import Greeter
 from hello.web.port import Port
@@ -117,7 +117,7 @@ def _ports(settings: Settings, counter: Counter, leaving: asyncio.Event) -> dict
     ports = {}
     if settings.admin_port is not None:
         ports[settings.admin_port] = Port(admin, admin_limits, None, access_log)
-    ports[settings.port] = Port(public, public_limits, Visitors(counter, visits, leaving), access_log)
+    ports[settings.port] = Port(public, public_limits, Greetings(counter, visits, leaving), access_log)
     return ports
 
 

@@ -1,4 +1,4 @@
 """HTTP: what a connection may cost, which request is answered by what, the page and its stream.
 
-A request goes one way: connections → routes → visits → the counter, and back.
+A request goes one way: connection → routes → visits → the counter, and back.
 """

@@ -1,6 +1,7 @@
 """What connections may cost: their number, each address's share of it, the bytes they hold, and their time."""
 
 import asyncio
+import sys
 from collections import Counter as Tally
 from collections.abc import Container, Iterator
 from itertools import chain
@@ -97,7 +98,7 @@ class Connections:
 
         An address may have as many as leave as many places to others.
         """
-        address = (transport.get_extra_info("peername") or ("",))[0]
+        address = sys.intern((transport.get_extra_info("peername") or ("",))[0])  # all behind one proxy share it
         if self._shares[address] >= self._limits.connections - len(self._addresses) and not self._make_room(address):
             if not self._is_full:
                 self._is_full = True

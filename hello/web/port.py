@@ -8,28 +8,27 @@ from aiohttp.web import BaseRequest, Server, StreamResponse
 
 from hello.limits import Limits
 from hello.logs import AccessLog
+from hello.web.connection import Connection
 from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, LINGERING, Connections
-from hello.web.handled import Handled
-from hello.web.header import Connection
-from hello.web.lean import Lean, Visitors
+from hello.web.fast_path import FastConnection
+from hello.web.greeting import Greetings
 from hello.web.routes import Handler
 
 NEVER = 7 * 24 * 3600.0
 """Seconds after which aiohttp would close a resting connection: ours are closed before."""
 
 MOMENT = 0.2
-"""Seconds in which the request of somebody arrives who has just connected."""
+"""Seconds within which the request of a client that has just connected arrives."""
 
 
 class Port:
     """Makes the protocol of each new connection, and ends them all."""
 
     def __init__(
-        self, handler: Handler, limits: Limits, visitors: Visitors | None = None, access_log: Logger | None = None
+        self, handler: Handler, limits: Limits, greetings: Greetings | None = None, access_log: Logger | None = None
     ) -> None:
-        """Without visitors, and with an access log, aiohttp handles every request."""
+        """Without greetings, and with an access log, aiohttp handles every request."""
         self.connections = Connections(limits)
-        self._visitors = None if access_log else visitors
         self._handler = handler
         self._server = Server(
             self._answer,
@@ -39,25 +38,23 @@ class Port:
             max_line_size=HEADER_SIZE,
             max_field_size=HEADER_SIZE,
             max_headers=HEADER_FIELDS,
-            auto_decompress=False,  # a body is nobody's
+            auto_decompress=False,  # nobody reads a body
             access_log=access_log,
             access_log_class=AccessLog,
         )
+        self._greetings = None if access_log else greetings
 
     def __call__(self) -> Connection:
-        if self._visitors:
-            return Lean(self.connections, self._visitors, self._handled)
-        return self._handled()
-
-    def _handled(self) -> Handled:
-        return Handled(self.connections, self._server)
+        if self._greetings:
+            return FastConnection(self.connections, self._server, self._greetings)
+        return Connection(self.connections, self._server)
 
     async def finish(self, seconds: float) -> None:
         """Close the connections, each when its request is answered; those that are left after so many seconds, too."""
         await asyncio.sleep(MOMENT if any(self.connections.reading) else 0)
         self._server.pre_shutdown()
-        protocols = [transport.get_protocol() for transport in self.connections]  # aiohttp's leave with its server
-        if visits := [visit for one in protocols if isinstance(one, Lean) and (visit := one.leave())]:
+        connections: list[Any] = [transport.get_protocol() for transport in self.connections]
+        if visits := [visit for connection in connections if (visit := connection.leave())]:
             await asyncio.wait(visits, timeout=seconds)
         await self._server.shutdown(seconds)
 

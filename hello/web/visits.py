@@ -19,7 +19,7 @@ SEC_PURPOSE = istr("Sec-Purpose")
 
 
 class Answer(NamedTuple):
-    """What a visitor is told, in the form of either half of the server."""
+    """What a visitor is told."""
 
     status: HTTPStatus
     headers: list[tuple[str, str]]

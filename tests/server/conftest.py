@@ -1,4 +1,4 @@
-"""What the tests of the server share: its two halves, and connections to it."""
+"""What the tests of the server share: both paths of a visit, and connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -9,9 +9,9 @@ from tests.support import client
 from tests.support.client import Connect, Connection
 
 
-@pytest.fixture(params=[{}, client.HANDLED], ids=["lean", "handled"])
-def half(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let visits be answered by one half of the server, and then by the other."""
+@pytest.fixture(params=[{}, client.HANDLED], ids=["fast", "handled"])
+def both_paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let visits be answered on the fast path, and then by a handler of aiohttp's."""
     monkeypatch.setattr(client, "headers_of_all", request.param)
 
 

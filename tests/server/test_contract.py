@@ -288,7 +288,7 @@ async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
         assert await connection.closed()
 
 
-@pytest.mark.parametrize("headers", [{}, HANDLED], ids=["lean", "handled"])
+@pytest.mark.parametrize("headers", [{}, HANDLED], ids=["fast", "handled"])
 async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello, headers: dict[str, str]) -> None:
     with await Connection.open(server.url) as connection:
         for _ in range(5):

@@ -29,14 +29,14 @@ async def hears_that_it_leaves(server: Hello) -> None:
     await until(says_close, "answers close their connections")
 
 
-HALVES: list[dict[str, str]] = [{}, HANDLED]
-"""Headers of requests for each half of the server."""
+PATHS: list[dict[str, str]] = [{}, HANDLED]
+"""Headers of visits on the fast path, and off it."""
 
 
 async def waiting_visitors(server: Hello, redis: RedisServer) -> "list[asyncio.Task[Response]]":
     """Six visitors who wait for a Redis that stands still."""
     redis.signal(SIGSTOP)
-    visitors = [asyncio.create_task(request(server.url, **headers)) for headers in 3 * HALVES]
+    visitors = [asyncio.create_task(request(server.url, **headers)) for headers in 3 * PATHS]
 
     async def under_way() -> bool:
         return await figure(server.url, "hello_batch_retries_total") > 0
@@ -98,7 +98,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: MakeHello, redis_server: Red
         return len(numbers) > 100
 
     async with asyncio.TaskGroup() as group:
-        for headers in 10 * HALVES:
+        for headers in 10 * PATHS:
             group.create_task(visit(headers))
         await until(all_are_there, "all have come")
         old.signal(SIGTERM)

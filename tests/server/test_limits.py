@@ -25,12 +25,13 @@ from hello.metrics import Metrics
 from hello.stores.memory import MemoryStore
 from hello.web import connections
 from hello.web.connections import BODY_SIZE, HEADER_FIELDS, HEADER_SIZE, KEEPALIVE_TIMEOUT
-from hello.web.lean import Visitors
+from hello.web.greeting import Greetings
 from hello.web.listening import close, listen
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.visits import Visits
 from tests.page.stream import watch
+from tests.server.listening import listening
 from tests.support.client import Connect, Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, MakeHello, free_port, until
 
@@ -216,12 +217,12 @@ async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """A port whose limit of time is short, of the name that the test gives; it answers `/slow` after a second."""
     monkeypatch.setattr(connections, *request.param)
 
-    async with listening(Limits(100, 2**20)) as url:
+    async with limited(Limits(100, 2**20)) as url:
         yield url
 
 
 @asynccontextmanager
-async def listening(few: Limits) -> AsyncIterator[str]:
+async def limited(few: Limits) -> AsyncIterator[str]:
     """A port of its own limits."""
 
     async def answer(asked: BaseRequest) -> Response:
@@ -232,12 +233,8 @@ async def listening(few: Limits) -> AsyncIterator[str]:
 
     async with Counter(MemoryStore(), "pod", Metrics(), deadline=10).running() as counter:
         visits = Visits(counter, Greeter("pod", "memory"))
-        port = Port(answer, few, Visitors(counter, visits, asyncio.Event()))
-        listener = await asyncio.get_running_loop().create_server(port, "127.0.0.1", 0)
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-        listener.close()
-        port.connections.abort()
-        await port.finish(1)
+        async with listening(Port(answer, few, Greetings(counter, visits, asyncio.Event()))) as url:
+            yield url
 
 
 HEADER = pytest.mark.parametrize("url", [("HEADER_TIMEOUT", 0.3)], indirect=True)
@@ -248,7 +245,7 @@ SEND = pytest.mark.parametrize("url", [("SEND_TIMEOUT", 1)], indirect=True)
 @HEADER
 @pytest.mark.parametrize("requests", [0, 2], ids=["new", "kept"])
 @pytest.mark.parametrize("piece", [b"GET /", HEAD, HEAD + b"X: a"])
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_a_header_must_be_whole_in_time(url: str, connect: Connect, requests: int, piece: bytes) -> None:
     connection = await connect(url)
     for _ in range(requests):
@@ -278,7 +275,7 @@ async def test_who_never_says_a_word_is_hung_up_on(url: str, connect: Connect) -
 
 
 @HEADER
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_neither_a_kept_connection_nor_an_answer_is_hurried_like_a_header(url: str) -> None:
     with await Connection.open(url) as connection:
         for path in "/", "/slow", "/":
@@ -288,7 +285,7 @@ async def test_neither_a_kept_connection_nor_an_answer_is_hurried_like_a_header(
 
 
 @KEEPALIVE
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_a_kept_connection_does_not_rest_for_ever(url: str, connect: Connect) -> None:
     connection = await connect(url)
     for path in "/", "/slow", "/":
@@ -415,7 +412,7 @@ FEW = 20
 @pytest.fixture
 async def port_of_few() -> AsyncIterator[str]:
     """A port that has FEW connections, which may hold six headers of 15 kB together."""
-    async with listening(Limits(FEW, 100_000)) as url:
+    async with limited(Limits(FEW, 100_000)) as url:
         yield url
 
 
@@ -428,7 +425,7 @@ async def goes_on(connection: Connection) -> bool:
         return False
 
 
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_who_rested_longest_makes_room_for_who_comes(port_of_few: str, connect: Connect) -> None:
     first = [await connect(port_of_few) for _ in range(FEW)]
     assert [await goes_on(connection) for connection in first] == [False] * (FEW // 2) + [True] * (FEW // 2)
@@ -441,7 +438,7 @@ async def test_who_rested_longest_makes_room_for_who_comes(port_of_few: str, con
 
 
 @pytest.mark.parametrize("text", [b"", b"GET /", GET], ids=["nothing", "unfinished", "kept"])
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_the_address_with_most_connections_makes_room(port_of_few: str, connect: Connect, text: bytes) -> None:
     others = [await connect(port_of_few, "127.0.0.2") for _ in range(FEW // 4)]
     for _ in range(2 * FEW):

@@ -7,10 +7,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 HANDLED = {"Expect": "nothing"}
-"""A header that makes a visit one for the half of the server that is aiohttp's."""
+"""A header that takes a visit off the fast path."""
 
 headers_of_all: dict[str, str] = {}
-"""Headers that each request has: see the fixture `half`."""
+"""Headers that each request has: see the fixture `both_paths`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
-"""The lean half of the server does what the other one does."""
+"""The fast path answers as the other one does."""
 
 import asyncio
 import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -17,31 +16,24 @@ from hello.metrics import Metrics
 from hello.server import loop_factory
 from hello.stores import Batch, DistrustedError, Range, Store
 from hello.stores.memory import MemoryStore
-from hello.web.lean import Visitors
+from hello.web.greeting import Greetings
 from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.routes import public_routes
 from hello.web.visits import Visits
+from tests.server.listening import listening
 from tests.support.client import Connect, Connection, request
-from tests.support.processes import until
+from tests.support.processes import PATIENCE, until
 
 HTML, JSON = "text/html", "application/json"
 
 
-@asynccontextmanager
-async def served(
-    counter: Counter, *, lean: bool = True, leaving: asyncio.Event | None = None, version: str | None = None
-) -> AsyncIterator[str]:
-    """A port of a server in this process, with or without its lean half."""
-    greeter, leaving = Greeter("pod-%d<&>", "memory", version), leaving or asyncio.Event()
+def port_over(counter: Counter, *, is_fast: bool = True, version: str | None = None) -> Port:
+    """A port with or without the fast path."""
+    greeter, leaving = Greeter("pod-%d<&>", "memory", version), asyncio.Event()
     visits = Visits(counter, greeter)
     routes = public_routes(counter, greeter, visits, leaving)
-    port = Port(routes, Limits(100, 2**20), Visitors(counter, visits, leaving) if lean else None)
-    listener = await asyncio.get_running_loop().create_server(port, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    listener.close()
-    port.connections.abort()
-    await port.finish(1)
+    return Port(routes, Limits(100, 2**20), Greetings(counter, visits, leaving) if is_fast else None)
 
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -117,24 +109,30 @@ class Client(asyncio.Protocol):
         self.ended.set()
 
 
-async def answers(url: str, pieces: Sequence[bytes]) -> bytes:
+async def answers(port: Port, pieces: Sequence[bytes]) -> bytes:
     """What comes back for some pieces, and for a last request, which shows the state of the connection after them."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    transport, client = await asyncio.get_running_loop().create_connection(Client, host, int(port))
-    for piece in [*pieces, b"GET /healthz HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n"]:
+    async with listening(port) as url:
+        host, _, number = url.removeprefix("http://").partition(":")
+        transport, client = await asyncio.get_running_loop().create_connection(Client, host, int(number))
+        for piece in [*pieces, b"GET /healthz HTTP/1.1\r\nHost: last\r\nConnection: close\r\n\r\n"]:
+            if not transport.is_closing():
+                transport.write(piece)
+                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)  # a timer that is due comes before what has arrived
+
+        async def is_over() -> bool:
+            """The server has closed, or waits for the client."""
+            waiting = {*port.connections.resting, *port.connections.reading, *port.connections.lingering}
+            return client.ended.is_set() or waiting.issuperset(port.connections)
+
+        await until(is_over, "all is answered")
         if not transport.is_closing():
-            transport.write(piece)
-            await asyncio.sleep(0.001)
-            await asyncio.sleep(0)  # a timer that is due comes before what has arrived
-    with suppress(TimeoutError):
-        await asyncio.wait_for(client.ended.wait(), 0.2)
-    if not transport.is_closing():  # a header or a body is still awaited
-        transport.write_eof()
-    await asyncio.wait_for(client.ended.wait(), 3)
+            transport.write_eof()
+        await asyncio.wait_for(client.ended.wait(), PATIENCE)
     return re.sub(rb"Date: [^\r]*", b"Date: now", re.sub(rb"\b1\d{6}\b", b"NUMBER", client.received))
 
 
-def test_with_and_without_the_lean_half_each_byte_is_answered_alike() -> None:
+def test_with_and_without_the_fast_path_each_byte_is_answered_alike() -> None:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
 
         @settings(max_examples=80, database=None)
@@ -154,12 +152,11 @@ async def compare(pieces: list[bytes]) -> None:
     metrics = Metrics()
     seen = []
     async with Counter(store, "pod-%d<&>", metrics, deadline=10).running() as counter:
-        for lean in True, False:
-            async with served(counter, lean=lean, version="1.2") as url:
-                before = counted(metrics)
-                text = await answers(url, pieces)
-                seen.append((text, counted(metrics) - before))
-                assert text.count(b"Hello-Count: ") == counted(metrics) - before
+        for is_fast in True, False:
+            before = counted(metrics)
+            text = await answers(port_over(counter, is_fast=is_fast, version="1.2"), pieces)
+            seen.append((text, counted(metrics) - before))
+            assert text.count(b"Hello-Count: ") == counted(metrics) - before
     assert seen[0] == seen[1], pieces
 
 
@@ -196,10 +193,10 @@ def counter_over(store: Store, metrics: Metrics, deadline: float = 10, queue_lim
     return Counter(store, "pod-%d<&>", metrics, deadline, queue_limit)
 
 
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay(connect: Connect) -> None:
     store, metrics = Gate(), Metrics()
-    async with counter_over(store, metrics).running() as counter, served(counter) as url:
+    async with counter_over(store, metrics).running() as counter, listening(port_over(counter)) as url:
         assert (await request(url)).status == 200
         store.is_open.clear()
         connections = [await connect(url) for _ in range(6)]
@@ -226,13 +223,13 @@ async def has_batches(store: Gate, number: int) -> bool:
     return store.batches >= number
 
 
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 @pytest.mark.parametrize("reason", ["unavailable", "busy", "distrusted", "leaving"])
 @pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
-async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept: str) -> None:
+async def test_a_refusal_is_the_same_on_both_paths(reason: str, accept: str) -> None:
     store, metrics = Gate(), Metrics()
     limit, deadline = (2 if reason == "busy" else 10), (0.3 if reason == "unavailable" else 10)
-    async with counter_over(store, metrics, deadline, limit).running() as counter, served(counter) as url:
+    async with counter_over(store, metrics, deadline, limit).running() as counter, listening(port_over(counter)) as url:
         assert (await request(url)).status == 200
         store.is_distrusted = reason == "distrusted"
         if reason in ("unavailable", "busy"):
@@ -260,11 +257,11 @@ async def test_a_refusal_is_the_same_whichever_half_refuses(reason: str, accept:
     )
 
 
-@pytest.mark.usefixtures("half")
+@pytest.mark.usefixtures("both_paths")
 @pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
 async def test_a_new_epoch_is_told_by_the_first_answer_in_it(accept: str) -> None:
     store = MemoryStore()
-    async with counter_over(store, Metrics()).running() as counter, served(counter) as url:
+    async with counter_over(store, Metrics()).running() as counter, listening(port_over(counter)) as url:
         with await Connection.open(url) as connection:
             seen = []
             for to in (99, 9_998, 0):

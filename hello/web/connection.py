@@ -1,0 +1,179 @@
+"""One connection: its requests are answered one after the other."""
+
+import asyncio
+from typing import cast
+
+from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
+
+from hello.counting.queue import Visit
+from hello.web.connections import BODY_SIZE, Connections, Wait
+from hello.web.header import HeaderError, cut_header
+
+HANDLER_SIZE, FIELD_SIZE = 1800, 40
+"""Bytes for which aiohttp's handler of a connection counts, and each field that it has parsed.
+
+They take four times that, as does what else is held, at the most: a header of 15 kB in 62 fields took 45 kB.
+"""
+
+
+class Bounded(asyncio.Protocol):
+    """A connection within the limits of its port: it waits for one thing at a time, and what it holds is noted."""
+
+    __slots__ = ("_connections", "_held", "_size", "_transport", "_wait")
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._transport: asyncio.Transport
+        self._wait: Wait | None = None
+        self._held = b""
+        """What has arrived and is not taken: an unfinished header, or what follows the request under way."""
+        self._size = 0
+        """Bytes that the handler holds."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self._connections.admit(self._transport):
+            self._transport.set_write_buffer_limits(0)
+            self._await(self._connections.reading)
+        else:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        self._connections.forget(self._transport)
+
+    def pause_writing(self) -> None:
+        """Give the client a limited time to read what was sent."""
+        self._transport.pause_reading()
+        self._await(self._connections.sending)
+        self._account()
+
+    def _await(self, wait: Wait | None) -> None:
+        if self._wait:
+            self._wait.end(self._transport)
+        self._wait = wait
+        if wait:
+            wait.begin(self._transport)
+
+    def _account(self) -> None:
+        """Note how many bytes are held until the client sends the rest, or reads its answer."""
+        size = len(self._held) + self._transport.get_write_buffer_size() + self._size
+        self._connections.hold(self._transport, size)
+
+
+class Connection(Bounded):
+    """Gives one request after another to a handler of aiohttp's, which the first of them makes."""
+
+    __slots__ = ("_body", "_handler", "_is_busy", "_is_half_closed", "_is_last", "_server")
+
+    def __init__(self, connections: Connections, server: Server) -> None:
+        super().__init__(connections)
+        self._server = server
+        self._handler: RequestHandler | None = None
+        self._body = 0
+        """Bytes of a body that are to come."""
+        self._is_busy = False
+        """Whether a request is under way."""
+        self._is_last = False
+        """Whether nothing more is taken from this client."""
+        self._is_half_closed = False
+        """Whether the client sends nothing more."""
+
+    def data_received(self, data: bytes) -> None:
+        """Pass a body on; what follows it, or comes without one, waits for its turn."""
+        if self._is_last:
+            return
+        if self._handler and self._body:
+            self._handler.data_received(data[: self._body])
+            data, self._body = data[self._body :], max(0, self._body - len(data))
+        self._held += data
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """Answer the request under way if that takes but a moment: nobody can tell whether the client still listens."""
+        self._is_half_closed = True
+        if self._is_busy:
+            self._await(self._connections.lingering)
+        return self._is_busy
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._handler:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._handler:
+            self._handler.resume_writing()
+        self._await(None if self._is_busy else self._connections.resting)
+        self._account()
+        self._go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._handler:
+            self._handler.connection_lost(exc)
+
+    def begin(self, request: BaseRequest) -> None:
+        """Note that a request has begun: after a body without a known length, or a long one, nothing more is taken."""
+        length = 0 if request.content.is_eof() else request.content_length
+        held, self._held = self._held, b""
+        if length is None or length > BODY_SIZE:
+            self._is_last = True
+        else:
+            self._body = length
+            self._size += length
+            self.data_received(held)
+        if not self._held:
+            self._transport.resume_reading()
+
+    def end(self, response: StreamResponse) -> None:
+        if self._is_last or (self._is_half_closed and not self._held):
+            response.force_close()
+        self._is_busy = False
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def leave(self) -> asyncio.Future[Visit] | None:
+        """Close, unless a request is under way or the handler will close; what to wait for, if anything."""
+        if not (self._is_busy or self._handler):
+            self._transport.close()
+        return None
+
+    def _go_on(self) -> None:
+        """Take what is held, if it is its turn, and rest meanwhile."""
+        if self._is_last or self._transport.is_closing() or self._wait is self._connections.sending:
+            return
+        if not (self._is_busy or self._wait):
+            self._await(self._connections.resting)
+        self._transport.resume_reading()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take what is held if no request is under way, or read no more until none is."""
+        if self._held and not self._is_busy and (header := self._cut_header()):
+            self._handle(header)
+        self._account()
+        if self._is_busy and self._held:
+            self._transport.pause_reading()
+
+    def _cut_header(self) -> bytes:
+        """Cut off a whole header; give an unfinished one its time, and a bad one the last answer."""
+        try:
+            header, self._held = cut_header(self._held)
+        except HeaderError as error:
+            self._transport.write(error.answer)
+            self._transport.resume_reading()
+            self._await(self._connections.lingering)
+            self._is_last, self._held = True, b""
+            return b""
+        if self._held and not header and self._wait is not self._connections.reading:
+            self._await(self._connections.reading)
+        return header
+
+    def _handle(self, header: bytes) -> None:
+        if not self._handler:
+            self._handler = self._server()
+            self._handler.connection_made(self._transport)
+        self._is_busy = True
+        self._await(None)
+        self._size = HANDLER_SIZE + len(header) + FIELD_SIZE * header.count(b"\r\n")
+        self._handler.data_received(header)

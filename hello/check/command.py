@@ -238,6 +238,8 @@ def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
             asyncio.run(_run(load, run.judge, options["watched"], options["metrics_port"]))
         except (CheckError, OSError) as error:
             raise NotJudgedError(str(error)) from error
+    if load.gave_up:
+        tell("Nobody is answered any more: ended early, judging what was seen so far.")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The counter: visitors who come while a commit is under way share the next one (group commit)."""
+"""The counter: visitors who arrive during a commit share the next one (group commit)."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,24 +28,21 @@ from hello.stores import (
 )
 
 PROBE_INTERVAL = 0.25
-"""Seconds between commits of an empty batch, which ask a store that is not up whether it is.
-
-Well below the time for which a roll call waits after a restart of Redis.
-"""
+"""Seconds between empty batches to a store that is not up: far fewer than a roll call of Redis waits."""
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two looks whether a store that is up is still there, which ask it nothing."""
+"""Seconds between two looks at the connection to a store that is up."""
 
 HEARTBEAT_INTERVAL = 5.0
-"""Seconds after which an empty batch is committed, too: it shows in the store that this pod is there."""
+"""Seconds between empty batches to a store that is up, which show in it that this pod is alive."""
 
 OTHER_EPOCH = "The store has begun another epoch meanwhile."
 
 
 class Counter:
-    """Hands out the numbers of a store in order of arrival; one batch in flight at a time keeps the order.
+    """Gives out a store's numbers in order of arrival. One batch in flight at a time keeps the order.
 
-    A visitor waits for `deadline` seconds at the most, and `queue_limit` visitors may wait.
+    At most `queue_limit` visitors wait, each for at most `deadline` seconds.
     """
 
     def __init__(self, store: Store, pod: str, metrics: Metrics, deadline: float, queue_limit: int = 4096) -> None:
@@ -61,7 +58,7 @@ class Counter:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Count until the block ends; then refuse who still waits, and close the store."""
+        """Count until the block ends; then refuse those who still wait, and close the store."""
         async with asyncio.TaskGroup() as group:
             work = self._commit_loop(), self._readings.run(self._queue.arrival.set), self._watch()
             tasks = [group.create_task(task) for task in work]
@@ -79,13 +76,13 @@ class Counter:
         self._readers.close()
 
     def join(self) -> asyncio.Future[Visit]:
-        """Count a visitor, who waits from now on; raises RefusedError, as the future does."""
+        """Queue a visitor; raises RefusedError, as the future does."""
         if self.state.name == "distrusted":
             raise RefusedError("distrusted", self.state.reason)
         return self._queue.join()
 
     async def read(self) -> Reading:
-        """Read the store, after this call began; raises RefusedError. Who asks meanwhile shares the next reading."""
+        """Read the store; raises RefusedError. Callers during a reading share the next one."""
         reading = await self._readers.join()
         if reading.distrusted:
             raise RefusedError("distrusted", reading.distrusted)
@@ -101,14 +98,14 @@ class Counter:
                 alarm.cancel()
 
     async def _watch(self) -> None:
-        """Notice that the store is gone while nobody visits: what was seen here must be told as soon as it is back."""
+        """Notice a lost store while nobody visits: what was seen here must be reported as soon as it is back."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL)
             if self.state.name == "up" and await self._store.is_lost():
                 self._queue.arrival.set()  # a commit finds out
 
     async def _commit(self, batch: Batch) -> None:
-        """Commit a batch; the same again, until it is answered or nobody waits any more."""
+        """Commit a batch, and retry until it is answered or nobody waits for it."""
         lost = False
         for pause in retry_backoff():
             began = perf_counter()
@@ -152,7 +149,7 @@ class Counter:
             self.metrics.abandoned.inc(abandoned)
 
     def _rejected(self, batch: Batch, error: StoreError, lost: bool) -> None:
-        """Learn why; the batch is committed again where it is certain that it was not counted."""
+        """Learn why. The batch is committed again only if it was certainly not counted."""
         with self.state.learning():
             self._session.rejected(batch, error)
         match error:
@@ -169,7 +166,7 @@ class Counter:
                 self._give_up(lost, str(error))
 
     def _give_up(self, lost: bool, why: str) -> None:
-        """End a batch: those who wait are in the next one, unless they may have been counted."""
+        """End a batch. Its visitors join the next one, unless they may have been counted."""
         self._queue.arrival.set()
         if lost:
             self._queue.refuse_batch("unavailable", why)

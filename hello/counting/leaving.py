@@ -1,4 +1,4 @@
-"""Leaving: how long a process that ends waits for its store, and what it tells it."""
+"""How a process leaves: how long it waits for its store, and what it tells it."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from hello.counting.store_state import StoreState
 from hello.stores import Store, StoreError, UnavailableError
 
 LEAVE_TIMEOUT = 0.5
-"""Seconds for which a process that leaves tells a store that is up, at least."""
+"""The least time, in seconds, to tell a store that is up."""
 
 LEAVE_SHARE = 0.85
-"""The share of the deadline for which a process may take to leave. `docker stop` kills it after 10 s."""
+"""The share of the deadline within which a process leaves: `docker stop` kills it after 10 s."""
 
 
 class Leaving:
-    """Ends the waits of a process that leaves, by `refuse`, and then its session with the store."""
+    """Ends a process' waits, by `refuse`, and then its session with the store."""
 
     def __init__(
         self, store: Store, session: Session, state: StoreState, deadline: float, refuse: Callable[[], None]
@@ -28,11 +28,11 @@ class Leaving:
         self._deadline = deadline
         self._refuse = refuse
         self._end = 0.0
-        """The loop's time at which this process has left, whether the store knows it or not."""
+        """The loop's time by which this process leaves, whether the store knows or not."""
         self._ending: asyncio.Timeout | None = None
 
     def begin(self) -> None:
-        """Wait no longer for a store that is away than visitors would."""
+        """Wait for a lost store no longer than visitors would."""
         loop = asyncio.get_running_loop()
         self._end = loop.time() + self._deadline * LEAVE_SHARE
         loop.call_at(self._end, self._refuse)
@@ -44,7 +44,7 @@ class Leaving:
             self._ending.reschedule(0)
 
     async def end_session(self) -> None:
-        """Tell the store that this session ends. After a restart, the others would wait for what this process saw."""
+        """Tell the store that this session ends. Else a roll call after a restart would wait for it."""
         if not self._session.is_open:
             return
         batch, end = self._session.batch(0, ends=True), self._end

@@ -1,4 +1,4 @@
-"""Visitors who wait for a number: in order of arrival, each until a deadline."""
+"""The queue of visitors who wait for a number, in order of arrival, each until a deadline."""
 
 import asyncio
 from collections import deque
@@ -9,13 +9,13 @@ from typing import Generic, NamedTuple, TypeVar
 from hello.metrics import Reason
 
 DEADLINE_SHARE = 0.97
-"""The share of the deadline after which a wait ends, so that the answer has arrived by then."""
+"""The share of the deadline after which a wait ends, so that the answer arrives in time."""
 
 EXPIRY_RESOLUTION = 0.05
-"""Waits that end within so many seconds end at once."""
+"""Waits that end within so many seconds of each other end together."""
 
 RETRY_BACKOFF = (0.02, 0.05, 0.1, 0.2)
-"""Seconds before the first, second … repetition; the last one from then on."""
+"""Seconds before the first, second … retry; the last one from then on."""
 
 QUEUE_FULL = "As many visitors are waiting as may wait."
 LATE = "The store did not answer in time."
@@ -44,21 +44,18 @@ class RefusedError(Exception):
 
 
 class Waiter(NamedTuple, Generic[T]):
-    """Somebody who waits, and the loop's time at which the wait ends."""
+    """A waiter, and the loop's time at which the wait ends."""
 
     deadline: float
     answer: asyncio.Future[T]
 
 
 class Queue(Generic[T]):
-    """Those who wait: the batch in flight, and who has come since. They are `limit` at the most.
-
-    deadline: seconds for which each of them waits.
-    """
+    """The batch in flight and those who came since: at most `limit`, each of whom waits for `deadline` seconds."""
 
     def __init__(self, deadline: float, limit: int) -> None:
         self.arrival = asyncio.Event()
-        """Set when somebody comes, or when something else needs a commit; who takes the next batch clears it."""
+        """Set when somebody comes, or when something else needs a commit; cleared by taking a batch."""
         self._deadline = deadline * DEADLINE_SHARE
         self._limit = limit
         self._loop = asyncio.get_running_loop()
@@ -67,11 +64,11 @@ class Queue(Generic[T]):
         self._expiry: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
-        """Whether somebody has come since the last batch was taken."""
+        """Whether anybody came since the last batch was taken."""
         return bool(self._waiting)
 
     def join(self) -> asyncio.Future[T]:
-        """Wait for an answer from now on; raises RefusedError, as the future does."""
+        """Join the queue; raises RefusedError, as the future does."""
         if len(self._waiting) + len(self._in_flight) >= self._limit:
             self._waiting = deque(waiter for waiter in self._waiting if not waiter.answer.done())
             if len(self._waiting) + len(self._in_flight) >= self._limit:
@@ -84,18 +81,18 @@ class Queue(Generic[T]):
         return waiter.answer
 
     def take_batch(self) -> int:
-        """Put all who wait into the batch in flight; how many they are."""
+        """Take all who wait into the batch in flight; returns their number."""
         self.arrival.clear()
         self._in_flight = [waiter for waiter in self._waiting if not waiter.answer.done()]
         self._waiting.clear()
         return len(self._in_flight)
 
     def is_batch_awaited(self) -> bool:
-        """Whether anybody in the batch in flight still waits."""
+        """Whether anybody still waits for the batch in flight."""
         return not all(waiter.answer.done() for waiter in self._in_flight)
 
     def answer_batch(self, answers: Iterable[T]) -> int:
-        """Give an answer to each of the batch in flight; how many did not wait for it any more."""
+        """Answer the batch in flight; returns how many no longer waited."""
         batch, self._in_flight = self._in_flight, []
         abandoned = 0
         for waiter, answer in zip(batch, answers, strict=False):
@@ -110,12 +107,12 @@ class Queue(Generic[T]):
         _refuse(batch, reason, message)
 
     def put_batch_back(self) -> None:
-        """Let the batch in flight, which was not counted, be the first of the next one."""
+        """Put the batch in flight, which was not counted, at the head of the queue."""
         self._waiting.extendleft(reversed(self._in_flight))
         self._in_flight = []
 
     def close(self) -> None:
-        """Refuse who waits and who comes."""
+        """Refuse those who wait and those who come."""
         self._limit = 0
         _refuse(self._all(), "leaving", LEAVING)
 
@@ -123,7 +120,7 @@ class Queue(Generic[T]):
         return chain(self._in_flight, self._waiting)
 
     def _expire(self) -> None:
-        """End the waits that are over. One timer serves all, since they end in order of arrival."""
+        """End the waits that are over. They end in order of arrival, so one timer serves all."""
         self._expiry = None
         due = self._loop.time() + EXPIRY_RESOLUTION
         over = []

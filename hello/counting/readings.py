@@ -1,4 +1,4 @@
-"""Readings of the store: who asks while one is under way shares the next one."""
+"""Readings of the store: those who ask during one share the next."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Readings:
                 self._queue.answer_batch(repeat(reading))
 
     async def _read(self) -> Reading | None:
-        """Read the store, again and again while somebody waits; None if nobody does any more."""
+        """Read the store, and retry while somebody waits; None if nobody does."""
         for pause in retry_backoff():
             changes = self._session.changes
             try:
@@ -38,7 +38,7 @@ class Readings:
                 self._state.tell("the count cannot be read", str(error))
                 await asyncio.sleep(pause)
             else:
-                if changes == self._session.changes:  # else it was read with what is known no more
+                if changes == self._session.changes:  # else it was read with outdated knowledge
                     return reading
             if not self._queue.is_batch_awaited():
                 return None

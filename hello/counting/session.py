@@ -8,32 +8,31 @@ from hello.stores.rules import is_earlier
 
 
 class Session:
-    """What a process has seen of its store, the latest epoch and the highest number there, and its id.
+    """What a process has seen of its store: the latest epoch, and the highest number there.
 
-    In another epoch, and where the store has forgotten it, it begins anew under another id.
+    In another epoch, and when the store has forgotten it, it starts over under a new id.
     """
 
     def __init__(self, pod: str) -> None:
         self.epoch = ""
         self.seen = 0
         self.may_begin_epoch = True
-        """Whether the store was empty when last heard of, or was never heard of: then a batch may begin an epoch."""
+        """Whether a batch may begin an epoch, since the store was empty when last heard of, or never heard of."""
         self.changes = 0
-        """How often what is known of the epoch has changed."""
+        """How often the known epoch has changed."""
         self._pod = pod
         self._sequence = 0
         self._begin()
 
     @property
     def is_open(self) -> bool:
-        """Whether the store has answered a batch of the session, and so would know it again or know of its end."""
+        """Whether the store has answered a batch, so that it knows the session or knows of its end."""
         return self._answered > 0
 
     def batch(self, n: int, *, ends: bool = False) -> Batch:
-        """Make the next batch, for `n` numbers; the last one of a session that ends.
+        """Make the next batch, for `n` numbers.
 
-        The first batch, until it is answered, is for nobody: a store that has forgotten the session could not tell that
-        it counted it before.
+        The first one is for nobody: a store that has forgotten the session could not tell that it was counted.
         """
         self._sequence = self._sequence + 1 if self.is_open else 1
         return Batch(
@@ -49,14 +48,14 @@ class Session:
         )
 
     def again(self, batch: Batch) -> Batch | None:
-        """Tell how to send a batch again: with all that was seen meanwhile. None if its session is over.
+        """A batch as it is sent again, or None if its session is over.
 
-        A reading may have told of more since; a store that was rolled back in between must be told of it.
+        It tells what readings have seen meanwhile, so that a rollback in between is noticed.
         """
         return replace(batch, seen=self.seen) if batch.client == self._client else None
 
     def accept(self, batch: Batch, given: Range) -> bool:
-        """Learn from a batch's range; false if its epoch was over already: then nobody may have its numbers."""
+        """Learn from a batch's range; false if its epoch is over, so that nobody may have its numbers."""
         if batch.client == self._client:
             if given.epoch != self.epoch:
                 self._take_up(given.epoch)
@@ -81,7 +80,7 @@ class Session:
                 self._begin()
 
     def read(self, reading: Reading) -> None:
-        """Learn from a reading that was sent since the epoch last changed."""
+        """Learn from a reading that began after the epoch last changed."""
         if not reading.epoch:
             self._note_wipe()
         elif reading.epoch != self.epoch:

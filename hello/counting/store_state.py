@@ -1,4 +1,4 @@
-"""How the store is, as seen from this process; what changes is logged, once."""
+"""The state of the store as this process sees it. Changes are logged."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from hello.counting.session import Session
 from hello.metrics import Metrics
 
 REASON_LIMIT = 20
-"""Reasons that the log is told of until the state changes, at the most."""
+"""The most reasons that are logged until the state changes."""
 
 log = structlog.get_logger()
 
@@ -26,17 +26,17 @@ class StoreState:
         self._session = session
         self._metrics = metrics
         self._told = {""}
-        """The reasons that the log has been told of since the state changed."""
+        """The reasons logged since the state changed."""
 
     def tell(self, event: str, reason: str) -> None:
-        """Tell the log of a reason, once until the state changes. Visitors are not told where the store is."""
+        """Log a reason once until the state changes. Visitors are not told: a reason names the store's address."""
         if reason not in self._told and len(self._told) < REASON_LIMIT:
             self._told.add(reason)
             log.error(event, error=reason)
 
     @contextmanager
     def learning(self) -> Iterator[None]:
-        """Let the session learn from an answer of the store; tell of a wipe and of another epoch."""
+        """Let the session learn from the store; log a wipe and another epoch."""
         epoch, wiped = self._session.epoch, self._session.may_begin_epoch
         yield
         self.reached.set()
@@ -49,7 +49,7 @@ class StoreState:
             self._metrics.epoch.info({"epoch": self._session.epoch})
 
     def become(self, name: str, reason: str = "") -> None:
-        """Note that the store counts, that it does not answer or cannot work, or that it needs `hello reset`."""
+        """Note that the store is `up`, `lost` or `distrusted`."""
         self.reason = reason
         if name != "lost":
             self.reached.set()

@@ -1,4 +1,4 @@
-"""The count in this process: gone when it ends, and no other process sees it."""
+"""The count in this process. No other process sees it, and it ends with the process."""
 
 import time
 
@@ -7,7 +7,7 @@ from hello.stores.rules import SessionRecord, State
 
 
 class MemoryStore(Store):
-    """A Store without a disk; each has an epoch of its own."""
+    """A Store in memory, with an epoch of its own."""
 
     def __init__(self) -> None:
         self._state = State()
@@ -39,4 +39,4 @@ class MemoryStore(Store):
         self._state = State(rules.make_epoch(time.time_ns(), self._state.epoch, new_epoch), to, to)
 
     async def close(self) -> None:
-        """Do nothing."""
+        pass

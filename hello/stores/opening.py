@@ -1,4 +1,4 @@
-"""Which store a URL names. Each is imported only if it is used: a pod needs the client of its own alone."""
+"""Opens the store that a URL names. Each store is imported only if it is used, which saves memory."""
 
 from pathlib import Path
 
@@ -7,10 +7,7 @@ from hello.stores.url import Password, without_password
 
 
 def open_store(url: str, password: Password | None = None, *, new: bool = True) -> Store:
-    """Make the store that a URL names, without asking it anything yet; raises ValueError.
-
-    A missing file is created later if `new` allows it.
-    """
+    """Make a store that connects with its first batch; raises ValueError, for a missing file if it may not be `new`."""
     scheme, _, rest = url.partition(":")
     if scheme in ("memory", "sqlite") and password:
         raise ValueError(f"{scheme}: takes no password")
@@ -39,7 +36,7 @@ def open_store(url: str, password: Password | None = None, *, new: bool = True) 
 
 
 def _file(path: str, *, new: bool) -> Path:
-    """Where a file is; absolute, since SQLite has names of its own, such as `:memory:`."""
+    """A file's absolute path: SQLite has names of its own, such as `:memory:`."""
     try:
         file = Path(path).expanduser().absolute()
         if not new:

@@ -1,4 +1,4 @@
-"""The rules by which a store in Python counts a batch; commit.lua has the same ones for Redis."""
+"""The rules by which a store counts a batch. commit.lua has the same ones for Redis."""
 
 import math
 import re
@@ -28,9 +28,9 @@ EPOCH = "[0-9]{16}-[!-~]+"
 
 @dataclass(slots=True)
 class State:
-    """The count of an epoch; no epoch while the store is empty.
+    """An epoch and its count. An empty store has no epoch.
 
-    index: how many batches were counted in the epoch. forgotten: the highest index of a record that was removed.
+    index: the number of batches counted in the epoch. forgotten: the highest index of a record that was removed.
     """
 
     epoch: str = ""
@@ -45,16 +45,16 @@ class State:
         if self.epoch and not re.fullmatch(EPOCH, word(self.epoch)):
             raise ValueError(f"{self.epoch!r} is not the id of an epoch")
         if self.count and not self.epoch:
-            raise ValueError("it is a count without an epoch")
+            raise ValueError("a count without an epoch")
         for number in self.count, self.began, self.index, self.forgotten:
             whole_number(number)
 
 
 @dataclass(slots=True)
 class SessionRecord:
-    """What a store remembers of a client session: its last batch, and `total`, all numbers that it took in that epoch.
+    """What a store remembers of a client session: its last batch, and the total of numbers it took in that epoch.
 
-    index: the batch's place among all that were counted in the epoch, from 1. time: when, in Unix seconds.
+    index: the batch's place among all batches of the epoch, from 1. time: when it was counted, in Unix seconds.
     """
 
     epoch: str = ""
@@ -74,37 +74,37 @@ class SessionRecord:
 
 
 def word(value: object) -> str:
-    """Take what a store holds for an epoch or a pod; raises ValueError if it is not visible ASCII."""
+    """Take the name of an epoch or a pod; raises ValueError if it is not visible ASCII."""
     if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
-        raise ValueError(f"{value!r} is no name")
+        raise ValueError(f"{value!r} is not a name")
     return value
 
 
 def whole_number(value: object) -> int:
-    """Take what a store holds for a number; raises ValueError if it is not one from 0 to LIMIT."""
+    """Take a number; raises ValueError if it is not from 0 to LIMIT."""
     if not isinstance(value, int) or not 0 <= value <= LIMIT:
-        raise ValueError(f"{value!r} is no number of a counter")
+        raise ValueError(f"{value!r} is not a counter's number")
     return value
 
 
 def begun(epoch: str) -> int:
-    """When an epoch began, in microseconds of its store's clock; 0 if its id does not say."""
+    """The microsecond in which an epoch began, by its store's clock; 0 if its id has none."""
     match = re.match(r"(\d{16})-", epoch)
     return int(match[1]) if match else 0
 
 
 def is_earlier(epoch: str, than: str) -> bool:
-    """Whether an epoch began before another one. A store that is in it again was rolled back."""
+    """Whether an epoch began before another. A store that returns to it was rolled back."""
     return begun(epoch) < begun(than)
 
 
 def make_epoch(nanoseconds: int, before: str, end: str) -> str:
-    """Make the id of an epoch: it begins with the time, and is later than the one before, whatever the clock says."""
+    """Make an epoch's id from the time. It is later than the epoch before, whatever the clock says."""
     return f"{max(nanoseconds // 1000, begun(before) + 1):016d}-{end}"
 
 
-def rolled_back(state: State, epoch: str, seen: int, answered: int, record: SessionRecord | None) -> bool:
-    """Whether a store has lost what a session saw of it: a later epoch, a higher count, or a batch of its own."""
+def is_rolled_back(state: State, epoch: str, seen: int, answered: int, record: SessionRecord | None) -> bool:
+    """Whether a store has lost what a session saw: a later epoch, a higher count, or a batch of its own."""
     if state.epoch != epoch:
         return is_earlier(state.epoch, epoch)
     return state.count < seen or answered > (record.index if record else state.forgotten)
@@ -113,11 +113,11 @@ def rolled_back(state: State, epoch: str, seen: int, answered: int, record: Sess
 def notice_rollback(
     state: State, epoch: str, seen: int, answered: int = 0, record: SessionRecord | None = None
 ) -> bool:
-    """Say whether a state has lost what a session saw, and mark it as distrusted then.
+    """Mark a state distrusted if it has lost what a session saw; whether it did so.
 
-    The epoch that follows is to be later than the one that was seen, whatever the clock says then.
+    The state takes the later epoch, so that the epoch after it is later still, whatever the clock says.
     """
-    if not state.epoch or state.distrusted or not rolled_back(state, epoch, seen, answered, record):
+    if not state.epoch or state.distrusted or not is_rolled_back(state, epoch, seen, answered, record):
         return False
     state.distrusted = DistrustedError.message
     if is_earlier(state.epoch, epoch):
@@ -126,9 +126,9 @@ def notice_rollback(
 
 
 def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> Range | None:
-    """Find the range that the batch was given before, or None if it is yet to be counted.
+    """Find the range that a batch was given before; None if it has yet to be counted.
 
-    Raises a StoreError if it must not be counted, and marks a state that is to be distrusted.
+    Raises a StoreError if it must not be counted. May mark the state distrusted.
     """
     notice_rollback(state, batch.epoch, batch.seen, batch.answered, record)
     if state.distrusted:
@@ -140,10 +140,10 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
     last = record or SessionRecord()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
-    # The batch may have been counted in an epoch that is over.
+    # It may have been counted in an epoch that is over.
     if batch.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= batch.sequence):
         raise OtherEpochError(state.epoch)
-    # A record that a late first batch left behind knows nothing of the session.
+    # A first batch that arrived late left a record that says nothing of the session.
     if batch.answered and (record is None or (record.sequence == 1 and record.index != batch.answered)):
         raise ForgottenError
     if last.sequence > batch.sequence:
@@ -154,7 +154,7 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
 
 
 def count(batch: Batch, state: State, record: SessionRecord | None, nanoseconds: int) -> SessionRecord:
-    """Count a batch that is not a duplicate; one that finds no epoch begins one. Returns the session's new record."""
+    """Count a batch that is not a duplicate, in a new epoch if there is none; the session's new record."""
     state.epoch = state.epoch or make_epoch(nanoseconds, batch.epoch, batch.new_epoch)
     state.count += batch.n
     state.index += 1
@@ -164,9 +164,9 @@ def count(batch: Batch, state: State, record: SessionRecord | None, nanoseconds:
 
 
 def fold(state: State, records: Iterable[SessionRecord], now: float) -> list[SessionRecord]:
-    """Forget sessions: add their records to the pods' shares, which are records without a sequence and an index.
+    """Merge records of sessions and shares into one share for each pod: a record without sequence and index.
 
-    Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+    The index tells which sessions are forgotten, not the time: a clock may be wrong for a moment.
     """
     pods: dict[str, SessionRecord] = {}
     for record in records:
@@ -179,10 +179,7 @@ def fold(state: State, records: Iterable[SessionRecord], now: float) -> list[Ses
 
 
 def make_reading(state: State, records: Iterable[SessionRecord], now: float) -> Reading:
-    """Make a reading of a store from the records of sessions and the pods' shares.
-
-    Numbers that no pod has a share of belong to earlier pods.
-    """
+    """Make a reading from the records of sessions and shares. The rest of the count belongs to earlier pods."""
     pods: defaultdict[str, int] = defaultdict(int)
     silence: defaultdict[str, float] = defaultdict(lambda: math.inf)
     for record in records:

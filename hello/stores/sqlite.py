@@ -1,4 +1,4 @@
-"""The count in a file: WAL, an fsync before each answer, one transaction a batch."""
+"""The count in a SQLite file: WAL, one transaction for each batch, an fsync before each answer."""
 
 import asyncio
 import errno
@@ -39,10 +39,10 @@ SCHEMA = (
     " top INTEGER NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL, pod TEXT NOT NULL)",
 )
 OURS = 0x48656C6F
-"""The application id in the file's header, by which it is known as a counter's."""
+"""The application id in the header of a counter's file."""
 
 PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
-"""Errors that pass by themselves, such as a full disk or a lock: https://www.sqlite.org/rescode.html."""
+"""Errors that may pass, such as a full disk or a lock: https://www.sqlite.org/rescode.html."""
 NO_WAL = {sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_IOERR_SHMLOCK, sqlite3.SQLITE_IOERR_SHMMAP}
 """Errors of a file system without locks or shared memory."""
 
@@ -51,7 +51,7 @@ LOST_LOG = "the file is a copy made while in use, or has lost its log: numbers t
 
 
 class SqliteStore(Store):
-    """A Store in a SQLite file, used from a thread of its own; processes on one machine may share the file."""
+    """A Store in a SQLite file, which has a thread of its own. Processes on one machine may share the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,7 +83,7 @@ class SqliteStore(Store):
         except ValueError as error:
             raise UnavailableError(f"{self.path}: what it holds is not a counter's: {error}") from error
         except (sqlite3.Error, OSError) as error:
-            if _code(error) != sqlite3.SQLITE_FULL:  # a new log would be full soon, too
+            if _code(error) != sqlite3.SQLITE_FULL:  # a new connection would not help
                 self._disconnect()
             raise _explain(error, self.path) from error
 
@@ -94,7 +94,7 @@ class SqliteStore(Store):
 
 
 def _explain(error: sqlite3.Error | OSError, path: Path) -> StoreError:
-    """Separate what passes by itself from what a person must fix."""
+    """Tell errors that may pass from those that somebody must mend."""
     code = _code(error)
     if code in NO_WAL or (code == sqlite3.SQLITE_BUSY and not _has_locks(path)):
         return BrokenError(f"{path}: {UNFIT} ({error})")
@@ -108,21 +108,21 @@ def _code(error: sqlite3.Error | OSError) -> int:
 
 
 def _has_locks(path: Path) -> bool:
-    """Try to lock the file, on which this process holds no lock now: SQLite says "busy" if there are no locks, too."""
-    with suppress(BlockingIOError), path.open("rb") as file:
-        try:
+    """Try to lock the file, which this process has not locked. SQLite says "busy" without lock support, too."""
+    try:
+        with path.open("rb") as file:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            return error.errno != errno.ENOLCK
+    except OSError as error:
+        return error.errno != errno.ENOLCK
     return True
 
 
 def _missing_rights(path: Path) -> str:
-    """Name the owner of a place where this process may not write, and the user that it runs as."""
+    """Name the owner of a path that this process may not write to, and the user it runs as."""
     for place in path, *path.parents:
         try:
             owner = place.stat()
-        except OSError:  # it is not there, or out of reach: a directory above tells why
+        except OSError:  # it does not exist or is out of reach: a directory above tells why
             continue
         if not os.access(place, os.W_OK):
             own = f"user {os.getuid()}, group {os.getgid()}"
@@ -147,7 +147,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _refuse_lone_file(file: Path) -> None:
-    """Refuse a file that could lose its log, which is another file beside it."""
+    """Refuse a file that could be separated from its log, which is another file beside it."""
     if _is_mount_point(file):
         raise BrokenError(f"{file}: a file that is mounted alone loses its log; mount the directory")
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -156,10 +156,10 @@ def _refuse_lone_file(file: Path) -> None:
 
 
 def _is_mount_point(file: Path) -> bool:
-    """Return whether anything is mounted there, from this disk or another one: proc(5)."""
+    """Whether anything is mounted there, from this disk or another: proc(5)."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     escaped = str(file).translate({ord(character): f"\\{ord(character):03o}" for character in " \t\n\\"})
     return any(line.split(" ")[4] == escaped for line in mounts.splitlines())
@@ -182,7 +182,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection):
         for statement in SCHEMA:
             connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {OURS}")  # a write: a file that is read-only says so now
+        connection.execute(f"PRAGMA application_id = {OURS}")  # a write, which finds out a read-only file
         _mark_in_use(connection, Path(f"{path.resolve()}-wal"))
     (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
     if is_busy:
@@ -190,7 +190,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _mark_in_use(connection: sqlite3.Connection, log: Path) -> None:
-    """Mark the file before any number is in its log alone; distrust a file that has the mark but no log."""
+    """Mark the file in use before its log has any number. A file with the mark and no log is distrusted."""
     (in_use,) = connection.execute("SELECT max(in_use) FROM counter").fetchone()
     if in_use and not log.stat().st_size:
         connection.execute("UPDATE counter SET distrusted = ?", (LOST_LOG,))
@@ -198,7 +198,7 @@ def _mark_in_use(connection: sqlite3.Connection, log: Path) -> None:
 
 
 def _close(connection: sqlite3.Connection) -> None:
-    """Remove the mark and close. A log begun anew has room for this even if the disk is full."""
+    """Remove the mark and close. A log that starts over has room for this even if the disk is full."""
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(RESTART)")
         connection.execute("UPDATE counter SET in_use = 0")
@@ -207,7 +207,7 @@ def _close(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Commit, also what a refused batch told of the file; roll back after any other error."""
+    """Commit, even if the file turns out to be distrusted; roll back after any other error."""
     refusal = None
     with connection:
         connection.execute("BEGIN IMMEDIATE")

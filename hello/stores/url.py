@@ -8,19 +8,19 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 Password = Callable[[], str]
-"""Reads a password, anew for each connection: it may have changed."""
+"""Reads a password, for each connection again, since it may have changed."""
 
 URL = re.compile(r"(?P<scheme>\w+)://((?P<login>[^@/?#]*)@)?(?P<hosts>[^@/?#]*)(?P<path>[^@?#]*)(\?(?P<query>[^@#]*))?")
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?")
 
 TLS = ("ca", "cert", "key")
-"""Files: the authorities to trust, and this client's own certificate with its key."""
+"""Files: the authorities to trust, and this client's certificate and key."""
 OPTIONS = {"unix": ("db",), "rediss": TLS, "etcds": TLS}
-"""What the query of a URL may hold."""
+"""The options in a URL's query."""
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown. A password may hold what should have been percent-encoded."""
+    """A URL that may be shown. Its password may not be percent-encoded as it should."""
     return re.sub(r"(?<=password=)[^&]*", "***", re.sub(r"(?<=://)([^:@]*):.*@", r"\1:***@", url))
 
 
@@ -37,7 +37,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """The parts of a URL that names a server, decoded."""
+    """The decoded parts of a server's URL."""
 
     scheme: str
     user: str
@@ -48,7 +48,7 @@ class ServerUrl:
 
     @classmethod
     def parse(cls, url: str, password: Password | None, port: int) -> "ServerUrl":
-        """Take a URL apart; `port` is the default. Raises ValueError, without showing any part of a password."""
+        """Parse a URL; raises ValueError, without any part of a password. `port` is the default."""
         scheme, slashes, rest = url.partition("://")
         if rest.count("@") > 1 or re.search("[/?#].*@", rest):
             raise ValueError("percent-encode its user and password")
@@ -66,7 +66,7 @@ class ServerUrl:
         return parsed
 
     def tls(self) -> ssl.SSLContext | None:
-        """Make a context from the files as they are now, since certificates are renewed; None if the URL wants none."""
+        """Make a context from the files as they are now, since certificates are renewed; None without TLS."""
         if self.scheme not in ("rediss", "etcds"):
             return None
         context = ssl.create_default_context(cafile=self.options.get("ca"))

@@ -578,3 +578,15 @@ async def test_an_age_of_thousands_of_digits_is_above_0() -> None:
         outcome = await check(url, "--requests=20", "--json")
     assert outcome.status == 1
     assert outcome.kinds == {Kind.CACHED}
+
+
+async def test_a_run_that_nobody_answers_ends_early() -> None:
+    class Away(Counter):
+        def visit(self) -> bytes:
+            return SILENCE
+
+    async with serving(Away()) as url:
+        outcome = await check(url, "--duration=600", "--rate=20", "--timeout=1")
+    assert outcome.status == 2
+    assert one_line(outcome.errors)
+    assert "ended early" in outcome.errors

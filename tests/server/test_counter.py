@@ -151,7 +151,7 @@ async def test_what_a_reading_told_meanwhile_is_known_to_a_batch_that_is_sent_ag
     restore, commit = gate.copy(), gate.commit
 
     async def lose(batch: Batch) -> Range:
-        await commit(replace(batch, client="b" * 32, epoch="", sequence=1, n=3))
+        await commit(replace(batch, client="b" * 32, epoch="", sequence=1, answered=0, n=3))
         assert (await counter.read()).count == 3
         restore()
         monkeypatch.setattr(gate, "commit", commit)

@@ -23,19 +23,18 @@ from hello.stores import Batch, DistrustedError, ForgottenError, LostError, Unav
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
+from hello.stores.etcd.keys import delete, put
 from hello.stores.etcd.store import EtcdStore
 from tests.support.client import request
 from tests.support.linux import require, require_etcd
 from tests.support.processes import PATIENCE, EtcdServer, MakeHello, until
 from tests.support.proxy import Proxy
-from tests.support.stores import FIRST, OTHER, OpenEtcd, empty, following, restore, running
+from tests.support.stores import FIRST, OTHER, OpenEtcd, empty, etcd_keys, following, restore, running
 from tests.support.troubles import (
-    AWAY,
     assert_in_order,
     logs,
     recovered,
     refusal,
-    refused_until_mended,
     started,
     until_store_is,
 )
@@ -43,6 +42,8 @@ from tests.support.witness import Witness
 
 DEADLINE = 1.5
 """Seconds; longer than a member takes that gives no answer."""
+
+SMALL = "--quota-backend-bytes", str(1 << 18)
 
 
 class Members:
@@ -83,24 +84,18 @@ async def one(tmp_path: Path) -> AsyncIterator[EtcdServer]:
         yield server
 
 
-async def test_a_leader_that_is_killed_costs_nobody_anything(hello: MakeHello, members: Members) -> None:
-    witness, pods = Witness(), await started(hello, members.url)
-    async with witness.crowd(*pods):
-        await witness.more()
-        (await members.leader()).kill()
-        await witness.more()
-
-    await witness.judge(pods[0])
-    assert set(witness.statuses()) == {200}
-
-
-async def test_a_silent_member_costs_nobody_anything(hello: MakeHello, members: Members) -> None:
+async def test_a_silent_member_and_a_leader_that_is_killed_cost_nobody_anything(
+    hello: MakeHello, members: Members
+) -> None:
     witness, pods = Witness(), await started(hello, members.url)
     async with witness.crowd(*pods):
         for member in members.all:
             member.signal(SIGSTOP)
             await asyncio.gather(*(witness.ask(pod) for pod in pods))  # each has to leave the silent one
             member.signal(SIGCONT)
+        await witness.more()
+        (await members.leader()).kill()
+        await witness.more()
 
     await witness.judge(pods[0])
     assert set(witness.statuses()) == {200}
@@ -199,12 +194,10 @@ async def test_what_answers_otherwise_than_etcd_is_one_reason(status: int, body:
         assert "\n" not in str(error.value)
 
 
-async def test_an_etcd_without_a_json_gateway_is_told_apart(hello: MakeHello, tmp_path: Path) -> None:
+async def test_an_etcd_without_a_json_gateway_is_told_apart(tmp_path: Path, open_etcd: OpenEtcd) -> None:
     async with running(EtcdServer(tmp_path / "one", "--enable-grpc-gateway=false")) as etcd:
-        server = await hello("--store", etcd.url, "--deadline", "0.3").start()
-        assert await refusal(server) == AWAY
-        await logs(server)
-        assert_in_order(server, "enable-grpc-gateway")
+        with pytest.raises(LostError, match="enable-grpc-gateway"):
+            await open_etcd(etcd.url).read("", 0)
 
 
 async def test_what_gets_no_answer_is_not_sent_twice() -> None:
@@ -258,20 +251,19 @@ async def compact(server: EtcdServer) -> None:
     await server.call("compaction", told["header"]["revision"])
 
 
-async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(hello: MakeHello, tmp_path: Path) -> None:
-    async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as full:
-        (server,) = await started(hello, full.url, "--deadline", "0.5", pods="a")
-        await recovered(server)
+async def test_an_etcd_that_is_full_counts_nobody_until_there_is_room(tmp_path: Path, open_etcd: OpenEtcd) -> None:
+    async with running(EtcdServer(tmp_path / "one", *SMALL)) as full:
+        store = open_etcd(full.url)
+        batch = following(FIRST, await store.commit(FIRST))
         await fill(full)
-        assert await refusal(server) == AWAY
-        assert (await request(server.url, path="/count")).body == "1\n"
+        with pytest.raises(UnavailableError, match="database space exceeded"):
+            await store.commit(batch)
+        assert (await store.read("", 0)).count == 3
         deleted = json.loads(await full.call("del", "another", "--write-out=json"))
         await full.call("compaction", deleted["header"]["revision"])
         await full.call("defrag")
         await full.call("alarm", "disarm")
-        await recovered(server)
-        await logs(server)
-        assert_in_order(server, "database space exceeded")
+        assert (await store.commit(batch)).top == 6
 
 
 async def fill(server: EtcdServer) -> None:
@@ -299,15 +291,16 @@ async def test_an_earlier_revision_is_distrusted_though_no_number_is_missing(
 
 
 async def test_an_empty_etcd_that_is_replaced_by_another_one_was_not_rolled_back(
-    hello: MakeHello, tmp_path: Path
+    tmp_path: Path, open_etcd: OpenEtcd
 ) -> None:
-    async with running(EtcdServer(tmp_path / "one", "--quota-backend-bytes", str(1 << 18))) as etcd:
+    async with running(EtcdServer(tmp_path / "one", *SMALL)) as etcd:
+        store = open_etcd(etcd.url)
         await fill(etcd)
-        server = await hello("--store", etcd.url, "--deadline", "0.5").start()
-        assert await refusal(server) == AWAY
+        with pytest.raises(UnavailableError, match="database space exceeded"):
+            await store.commit(FIRST)
         await empty(etcd)
-        await recovered(server)
-        assert await recovered(server) >= 1
+        given = await store.commit(FIRST)
+        assert (await store.commit(following(FIRST, given))).top == 6
 
 
 @pytest.fixture
@@ -317,16 +310,12 @@ async def apart(tmp_path: Path) -> AsyncIterator[list[EtcdServer]]:
         yield [one, two]
 
 
-async def test_members_of_different_clusters_count_nobody(hello: MakeHello, apart: list[EtcdServer]) -> None:
-    url = "etcd://" + ",".join(f"127.0.0.1:{server.port}" for server in apart)
-    servers = [await hello("--store", url, "--deadline", "0.5").start() for _ in range(2)]
-    for server in servers:
-        assert await refusal(server) == AWAY
+async def test_members_of_different_clusters_count_nobody(apart: list[EtcdServer], open_etcd: OpenEtcd) -> None:
+    store = open_etcd("etcd://" + ",".join(f"127.0.0.1:{server.port}" for server in apart))
+    with pytest.raises(UnavailableError, match="its cluster has only 1 of the 2 members"):
+        await store.commit(FIRST)
     for etcd in apart:
         assert await etcd.call("get", "--prefix", "/hello") == ""
-    for server in servers:
-        await logs(server)
-        assert_in_order(server, "its cluster has only 1 of the 2 members")
 
 
 async def top(store: EtcdStore, batch: Batch) -> int:
@@ -390,53 +379,40 @@ async def test_a_copy_of_etcd_is_distrusted_though_it_has_counted_on(
             await store.commit(following(FIRST, given, seen=6))
 
 
-async def test_a_client_certificate_opens_etcd(hello: MakeHello, certificate: Path, tmp_path: Path) -> None:
-    require_etcd()
+async def test_a_client_certificate_opens_etcd(certificate: Path, tmp_path: Path, open_etcd: OpenEtcd) -> None:
     files = "--cert-file", str(certificate), "--key-file", str(certificate)
     clients = "--client-cert-auth", "--trusted-ca-file", str(certificate.with_name("own.pem"))  # no key is in it
+    require_etcd()
     guarded = EtcdServer(tmp_path / "one", *files, *clients, protocol="https").launch()
     url = f"etcds://127.0.0.1:{guarded.port}"
-    stores = {
-        f"{url}?ca={certificate}": "(?i)bad.certificate|certificate.required",
-        url: "certificate verify failed",
-    }
+    reasons = {f"{url}?ca={certificate}": "(?i)bad.certificate|certificate.required", url: "certificate verify failed"}
     try:
-        server = await hello("--store", f"{url}?ca={certificate}&cert={certificate}&key={certificate}").start()
-        await server.ready()
-        await recovered(server)
-        for store, reason in stores.items():
-            stranger = await hello("--store", store).start()
+        assert await top(open_etcd(f"{url}?ca={certificate}&cert={certificate}&key={certificate}"), FIRST) == 3
+        for stranger, reason in reasons.items():
 
-            async def says_why(url: str = stranger.url, reason: str = reason) -> bool:
-                return re.search(reason, (await request(url, path="/readyz")).body) is not None
+            async def says_why(store: EtcdStore = open_etcd(stranger), reason: str = reason) -> bool:  # noqa: B008
+                with pytest.raises(UnavailableError) as error:
+                    await store.read("", 0)
+                return re.search(reason, str(error.value)) is not None
 
             await until(says_why, reason)  # at one of its tries: etcd may close a connection before it was told why
     finally:
         guarded.kill()
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("epoch", "rubbish"),
-        ("base", None),
-        ("sessions/" + "0" * 32, "rubbish"),
-    ],
-)
-async def test_a_counter_that_is_none_is_refused_until_it_is_one(
-    hello: MakeHello, etcd_server: EtcdServer, etcd_url: str, key: str, value: str | None
+@pytest.mark.parametrize(("key", "value"), [("epoch", "rubbish"), ("base", None), (f"sessions/{'0' * 32}", "rubbish")])
+async def test_what_is_no_counter_is_lost_until_it_is_one(
+    etcd_url: str, open_etcd: OpenEtcd, key: str, value: str | None
 ) -> None:
-    name = f"/{etcd_url.rpartition('/')[2]}/{key}"
-    before: list[str] = []
-
-    async def put(text: str | None) -> None:
-        await (etcd_server.call("put", name, text) if text else etcd_server.call("del", name))
-
-    async def spoil() -> None:
-        before.append((await etcd_server.call("get", "--print-value-only", name)).removesuffix("\n"))
-        await put(value)
-
-    await refused_until_mended(hello, etcd_url, spoil, lambda: put(before[0]))
+    store, name = open_etcd(etcd_url), f"/{etcd_url.rpartition('/')[2]}/{key}"
+    given = await store.commit(FIRST)
+    before = (await etcd_keys(store)).get(name)
+    await store._readings.write([], put(name, value) if value else delete(name))  # noqa: SLF001
+    for asked in store.read(given.epoch, 3), store.commit(following(FIRST, given)):
+        with pytest.raises(LostError, match="what it holds is"):
+            await asked
+    await store._readings.write([], put(name, before) if before else delete(name))  # noqa: SLF001
+    assert (await store.commit(OTHER)).top in (6, 9)  # what was refused may have been counted
 
 
 async def test_sessions_that_are_folded_at_once_cost_no_number(

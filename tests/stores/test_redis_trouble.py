@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
@@ -21,7 +21,6 @@ from tests.support.troubles import (
     logs,
     recovered,
     refusal,
-    refused_until_mended,
     reset,
     started,
     until_store_is,
@@ -40,11 +39,12 @@ async def pods(hello: MakeHello, redis_server: RedisServer) -> list[Hello]:
     return await started(hello, redis_server.url)
 
 
-async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(hello: MakeHello, run_redis: RunRedis) -> None:
+async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(run_redis: RunRedis) -> None:
     options = "--cluster-enabled", "yes", "--cluster-port"
     one, two = [await run_redis(name, *options, str(free_port())) for name in ("one", "two")]
-    server = await hello("--store", one.url, "--deadline", "0.3").start()
-    await refusal(server)
+    store, direct = RedisStore(one.url), RedisStore(two.url)
+    with pytest.raises(UnavailableError, match="CLUSTERDOWN"):
+        await store.commit(FIRST)
 
     await two.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     await one.call("CLUSTER", "MEET", "127.0.0.1", two.port, two.arguments[-1])
@@ -53,11 +53,11 @@ async def test_a_node_of_a_cluster_that_has_not_the_counter_says_so(hello: MakeH
         return "MOVED" in await one.call("GET", "{hello}")
 
     await until(is_moved, "moved")
-    await refusal(server)
-    await logs(server)
-    assert_in_order(server, "CLUSTERDOWN", "MOVED")
-    direct = await hello("--store", two.url).start()
-    await recovered(direct)
+    with pytest.raises(UnavailableError, match="MOVED"):
+        await store.commit(FIRST)
+    assert (await direct.commit(FIRST)).top == 3
+    await store.close()
+    await direct.close()
 
 
 class Names:
@@ -136,10 +136,24 @@ async def test_an_address_that_swallows_all_holds_nobody(hello: MakeHello, run_r
 
 
 async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: MakeHello, redis_server: RedisServer) -> None:
-    def put(count: str) -> Awaitable[str]:
-        return redis_server.call("HSET", "{hello}", "count", count)
+    """By a server that counted in it and by a new one, and distrusted by neither."""
+    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
+    last = await recovered(server)
+    epoch = await redis_server.call("HGET", "{hello}", "epoch")
+    await redis_server.call("HSET", "{hello}", "epoch", "rubbish")
+    newcomer = await hello("--store", redis_server.url, "--deadline", "0.3").start()
+    for one in server, newcomer:
+        assert await refusal(one) == AWAY
+        assert (await request(one.url, path="/count")).status == 503
+    await redis_server.call("HSET", "{hello}", "epoch", epoch)
 
-    await refused_until_mended(hello, redis_server.url, lambda: put("nan"), lambda: put("1"))
+    for one in server, newcomer:
+        await until_store_is("up", one)
+        number = await recovered(one)
+        assert number > last  # who was refused may have been counted
+        last = number
+        assert (await logs(one)).count("store is lost") == 1
+        assert_in_order(one, "what it holds is")
 
 
 @pytest.mark.parametrize(
@@ -178,17 +192,15 @@ async def test_rubbish_in_the_counter_is_an_error_that_is_known(
             await asked
 
 
-async def test_a_key_of_another_type_is_refused(hello: MakeHello, redis_server: RedisServer) -> None:
+async def test_a_key_of_another_type_is_refused_and_left_alone(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
     await redis_server.call("SET", "{hello}", "world")
-    server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
-
-    assert await refusal(server) == AWAY
+    with pytest.raises(UnavailableError, match="WRONGTYPE"):
+        await redis_store.commit(FIRST)
     assert await redis_server.call("GET", "{hello}") == "world"
     await redis_server.call("DEL", "{hello}")
-    await server.ready()
-    await recovered(server)
-    assert await server.stop() == 0
-    assert "WRONGTYPE" in "".join(server.log)
+    assert (await redis_store.commit(FIRST)).top == 3
 
 
 async def test_a_redis_that_closes_what_is_idle_is_not_lost(hello: MakeHello, redis_server: RedisServer) -> None:
@@ -209,22 +221,16 @@ async def test_a_redis_that_closes_what_is_idle_is_not_lost(hello: MakeHello, re
     ],
 )
 async def test_a_redis_that_takes_no_writes_counts_nobody(
-    hello: MakeHello, redis_server: RedisServer, fault: list[str], mend: list[str], reason: str
+    redis_store: RedisStore, redis_server: RedisServer, fault: list[str], mend: list[str], reason: str
 ) -> None:
-    (server,) = await started(hello, redis_server.url, "--deadline", "0.3", pods="a")
-    number = await recovered(server)
-
+    batch = following(FIRST, await redis_store.commit(FIRST))
+    await redis_store.read("", 0)  # Redis knows the script from now on
     assert await redis_server.call(*fault) == "+OK"
-    assert await refusal(server) == await refusal(server) == AWAY
-    assert (await request(server.url, path="/readyz")).status == 200
-    assert (await request(server.url, path="/count")).body == f"{number}\n"
-
+    with pytest.raises(UnavailableError, match=reason):
+        await redis_store.commit(batch)
+    assert (await redis_store.read("", 0)).count == 3
     assert await redis_server.call(*mend) == "+OK"
-    await recovered(server)
-    events = await logs(server)
-    assert reason in "".join(server.log)
-    assert events.count("store is lost") == 1
-    assert events.count("store is up") == 2
+    assert (await redis_store.commit(batch)).top == 6
 
 
 async def test_a_redis_that_is_killed_and_comes_back_costs_nobody_anything(

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tests.support.client import request
 from tests.support.linux import Trace, mounted, require, seen_from_outside
 from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.stores import FIRST, following
-from tests.support.troubles import AWAY, recovered, refusal, refused_until_mended, reset, until_store_is
+from tests.support.troubles import AWAY, recovered, refusal, reset, until_store_is
 from tests.support.witness import Witness
 
 
@@ -202,25 +202,23 @@ async def test_what_a_server_left_can_be_moved(
 
 FILLS = """
 import asyncio, sys
+from contextlib import suppress
 from pathlib import Path
-from hello.stores import Batch, LostError
+from hello.stores import LostError
 from hello.stores.sqlite import SqliteStore
+from tests.support.stores import FIRST, following
 
 async def main(directory):
-    store = SqliteStore(directory / "hello.db")
-    given = await store.commit(Batch("", "a", 1, 0, 3, 0, "pod", "new"))
-    with open(directory / "ballast", "wb", buffering=0) as ballast:
-        try:
-            while ballast.write(b"0" * 4096):
-                pass
-        except OSError:
-            pass
+    store, ballast = SqliteStore(directory / "hello.db"), directory / "ballast"
+    given = await store.commit(FIRST)
+    with suppress(OSError):
+        ballast.write_bytes(bytes(1 << 20))
     try:
         for sequence in range(2, 100):
-            given = await store.commit(Batch(given.epoch, "a", sequence, given.index, 1, given.top, "pod", ""))
+            given = await store.commit(following(FIRST, given, sequence=sequence))
     except LostError:
         await store.close()
-    (directory / "ballast").unlink()
+    ballast.unlink()
     store = SqliteStore(directory / "hello.db")
     reading = await store.read(given.epoch, given.top)
     assert (reading.count, reading.distrusted) == (given.top, ""), reading
@@ -300,18 +298,6 @@ async def test_each_reply_waits_for_the_disk(hello: MakeHello, tmp_path: Path) -
     await server.kill()
 
     assert await trace.replies_behind_a_sync("Hello-Count") == 5
-
-
-async def test_a_counter_that_is_none_is_refused_until_it_is_one(hello: MakeHello, tmp_path: Path) -> None:
-    path, changes = tmp_path / "hello.db", ExitStack()
-
-    async def spoil() -> None:
-        changes.enter_context(changed(path, "UPDATE counter SET count = 'nan'"))
-
-    async def mend() -> None:
-        changes.close()
-
-    await refused_until_mended(hello, f"sqlite:{path}", spoil, mend)
 
 
 @contextmanager

@@ -1,19 +1,16 @@
 """The contract of a store: one suite over all four."""
 
 import asyncio
-import json
 import re
-import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Connection
 
 from hello.server import loop_factory
 from hello.stores import (
@@ -34,7 +31,6 @@ from hello.stores import (
     UnavailableError,
     WipedError,
 )
-from hello.stores.etcd.keys import put
 from hello.stores.etcd.store import EtcdStore
 from hello.stores.memory import MemoryStore
 from hello.stores.redis import store as redis_module
@@ -42,10 +38,10 @@ from hello.stores.redis.store import RedisStore
 from hello.stores.sqlite import SqliteStore
 from tests.support.linux import require
 from tests.support.processes import REDIS_SERVERS, RedisServer, until
-from tests.support.stores import FIRST, OTHER, RunRedis, etcd_keys, following, redis_command, wipe
+from tests.support.stores import FIRST, OTHER, RunRedis, following, redis_command, wipe
 
-LATER = "9999999999999999-e9"
-"""An epoch that begins after all others here."""
+AHEAD = Range("4102444800000000-ahead", 1, 1)
+"""What was seen of an epoch that is later than all others here."""
 
 
 @pytest.fixture(params=["memory", "sqlite", *REDIS_SERVERS, "etcd"])
@@ -81,12 +77,6 @@ async def test_the_first_batch_begins_the_epoch_that_it_brings(store: Store) -> 
     assert (given.epoch[17:], given.top) == ("e1", 3)
     assert given.index > 0
     assert before - 0.01 < int(given.epoch[:16]) / 1e6 < time.time() + 0.01
-
-
-async def test_a_process_that_believes_in_no_epoch_takes_the_one_that_is_there(store: Store) -> None:
-    epoch = (await store.commit(FIRST)).epoch
-    given = await store.commit(OTHER)
-    assert (given.epoch, given.top) == (epoch, 6)
 
 
 async def test_a_batch_that_begins_an_epoch_again_begins_another_one(store: Store) -> None:
@@ -134,8 +124,7 @@ async def test_a_process_that_believed_in_an_epoch_is_told_that_the_store_is_emp
 
 
 async def test_an_epoch_is_later_than_the_one_that_it_follows_whatever_the_clock_says(store: Store) -> None:
-    before = "4102444800000000-ahead"
-    given = await store.commit(replace(FIRST, epoch=before))
+    given = await store.commit(replace(FIRST, epoch=AHEAD.epoch))
     assert given.epoch == "4102444800000001-e1"
     await store.reset("e2", 0)
     assert (await store.read("", 0)).epoch == "4102444800000002-e2"
@@ -156,43 +145,15 @@ async def test_a_batch_of_another_epoch_is_told_the_present_one_and_counts_nothi
     assert (told.value.epoch, 5) == (reading.epoch, reading.count)
 
 
-async def test_a_store_in_an_earlier_epoch_than_was_seen_is_distrusted_by_all(store: Store) -> None:
-    await store.commit(FIRST)
-    with pytest.raises(DistrustedError):
-        await store.commit(following(OTHER, Range(LATER, 1, 1)))
-    with pytest.raises(DistrustedError):
-        await store.commit(OTHER)
-    assert (await store.read("", 0)).distrusted
-
-
-async def test_a_reading_of_an_earlier_epoch_than_was_seen_makes_the_store_distrusted(store: Store) -> None:
-    await store.commit(FIRST)
-    assert (await store.read(LATER, 0)).distrusted
-    with pytest.raises(DistrustedError):
-        await store.commit(OTHER)
-
-
-async def test_a_process_that_saw_a_later_epoch_knows_an_earlier_one_after_a_wipe_too(store: Store) -> None:
-    await store.commit(FIRST)
-    with pytest.raises(DistrustedError):
-        await store.commit(replace(OTHER, epoch=LATER))
-
-
 async def test_a_store_with_less_than_was_seen_is_distrusted_by_all(store: Store) -> None:
     given = await store.commit(FIRST)
     with pytest.raises(DistrustedError):
-        await store.commit(following(FIRST, given, seen=4))
+        await store.commit(following(FIRST, given, n=100, seen=4))  # the batch would make up for it
     with pytest.raises(DistrustedError):
         await store.commit(OTHER)
     reading = await store.read("", 0)
     # etcd cannot compare a sum before it counts: nobody gets the numbers of who found out.
-    assert (reading.count, bool(reading.distrusted)) == (6 if isinstance(store, EtcdStore) else 3, True)
-
-
-async def test_less_than_was_seen_is_distrusted_though_the_batch_would_make_up_for_it(store: Store) -> None:
-    given = await store.commit(FIRST)
-    with pytest.raises(DistrustedError):
-        await store.commit(following(FIRST, given, n=100, seen=4))
+    assert (reading.count, bool(reading.distrusted)) == (103 if isinstance(store, EtcdStore) else 3, True)
 
 
 async def test_a_reading_of_less_than_was_seen_makes_the_store_distrusted(store: Store) -> None:
@@ -246,15 +207,10 @@ async def test_the_shares_add_up_to_the_count(store: Store) -> None:
     given = await store.commit(FIRST)
     await store.commit(OTHER)
     await store.commit(following(FIRST, given))
+    await store.commit(replace(OTHER, client="c" * 32, pod="pod-a"))
     reading = await store.read("", 0)
-    assert reading.pods == {"pod-a": 6, "pod-b": 3}
+    assert reading.pods == {"pod-a": 9, "pod-b": 3}
     assert reading.began + sum(reading.pods.values()) == reading.count
-
-
-async def test_a_pod_s_share_is_that_of_all_its_processes(store: Store) -> None:
-    await store.commit(FIRST)
-    await store.commit(replace(OTHER, pod="pod-a"))
-    assert (await store.read("", 0)).pods == {"pod-a": 6}
 
 
 async def test_reset_begins_an_epoch_with_its_own_shares(store: Store) -> None:
@@ -277,48 +233,39 @@ async def test_a_batch_counted_before_a_reset_is_not_counted_again_after_it(stor
     assert (told.value.epoch, reading.count) == (reading.epoch, 0)
 
 
-async def test_reset_makes_a_distrusted_store_count_again(store: Store) -> None:
-    before = await store.commit(FIRST)
-    assert (await store.read(before.epoch, 4)).distrusted
-    await store.reset("e2", 4)
-    given = await store.commit(OTHER)
-    assert (given.epoch[17:], given.top) == ("e2", 7)
-    assert given.epoch > before.epoch
-
-
-@pytest.mark.parametrize("by_reading", [False, True])
-async def test_the_epoch_after_a_distrusted_store_s_is_later_than_what_was_seen(store: Store, by_reading: bool) -> None:
-    """Else a clock that was ahead as an epoch began could make every later reset one to an earlier epoch."""
-    seen = Range("4102444800000000-ahead", 1, 1)
+@pytest.mark.parametrize("batch", [None, following(OTHER, AHEAD), replace(OTHER, epoch=AHEAD.epoch)])
+async def test_a_store_in_an_earlier_epoch_than_was_seen_is_distrusted_by_all(
+    store: Store, batch: Batch | None
+) -> None:
+    """The next epoch is later than what was seen: else a clock that was ahead would make every reset an earlier one."""
     await store.commit(FIRST)
-    if by_reading:
-        assert (await store.read(seen.epoch, 1)).distrusted
+    if batch is None:
+        assert (await store.read(AHEAD.epoch, 0)).distrusted
     else:
         with pytest.raises(DistrustedError):
-            await store.commit(following(OTHER, seen))
-    await store.reset("e2", 0)
+            await store.commit(batch)
+    with pytest.raises(DistrustedError):
+        await store.commit(OTHER)
+    assert (await store.read("", 0)).distrusted
+    await store.reset("e2", 4)
     with pytest.raises(OtherEpochError) as told:
-        await store.commit(following(OTHER, seen))
-    assert told.value.epoch == "4102444800000001-e2"
+        await store.commit(following(OTHER, AHEAD))
+    given = await store.commit(OTHER)
+    assert (given.epoch, given.top) == (told.value.epoch, 7) == ("4102444800000001-e2", 7)
 
 
 async def test_a_connection_that_is_reset_before_its_first_command_is_lost_in_any_loop(
-    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis_server: RedisServer,
 ) -> None:
-    connect = redis_module._connect  # noqa: SLF001
-
-    async def connect_and_be_reset(connection: Connection) -> None:
-        await connect(connection)
+    async def commit() -> None:
+        store = RedisStore(redis_server.url)
+        connection = store._commits  # noqa: SLF001
+        await redis_module._connect(connection)  # noqa: SLF001
         connection._writer.transport.abort()  # type: ignore[union-attr]  # noqa: SLF001
         with suppress(ConnectionError):
             await connection._writer.wait_closed()  # type: ignore[union-attr]  # noqa: SLF001
-
-    async def commit() -> None:
-        store = RedisStore(redis_server.url)
-        monkeypatch.setattr(redis_module, "_connect", connect_and_be_reset)
         with pytest.raises(LostError):
-            await store.commit(FIRST)
-        monkeypatch.undo()
+            await redis_module._call(connection, "PING")  # noqa: SLF001
         assert (await store.commit(FIRST)).top == 3
         await store.close()
 
@@ -390,7 +337,7 @@ async def test_a_right_that_is_lacking_costs_no_number(
 ) -> None:
     """What a script wrote before it failed stays written, and the batch is sent again."""
     first = await redis_store.commit(FIRST)
-    await _age(redis_store, POD_LIFETIME + 1)
+    await _date_back(redis_store, POD_LIFETIME + 1)
     await redis_server.call("ACL", "SETUSER", "default", f"-{right}")
     batch = replace(OTHER, epoch=first.epoch)
     for _ in range(3):
@@ -401,108 +348,77 @@ async def test_a_right_that_is_lacking_costs_no_number(
     assert (await redis_store.read("", 0)).count == 6
 
 
-async def test_more_processes_than_are_forgotten_at_once_lose_no_visitor(
-    redis_store: RedisStore, redis_server: RedisServer
-) -> None:
-    await redis_store.reset("e1", 0)
-    epoch = (await redis_store.read("", 0)).epoch
-    for some in range(5):
-        words = [word for i in range(500) for word in (f"{some:02}{i:030}", f"{epoch} 1 {i} {i} 1 1 old-{some}-{i}")]
-        await redis_server.call("HSET", "{hello}", *words)
-    await redis_server.call("HSET", "{hello}", "count", 2500, "index", 2500)
-    for process in "cde":
-        await redis_store.commit(replace(FIRST, client=process * 32))
-    assert (await redis_store.read("", 0)).pods == {EARLIER_PODS: 2500, "pod-a": 9}
+async def _date_back(store: RedisStore, seconds: int) -> None:
+    """Make the records of all sessions older."""
+    fields = await redis_command(store, "HGETALL", "{hello}")
+    for client, record in zip(fields[::2], fields[1::2], strict=True):
+        if len(client) == 32:
+            *before, then, total, pod = record.split(" ")
+            older = " ".join([*before, str(int(then) - seconds), total, pod])
+            await redis_command(store, "HSET", "{hello}", client, older)
 
 
-async def _age(store: Store, seconds: int) -> None:
-    """Make all that the store remembers older."""
-    then = int(time.time()) - seconds
-    match store:
-        case MemoryStore():
-            for record in store._records.values():  # noqa: SLF001
-                record.time = then
-        case SqliteStore():
-            with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
-                connection.execute("UPDATE sessions SET time = ?", (then,))
-        case RedisStore():
-            fields = await redis_command(store, "HGETALL", "{hello}")
-            for client, record in zip(fields[::2], fields[1::2], strict=True):
-                if len(client) == 32:
-                    words = record.split(" ")
-                    await redis_command(store, "HSET", "{hello}", client, " ".join([*words[:4], str(then), *words[5:]]))
-        case EtcdStore():
-            await _age_keys(store, then, seconds)
+Age = Callable[[int], Awaitable[None]]
 
 
-async def _age_keys(store: EtcdStore, then: int, seconds: int) -> None:
-    """Date back what the keys hold, and since when the store knows them."""
-    keys = store._keys  # noqa: SLF001
-    puts = []
-    for key, value in (await etcd_keys(store)).items():
-        if key.startswith(keys.sessions):
-            *before, _, pod = value.split(" ")
-            puts.append(put(key, " ".join([*before, str(then), pod])))
-        elif key == keys.shares:
-            puts.append(put(key, json.dumps({pod: [total, then] for pod, (total, _) in json.loads(value).items()})))
-    await store._readings.write([], *puts)  # noqa: SLF001
-    view = await store._readings.now()  # noqa: SLF001
-    since = time.monotonic() - seconds
-    indexes = {client: session.record.index for client, session in view.sessions.items()}
-    store._idle._unchanged = {client: (index, since) for client, index in indexes.items()}  # noqa: SLF001
+@pytest.fixture
+def age(store: Store, monkeypatch: pytest.MonkeyPatch) -> Age:
+    """Lets so many seconds pass: by this process's clocks, or in what Redis remembers."""
+
+    async def age(seconds: int) -> None:
+        if isinstance(store, RedisStore):
+            await _date_back(store, seconds)
+            return
+        for clock, unit in ("time", 1), ("time_ns", 10**9), ("monotonic", 1):
+            now = getattr(time, clock)
+            monkeypatch.setattr(time, clock, lambda now=now, unit=unit: now() + seconds * unit)
+
+    return age
 
 
-async def _known(store: Store, given: Range) -> Range:
-    """What the first session knows of its batch, after _age: in etcd it has written the session's key anew."""
-    if isinstance(store, EtcdStore):
-        view = await store._readings.now()  # noqa: SLF001
-        return replace(given, index=view.sessions[FIRST.client].record.index)
-    return given
-
-
-async def test_pods_unseen_for_a_day_are_folded_into_one_entry(store: Store) -> None:
+async def test_pods_unseen_for_a_day_are_folded_into_one_entry(store: Store, age: Age) -> None:
     await store.commit(FIRST)
     await store.commit(OTHER)
-    await _age(store, POD_LIFETIME + 1)
+    await age(POD_LIFETIME + 1)
     await store.commit(replace(FIRST, client="c" * 32, pod="pod-c"))
     assert (await store.read("", 0)).pods == {EARLIER_PODS: 6, "pod-c": 3}
-    await _age(store, POD_LIFETIME + 1)
+    await age(POD_LIFETIME + 1)
     await store.commit(replace(FIRST, client="d" * 32, pod="pod-d"))
     assert (await store.read("", 0)).pods == {EARLIER_PODS: 9, "pod-d": 3}
 
 
-async def test_pods_seen_within_a_day_keep_their_entry(store: Store) -> None:
+async def test_pods_seen_within_a_day_keep_their_entry(store: Store, age: Age) -> None:
     await store.commit(FIRST)
-    await _age(store, POD_LIFETIME - 60)
+    await age(POD_LIFETIME - 60)
     await store.commit(OTHER)
     assert (await store.read("", 0)).pods == {"pod-a": 3, "pod-b": 3}
 
 
-async def test_a_batch_for_nobody_shows_that_its_pod_is_there(store: Store) -> None:
+async def test_a_batch_for_nobody_shows_that_its_pod_is_there(store: Store, age: Age) -> None:
     given = await store.commit(FIRST)
     await store.commit(OTHER)
-    await _age(store, 60)
-    await store.commit(following(FIRST, await _known(store, given), n=0))
+    await age(60)
+    await store.commit(following(FIRST, given, n=0))
     reading = await store.read("", 0)
     assert reading.pods == {"pod-a": 3, "pod-b": 3}
     assert reading.silence["pod-a"] < 5
     assert reading.silence["pod-b"] > 50
 
 
-async def test_a_process_idle_for_a_day_is_forgotten_and_the_store_trusted(store: Store) -> None:
+async def test_a_process_idle_for_a_day_is_forgotten_and_the_store_trusted(store: Store, age: Age) -> None:
     given = await store.commit(FIRST)
-    await _age(store, POD_LIFETIME + 1)
+    await age(POD_LIFETIME + 1)
     await store.commit(OTHER)
     with pytest.raises(ForgottenError):
         await store.commit(following(FIRST, given))
     assert not (await store.read("", 0)).distrusted
 
 
-async def test_a_process_idle_for_a_day_is_not_forgotten_while_nobody_comes(store: Store) -> None:
+async def test_a_process_idle_for_a_day_is_not_forgotten_while_nobody_comes(store: Store, age: Age) -> None:
     """Whatever a clock says that was wrong for a moment."""
     given = await store.commit(FIRST)
-    await _age(store, POD_LIFETIME + 1)
-    assert (await store.commit(following(FIRST, await _known(store, given)))).top == 6
+    await age(POD_LIFETIME + 1)
+    assert (await store.commit(following(FIRST, given))).top == 6
 
 
 Two = tuple[RedisStore, Batch, RedisStore, Batch]
@@ -569,7 +485,7 @@ async def test_a_reset_after_a_restart_is_later_than_the_epoch_that_was_seen(
 ) -> None:
     one, next_of_one, other, next_of_other = two
     await restart(redis_server)
-    later = replace(next_of_other, epoch="4102444800000000-ahead")
+    later = replace(next_of_other, epoch=AHEAD.epoch)
     await both_are_refused((one, next_of_one, other, later), redis_server)
     await one.reset("e2", 0)
     with pytest.raises(OtherEpochError) as told:
@@ -647,7 +563,7 @@ async def test_a_roll_call_that_is_over_lets_nobody_count_in_another_run(
 
 async def test_who_had_not_counted_for_long_is_not_waited_for(two: Two, redis_server: RedisServer) -> None:
     one, next_of_one, _, _ = two
-    await _age(one, 60)
+    await _date_back(one, 60)
     given = await one.commit(next_of_one)
     await restart(redis_server)
     assert (await one.commit(following(FIRST, given, sequence=3))).top == 12
@@ -667,19 +583,14 @@ async def _have_sessions(server: RedisServer, store: Store, *, seconds: int = 0)
     return epoch
 
 
-async def test_a_reading_shows_some_of_many_pods_and_the_rest_as_one(
-    redis_store: RedisStore, redis_server: RedisServer
-) -> None:
-    await _have_sessions(redis_server, redis_store)
-    reading = await redis_store.read("", 0)
-    assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
-    assert len(reading.pods) < MANY / 5
-
-
 async def test_many_idle_sessions_are_folded_as_new_ones_come(
     redis_store: RedisStore, redis_server: RedisServer
 ) -> None:
+    """Until then a reading shows some of the pods, and the rest as one."""
     epoch = await _have_sessions(redis_server, redis_store, seconds=SESSION_TIMEOUT)
+    reading = await redis_store.read(epoch, MANY)
+    assert (reading.count, sum(reading.pods.values())) == (MANY, MANY)
+    assert len(reading.pods) < MANY / 5
     for number in range(40):
         await redis_store.commit(replace(FIRST, client=md5(bytes([number])).hexdigest(), epoch=epoch, n=0))
     fields = int((await redis_server.call("HLEN", "{hello}")).removeprefix(":"))
@@ -714,9 +625,9 @@ async def test_sessions_that_ended_leave_their_pods_shares(store: Store) -> None
     assert reading.silence["pod-a"] < 5
 
 
-async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_both(store: Store) -> None:
+async def test_a_session_that_ends_as_it_lets_an_idle_one_go_keeps_the_share_of_both(store: Store, age: Age) -> None:
     given = await store.commit(FIRST)
-    await _age(store, SESSION_TIMEOUT)
+    await age(SESSION_TIMEOUT)
     await store.commit(replace(FIRST, client="c" * 32, epoch=given.epoch, ends=True))
     assert (await store.read("", 0)).pods == {"pod-a": 6}
 
@@ -762,12 +673,6 @@ async def test_a_flushed_script_cache_begins_no_roll_call(two: Two, redis_server
     given = await waiting
     await redis_server.call("SCRIPT", "FLUSH")
     assert (await one.commit(following(FIRST, given, sequence=3))).top == 15
-
-
-async def test_all_keys_of_redis_share_one_hash_tag(redis_store: RedisStore, redis_server: RedisServer) -> None:
-    await redis_store.commit(FIRST)
-    keys = await redis_server.lines("KEYS", "*")
-    assert sorted(keys) == ["{hello}", "{hello}:roll"]
 
 
 async def test_an_answer_left_over_on_the_connection_is_not_taken_for_a_batch_s(redis_store: RedisStore) -> None:

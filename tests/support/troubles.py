@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 
 from tests.support.client import request, state
 from tests.support.processes import Hello, MakeHello, until
@@ -69,25 +68,3 @@ async def recovered(server: Hello) -> int:
 
     await until(is_served, "a visitor has a number again")
     return numbers[0]
-
-
-async def refused_until_mended(
-    hello: MakeHello, url: str, spoil: Callable[[], Awaitable[object]], mend: Callable[[], Awaitable[object]]
-) -> None:
-    """What is no counter is refused, by a server that counted in it and by a new one, and distrusted by neither."""
-    (server,) = await started(hello, url, "--deadline", "0.3", pods="a")
-    last = await recovered(server)
-    await spoil()
-    newcomer = await hello("--store", url, "--deadline", "0.3").start()
-    for one in server, newcomer:
-        assert await refusal(one) == AWAY
-        assert (await request(one.url, path="/count")).status == 503
-    await mend()
-
-    for one in server, newcomer:
-        await until_store_is("up", one)
-        number = await recovered(one)
-        assert number > last  # who was refused may have been counted
-        last = number
-        assert (await logs(one)).count("store is lost") == 1
-        assert_in_order(one, "what it holds is")

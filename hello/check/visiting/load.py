@@ -20,6 +20,7 @@ PAUSE = 0.1  # seconds that a client whose visit failed is slower
 SHARES = 1.0  # seconds between two reads of the pods' shares
 RESOLVE_EVERY = 60  # reads of shares, in a run without an end
 MOST_KEPT = 10  # idle connections that an open loop keeps to each site
+GIVE_UP = 60.0  # seconds in which every visit fails
 
 FRESH, KEPT, BOTH = (False,), (True,), (False, True)
 
@@ -55,6 +56,7 @@ class Load:
     def __init__(self, sites: Sequence[Site], plan: Plan, keep: Keep) -> None:
         self.under_way = UnderWay(keep)
         self.stopped = False
+        self.gave_up = False
         self._plan = plan
         self._sites = sites
         self._addresses: list[list[Address]] = []
@@ -91,12 +93,13 @@ class Load:
 
     async def _visit_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as group:
-            shares = group.create_task(self._read_shares())
+            beside = [group.create_task(self._read_shares()), group.create_task(self._give_up())]
             self._visits = group.create_task(self._visit())
             if self.stopped:
                 self._visits.cancel()
             await asyncio.wait([self._visits])
-            shares.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _visit(self) -> None:
         """Begin each visit when it is due, or when there is room."""
@@ -195,6 +198,17 @@ class Load:
             if final or monotonic_ns() > end:
                 return record
             await asyncio.sleep(PAUSE)
+
+    async def _give_up(self) -> None:
+        """End a run that has an end once every visit fails for a minute, or at the start for two timeouts."""
+        while not self._plan.endless:
+            await asyncio.sleep(1)
+            never = self.under_way.answered_last is None
+            limit = min(2 * self._plan.timeout, GIVE_UP) if never else GIVE_UP
+            since = self.under_way.failing_since
+            if since is not None and monotonic_ns() - since > limit * 1e9:
+                self.gave_up = True
+                self.stop()
 
 
 async def _resolve(site: Site) -> list[Address]:

@@ -24,6 +24,8 @@ class UnderWay:
     def __init__(self, keep: Keep) -> None:
         self.answered_last: int | None = None
         """When a visit was answered last."""
+        self.failing_since: int | None = None
+        """Since when every visit has failed."""
         self.stood_still = 0
         """Nanoseconds."""
         self._keep = keep
@@ -58,7 +60,9 @@ class UnderWay:
         self._visits.pop(request, None)
         self.look(record.answered)
         if not record.read and record.outcome is Outcome.ANSWERED:
-            self.answered_last = record.answered
+            self.answered_last, self.failing_since = record.answered, None
+        elif not record.read and self.failing_since is None:
+            self.failing_since = record.since
         self._pass_on(record)
 
     def not_made(self, due: int, labels: Labels) -> None:

@@ -1,1 +1,1 @@
-"""The count in etcd: one transaction a batch, over all members."""
+"""The count in etcd: one transaction for each batch."""

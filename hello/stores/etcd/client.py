@@ -1,7 +1,4 @@
-"""A client of etcd's JSON gateway, and what went wrong with it in plain words.
-
-https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/
-"""
+"""A client of etcd's JSON gateway: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/."""
 
 import json
 import os
@@ -33,15 +30,15 @@ PORT = 2379
 PREFIX = "/hello"
 
 UNKNOWN_OUTCOME = {1, 2, 4, 10, 13, 14, 15}
-"""After all other codes nothing was done: https://grpc.io/docs/guides/status-codes/."""
+"""With any other code nothing was done: https://grpc.io/docs/guides/status-codes/."""
 UNAUTHENTICATED = 16
 STALE = "revision of auth store is old"
-"""The token is older than the last change of rights."""
+"""The token is older than the last change of permissions."""
 COMPACTED = "mvcc: required revision has been compacted"
 
 
 def parse(url: str, password: Password | None) -> ServerUrl:
-    """Read the URL of a counter in etcd, whose path is the prefix of the counter's keys; raises ValueError."""
+    """Parse the URL of a counter in etcd, whose path is the prefix of its keys; raises ValueError."""
     parts = ServerUrl.parse(url, password, PORT)
     if parts.password and not parts.user:
         raise ValueError("a password needs a user (etcd://USER@…)")
@@ -54,13 +51,13 @@ def parse(url: str, password: Password | None) -> ServerUrl:
 
 
 class Client:
-    """Calls one member, the same one as long as it answers, over one connection."""
+    """Calls one member over one connection, and the next member after a failure."""
 
     def __init__(self, url: ServerUrl, cluster: Cluster) -> None:
         self._url = url
         self._protocol = "https" if url.scheme == "etcds" else "http"
         self._cluster = cluster
-        # Processes start with different members to share the load.
+        # Processes spread over the members.
         self._member = random.randrange(self.members)  # noqa: S311
         self._session: ClientSession | None = None
         self._token = ""
@@ -70,10 +67,7 @@ class Client:
         return len(self._url.hosts)
 
     async def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method once, such as `kv/txn`. If this member does not answer, the next call goes to another one.
-
-        Raises UnavailableError if nothing was done, LostError if that is not known.
-        """
+        """Call a method once, such as `kv/txn`; raises UnavailableError if nothing was done, LostError if unknown."""
         member = str(self._url.hosts[self._member])
         try:
             answer = await self._call_as_user(f"{self._protocol}://{member}/v3/{method}", body)
@@ -90,7 +84,7 @@ class Client:
             await session.close()
 
     async def _call_as_user(self, url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Log in first if there is a user, and again if the token has expired: then nothing was done."""
+        """Log in first if there is a user, and again if the token has expired, since then nothing was done."""
         if self._url.user and not self._token:
             await self._log_in(url)
         try:
@@ -122,11 +116,11 @@ class Client:
         except (ClientConnectorError, ConnectionTimeoutError, ssl.SSLError) as error:
             raise UnavailableError(_words(error)) from error
         except (ClientError, OSError, RuntimeError, ValueError) as error:
-            # aiohttp and uvloop raise RuntimeError if the connection has closed.
+            # aiohttp and uvloop raise RuntimeError if the connection is closed.
             raise LostError(_words(error)) from error
 
     def _connect(self) -> ClientSession:
-        """Make a session of one connection. It reads the TLS files again, since certificates are renewed."""
+        """Make a session of one connection. TLS files are read each time, since certificates are renewed."""
         timeout = ClientTimeout(total=2 * COMMAND_TIMEOUT, connect=COMMAND_TIMEOUT, sock_read=COMMAND_TIMEOUT)
         connector = TCPConnector(ssl=self._url.tls() or True, limit=1, ttl_dns_cache=1)
         return ClientSession(connector=connector, timeout=timeout, cookie_jar=DummyCookieJar())

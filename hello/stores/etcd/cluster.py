@@ -6,7 +6,7 @@ from hello.stores import UnavailableError
 
 
 class Seen(NamedTuple):
-    """The latest epoch that etcd was seen in, the highest revision then, and the cluster."""
+    """The latest epoch that was seen, its highest revision, and the cluster."""
 
     epoch: str = ""
     revision: int = 0
@@ -14,17 +14,17 @@ class Seen(NamedTuple):
 
 
 class Cluster:
-    """The cluster that has a majority of the members in the URL. Two clusters behind one URL would be two counters."""
+    """The cluster that a majority of the members in the URL belong to. Two clusters would be two counters."""
 
     def __init__(self, members: int) -> None:
         self.id = ""
         self.seen = Seen()
         self._members = members
         self._last: dict[str, str] = {}
-        """The cluster that each member was in when it last answered."""
+        """The cluster that each member belonged to when it last answered."""
 
     def check(self, member: str, cluster: str) -> None:
-        """Note the cluster that a member is in; raises UnavailableError if this process does not count there."""
+        """Note a member's cluster; raises UnavailableError if it has no majority."""
         self._last[member] = cluster
         if cluster == self.id:
             return

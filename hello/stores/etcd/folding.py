@@ -1,4 +1,4 @@
-"""Idle sessions are folded into the base, so that etcd holds few keys however many processes there were."""
+"""Folding: idle sessions are merged into the base, so that etcd holds few keys however many processes there were."""
 
 import time
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from hello.stores.etcd.keys import Json, Keys, SessionKey, View, delete, is_unch
 from hello.stores.rules import State
 
 IDLE_TIMEOUT = 60
-"""Seconds, by this process's own clock, after which an unchanged session's key is folded into the base."""
+"""Seconds, by this process's clock, after which an unchanged session is folded."""
 
 FOLDED_AT_ONCE = 100
-"""Sessions. By default etcd takes 128 operations in a transaction (--max-txn-ops)."""
+"""By default etcd takes 128 operations in a transaction (--max-txn-ops)."""
 
 
 class IdleSessions:
@@ -21,10 +21,10 @@ class IdleSessions:
 
     def __init__(self) -> None:
         self._unchanged: dict[str, tuple[int, float]] = {}
-        """The revision of each session's key, and since when it is known."""
+        """The revision of each session's key, and when it was first seen."""
 
     def find(self, view: View) -> dict[str, int]:
-        """Note what a view shows; the idle sessions with their keys' revisions, no more than can be folded at once."""
+        """Note what a view shows; returns idle sessions and their keys' revisions, as many as can be folded at once."""
         now, before = time.monotonic(), self._unchanged
         self._unchanged = {
             client: (index, since if changed == index else now)
@@ -37,14 +37,14 @@ class IdleSessions:
         return dict(islice(idle, FOLDED_AT_ONCE))
 
     def silence(self, client: str, session: SessionKey) -> float:
-        """Seconds for which a session's key has not changed, as far as this process knows."""
+        """Seconds since a session's key changed, as far as this process knows."""
         now = time.monotonic()
         index, since = self._unchanged.get(client, (0, now))
         return now - since if index == session.record.index else 0
 
 
 def fold(keys: Keys, view: View, indexes: Mapping[str, int]) -> tuple[list[Json], list[Json]]:
-    """What is compared and what is written to fold sessions whose keys still have these revisions."""
+    """The comparisons and the writes that fold sessions whose keys still have these revisions."""
     base, state = view.base, State(view.epoch, forgotten=view.base.forgotten)
     idle = {client: view.sessions[client].record for client in indexes if client in view.sessions}
     pods = rules.fold(state, [*view.shares, *idle.values()], time.time())

@@ -1,4 +1,4 @@
-"""What a counter keeps in etcd, key by key, and the parts of which its transactions are made.
+"""A counter's keys in etcd, and the parts of its transactions.
 
 Under the prefix: `base`, `distrusted`, `epoch`, a key for each client session in `sessions/`, and `shares`. A commit
 reads all but the last in one range.
@@ -17,9 +17,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class SessionKey:
-    """What a client session's key holds. The record's index is the key's last revision; its top is unknown.
+    """A client session's key. The record's index is the key's last revision, and its top is unknown.
 
-    seen: the highest number that the batch's process had seen. etcd counts the batch before anybody can compare.
+    seen: the highest number that the batch's session had seen: etcd counts the batch before anybody can compare.
     """
 
     record: SessionRecord
@@ -38,9 +38,9 @@ class SessionKey:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """An epoch's count when it began, and its present count apart from the sessions' keys.
+    """The count with which an epoch began, and its present count without that of the sessions' keys.
 
-    forgotten: the highest revision of a session's key that was folded. revision: this key's last one.
+    forgotten: the highest revision of a folded session's key. revision: this key's last one.
     """
 
     began: int = 0
@@ -60,10 +60,10 @@ class Base:
 
 @dataclass(slots=True)
 class View:
-    """What the keys hold at one revision. Without an epoch the store is empty.
+    """The keys at one revision. Without an epoch the store is empty.
 
-    latest: the latest epoch known to the process that distrusted etcd. shares: the folded sessions' numbers by pod.
-    names: the keys in the range that a commit reads, also those that no counter wrote.
+    latest: the latest epoch known to the process that distrusted etcd. shares: the totals of folded sessions by pod.
+    names: all keys in the range that a commit reads, even those that no counter wrote.
     """
 
     revision: int = 0
@@ -82,7 +82,7 @@ class View:
         return self.base.count + sum(record.total for record in sessions if record.epoch == self.epoch)
 
     def state(self) -> State:
-        """Convert it for the rules; raises ValueError if no counter wrote it."""
+        """Convert the view for the rules; raises ValueError if no counter wrote it."""
         if bool(self.epoch) != bool(self.base.revision):
             raise ValueError("an epoch without a base, or a base without an epoch")
         base = self.base
@@ -107,15 +107,15 @@ class Keys:
         return {"key": _code(self.base), "range_end": _code(f"{self.shares}\0")}
 
     def counted(self, changed_after: int = 0) -> Json:
-        """Get the keys that make up the count: how many there are, and those that changed after a revision."""
+        """A range of the keys that make up the count: their number, and those that changed after a revision."""
         keys = {"key": _code(self.base), "range_end": _code(self._end)}
         return {**keys, "min_mod_revision": str(changed_after + 1)} if changed_after else keys
 
     def update(self, view: View, answer: Mapping[str, Any], revision: int) -> bool:
         """Bring a view to a later revision by the keys that changed; raises ValueError if no counter wrote them.
 
-        Returns false if keys were deleted, which no range shows. An unchanged key was in the view before, so the view
-        is complete if it has as many keys as there are.
+        Returns false if keys were deleted, which a range does not show. The view had all unchanged keys, so it is
+        complete if it has as many as there are.
         """
         view.revision = revision
         for pair in answer.get("kvs", ()):
@@ -123,7 +123,7 @@ class Keys:
         return len(view.names) == int(answer.get("count", 0))
 
     def view(self, answer: Mapping[str, Any], revision: int) -> View:
-        """Make a view of all keys; raises ValueError if no counter wrote them."""
+        """Make a view; raises ValueError if no counter wrote the keys."""
         view = View()
         self.update(view, answer, revision)
         return view
@@ -136,7 +136,7 @@ class Keys:
         elif key == self.epoch:
             view.epoch, view.epoch_revision = word(text), changed
         elif key == self.shares:
-            view.shares = list(_shares(text, view.epoch))  # keys come in order: its epoch came first
+            view.shares = list(_shares(text, view.epoch))  # keys are sorted: the epoch came first
         elif key.startswith(self.sessions):
             view.sessions[key.removeprefix(self.sessions)] = SessionKey.parse(text, changed)
         if key < self._end:
@@ -152,7 +152,7 @@ def _shares(text: str, epoch: str) -> Iterator[SessionRecord]:
         for pod, (total, time) in json.loads(text).items():
             yield SessionRecord(epoch, pod=word(pod), total=whole_number(total), time=whole_number(time))
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"{text[:100]!r} are no shares") from error
+        raise ValueError(f"{text[:100]!r} are not shares") from error
 
 
 def is_unchanged(key: str, revision: int) -> Json:

@@ -1,7 +1,7 @@
-"""The count in etcd, shared by every pod: a key for each client session, one transaction a batch, none in conflict.
+"""The count in etcd: a key for each client session, one transaction for each batch, and no conflicts between sessions.
 
-A session's key holds how many numbers it took; the count is the sum of them and of a base. A batch's place among all
-commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_model/.
+A session's key holds how many numbers it took. The count is the sum of these and a base. A batch's place in the order
+of commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data_model/.
 """
 
 import time
@@ -17,7 +17,7 @@ from hello.stores.rules import find_duplicate, is_earlier, make_epoch, make_read
 from hello.stores.url import Password
 
 ATTEMPTS = 10
-"""How often a transaction is tried, each time for what is there by then."""
+"""How often a transaction is tried, each time after another look."""
 
 CONFLICTS = f"etcd: gave up after {ATTEMPTS} conflicting transactions"
 
@@ -26,15 +26,15 @@ class EtcdStore(Store):
     """A Store in etcd 3.4 or later. One connection commits, and one reads."""
 
     def __init__(self, url: str, password: Password | None = None) -> None:
-        """Connect with the first batch; ValueError if the URL is none of etcd's."""
+        """Connect with the first batch; raises ValueError for a bad URL."""
         parts = parse(url, password)
         cluster = Cluster(len(set(parts.hosts)))
         self._commits, self._readings = Views(parts, cluster), Views(parts, cluster)
         self._keys = self._commits.keys
         self._own: dict[str, View] = {}
-        """The view at the revision of the last commit from here, by its client session."""
+        """The view at the revision of the last commit, by its client session."""
         self._begun: dict[str, int] = {}
-        """The revision of the base when a client session was first heard of. A process has few of them."""
+        """The revision of the base when each client session of this process began."""
         self._idle = IdleSessions()
 
     async def commit(self, batch: Batch) -> Range:
@@ -59,8 +59,8 @@ class EtcdStore(Store):
         await self._readings.client.close()
 
     async def _commit(self, batch: Batch) -> Range:
-        """Count a batch in one transaction, if nothing has happened since this session's last one."""
-        own = self._own.pop(batch.client, None)  # a repeated batch is looked up: writing it again may take as long
+        """Count a batch, in a single transaction if this session's last one is answered."""
+        own = self._own.pop(batch.client, None)  # a repeated batch is looked up: writing takes longer
         if own and (own.epoch, own.revision) == (batch.epoch, batch.answered) and batch.seen < NEAR_LIMIT:
             is_counted, view = await self._commits.count(batch, own, changed_after=own.revision)
         else:
@@ -77,7 +77,7 @@ class EtcdStore(Store):
         raise UnavailableError(CONFLICTS)
 
     async def _repeat(self, batch: Batch, view: View) -> Range | None:
-        """Find where the batch was counted before; None if nowhere. Raises a StoreError if it must not be counted."""
+        """Find where a batch was counted before, or None; raises a StoreError if it must not be counted."""
         state, session = view.state(), view.sessions.get(batch.client)
         try:
             repeated = find_duplicate(batch, state, session.record if session else None)
@@ -85,16 +85,16 @@ class EtcdStore(Store):
             if not view.distrusted:
                 await self._commits.distrust(view, batch.epoch)
             raise
-        # Sessions are folded soon: if one was since this session began, its batch may have been counted before.
+        # If any session was folded since this one began, it may have been this one, and the batch counted.
         begun = self._begun.setdefault(batch.client, view.base.revision)
         if view.epoch and session is None and begun != view.base.revision:
             raise ForgottenError("the store may have forgotten this session")
         return repeated
 
     async def _range(self, batch: Batch, view: View) -> Range:
-        """Make the range of a batch from the view at the revision at which it was counted.
+        """Make a batch's range from the view at the revision at which it was counted.
 
-        What other stores compare before they count can be compared only now; nobody has these numbers yet.
+        Other stores compare the count with what was seen before they count. Here nobody has the numbers yet.
         """
         session, top = view.sessions[batch.client], view.state().count
         if not view.distrusted and top - batch.n < session.seen:
@@ -105,7 +105,7 @@ class EtcdStore(Store):
         return Range(view.epoch, top, session.record.index)
 
     async def _fold(self, view: View) -> None:
-        """Fold idle sessions, unless one of them changes meanwhile."""
+        """Fold idle sessions, unless one of them has changed by then."""
         idle = self._idle.find(view)
         if idle:
             with suppress(StoreError):

@@ -12,7 +12,7 @@ from hello.stores.rules import State, count, is_earlier
 from hello.stores.url import ServerUrl
 
 NEAR_LIMIT = LIMIT - 2**40
-"""Above it, the whole count is read before each batch: etcd cannot compare a sum."""
+"""Above it, the count is read before each batch: etcd cannot compare a sum."""
 
 COMPACTED = "The store no longer knows your number: etcd has compacted its revision."
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Views:
-    """Reads and writes the keys over one connection. An etcd that turns out to be restored is distrusted."""
+    """Reads and writes the keys over one connection, and distrusts an etcd that was restored."""
 
     def __init__(self, url: ServerUrl, cluster: Cluster) -> None:
         self.keys = Keys(url.path)
@@ -28,7 +28,7 @@ class Views:
         self._cluster = cluster
 
     async def ask(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do some work, with one member after the other; LostError if one of them may have done it."""
+        """Try some work with each member in turn; raises LostError if one of them may have done it."""
         errors: list[StoreError] = []
         for _ in range(self.client.members):
             try:
@@ -50,7 +50,7 @@ class Views:
         return view
 
     async def at(self, revision: int) -> View:
-        """View what the count was made of at the revision at which a batch was counted."""
+        """View the keys that made up the count at an earlier revision."""
         try:
             answer = await self.client.call("kv/range", {**self.keys.counted(), "revision": str(revision)})
         except CompactedError as error:
@@ -60,9 +60,9 @@ class Views:
         return self.keys.view(answer, revision)
 
     async def count(self, batch: Batch, view: View, changed_after: int = 0) -> tuple[bool, View]:
-        """Count a batch if the keys that matter are as in a view; whether it was counted, and what there is now.
+        """Count a batch if the keys that matter are as in a view; whether it was counted, and the view after it.
 
-        A view at the revision of this session's key needs only what changed after it: if that key still has this
+        A view at the revision of this session's key needs only what changed after it: if the key still has that
         revision, etcd has the same past. In any other case all keys are read.
         """
         seen, (compare, puts) = self._cluster.seen, _transaction(self.keys, batch, view)
@@ -79,12 +79,12 @@ class Views:
         return is_counted, now
 
     async def write(self, compare: list[Json], *writes: Json) -> bool:
-        """Write in one transaction, if all that is compared holds; whether it did."""
+        """Write in one transaction if all comparisons hold; whether they did."""
         answer = await self.client.call("kv/txn", {"compare": compare, "success": writes})
         return bool(answer.get("succeeded", False))
 
     async def distrust(self, view: View, epoch: str) -> None:
-        """Stop counting in a view's epoch, for all. The next epoch will be later than the one that was seen."""
+        """Stop everybody from counting in a view's epoch. The next epoch will be later than the given one."""
         latest = epoch if is_earlier(view.epoch, epoch) else view.epoch
         compare = [holds(self.keys.epoch, view.epoch)]
         if not await self.write(compare, put(self.keys.distrusted, f"{latest} {DistrustedError.message}")):
@@ -92,7 +92,7 @@ class Views:
         view.distrusted = DistrustedError.message
 
     async def _notice_restore(self, view: View, seen: Seen, wrote: bool = False) -> None:
-        """Distrust an epoch at an earlier revision than was seen before etcd was asked, and in another cluster."""
+        """Distrust an epoch at an earlier revision than was seen before the call, or in another cluster."""
         restored = view.revision - wrote < seen.revision or self._cluster.id != seen.cluster
         if view.epoch and view.epoch == seen.epoch and restored and not view.distrusted:
             await self.distrust(view, view.epoch)
@@ -100,7 +100,7 @@ class Views:
 
 
 def _transaction(keys: Keys, batch: Batch, view: View) -> tuple[list[Json], list[Json]]:
-    """What is compared and what is put to count a batch."""
+    """The comparisons and the puts that count a batch."""
     before = view.sessions.get(batch.client)
     record = count(batch, State(view.epoch), before.record if before else None, time.time_ns())
     session = SessionKey(record, batch.seen if batch.epoch == record.epoch else 0)

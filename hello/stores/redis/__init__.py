@@ -1,1 +1,1 @@
-"""The count in Redis: one Lua script a batch."""
+"""The count in Redis: one Lua script for each batch."""

@@ -1,7 +1,7 @@
 -- Counts one batch, once.
 -- KEYS: 1 the counter. ARGV: 1 epoch, 2 client, 3 sequence, 4 answered, 5 n, 6 seen, 7 pod, 8 new epoch, 9 why distrusted,
--- 10 'ends' if it is the session's last
--- Answers {client, sequence, what, …}; numbers leave as '%.0f', since Lua's own conversion rounds at 14 digits.
+-- 10 'ends' if it is the session's last batch
+-- Answers {client, sequence, what, …}. Numbers are sent as '%.0f': Lua's own conversion rounds to 14 digits.
 local LIMIT = 9007199254740992
 local key, epoch, client, sequence, pod, new_epoch = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[7], ARGV[8]
 local answered, n, seen, ends = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[10] == 'ends'
@@ -17,11 +17,11 @@ if counter.distrusted then return answer('distrusted', counter.distrusted) end
 
 if current then
   if its_epoch == current and last == sequence then return answer('range', current, text(top), text(its_index)) end
-  -- The batch may have been counted in an epoch that is over.
+  -- It may have been counted in an epoch that is over.
   if epoch ~= '' and epoch ~= current or its_epoch ~= current and last >= sequence then
     return answer('other epoch', current)
   end
-  -- A record that a late first batch left behind knows nothing of the session.
+  -- A first batch that arrived late left a record that says nothing of the session.
   if answered > 0 and (not record or last == 1 and its_index ~= answered) then return answer('forgotten') end
   if last > sequence then return answer('outdated') end
   if count > LIMIT - n then return answer('exhausted') end
@@ -32,22 +32,22 @@ end
 local now = tonumber(redis.call('TIME')[1])
 local fields, gone, shares, changed = {}, {}, {}, {}
 
--- Let a session go, and add what it took to the share of its pod.
--- Who was forgotten is told by the index, not by the time: a clock may be wrong for a moment.
+-- Forgets a session, and adds its total to its pod's share.
+-- The index tells which sessions are forgotten, not the time: a clock may be wrong for a moment.
 local function fold(id, in_epoch, at, time, took, by)
   gone[#gone + 1] = id
   if in_epoch ~= current then return end
-  shares[by] = shares[by] or redis.call('HGET', key, 'pod:' .. by)  -- a look does not find all
+  shares[by] = shares[by] or redis.call('HGET', key, 'pod:' .. by)  -- a scan does not find all
   local share_epoch, share, latest = parse_share(shares[by])
   if share_epoch ~= current then share, latest = 0, 0 end
   shares[by] = table.concat({current, text(share + took), text(math.max(latest, time))}, ' ')
   changed[by], forgotten = true, math.max(forgotten, at)
 end
 
--- New sessions come with a first batch: that they let idle ones go keeps the hash small.
+-- Each first batch of a session forgets idle ones, which keeps the hash small.
 local function fold_idle()
   local sessions
-  local anywhere = tonumber(string.sub(client, 1, 4), 16)  -- else a look could find the same ones each time
+  local anywhere = tonumber(string.sub(client, 1, 4), 16)  -- else each scan could find the same ones
   sessions, shares = scan(key, redis.call('HLEN', key) > FIELDS and anywhere or 0)
   for id, value in pairs(sessions) do
     local in_epoch, _, _, at, time, took, by = parse_record(value)
@@ -55,7 +55,7 @@ local function fold_idle()
   end
 end
 
--- The numbers of pods that are not among the last ones belong to earlier pods.
+-- Keeps the shares of the most recent pods. The other numbers belong to earlier pods.
 local function drop_shares()
   local kept = {}
   for by, value in pairs(shares) do
@@ -88,7 +88,7 @@ else
   fields[#fields + 1], fields[#fields + 2] = client, record
 end
 if #gone > 0 then
-  redis.call('HSET', key, 'forgotten', text(forgotten))  -- first: who is gone without it would seem to be lost
+  redis.call('HSET', key, 'forgotten', text(forgotten))  -- first: without it, a forgotten session would seem lost
   call('HDEL', key, gone)
   local words = {}
   for by in pairs(changed) do

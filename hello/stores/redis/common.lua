@@ -1,9 +1,9 @@
--- What every script begins with; the rules are those of rules.py.
--- A counter is one hash: epoch, count, began, index, forgotten, distrusted; for each client session, by its id of 32 digits,
--- the record "epoch sequence top index time total pod"; and by 'pod:' and its name, the share of each pod whose sessions
--- were folded, "epoch total time".
+-- The beginning of every script; the rules are those of rules.py.
+-- A counter is one hash: epoch, count, began, index, forgotten, distrusted; for each client session, under its id of 32
+-- digits, the record "epoch sequence top index time total pod"; for each pod whose sessions were folded, under 'pod:' and
+-- its name, the share "epoch total time".
 local SESSION_TIMEOUT, POD_LIFETIME, POD_LIMIT = 1200, 86400, 500
-local FIELDS = 1000  -- sessions and shares that a script looks at; where there are more, some of them
+local FIELDS = 1000  -- sessions and shares that a script looks at, at most
 local WORDS = 1000  -- words that are unpacked at once: Lua's stack has a limit
 
 local function text(number) return string.format('%.0f', number) end
@@ -35,7 +35,7 @@ local function parse_share(value)
   return epoch, tonumber(total), tonumber(time)
 end
 
--- The counter's own fields, and the record of a session.
+-- Returns the counter's own fields, and the record of a session.
 local function load(key, client)
   local names, counter = {'epoch', 'count', 'began', 'index', 'forgotten', 'distrusted', client}, {}
   local values = redis.call('HMGET', key, unpack(names))
@@ -48,7 +48,7 @@ local function load(key, client)
   return counter, values[7]
 end
 
--- Sessions' records by their ids, and shares by pod; from where the last look ended, and where this one does.
+-- Returns records by session and shares by pod, from a cursor, and the next cursor.
 local function scan(key, cursor)
   local found, sessions, shares = redis.call('HSCAN', key, cursor, 'COUNT', FIELDS), {}, {}
   local fields = found[2]
@@ -73,7 +73,7 @@ local function rolled_back(counter, epoch, seen, answered, record)
   return whole_number(counter.count) < seen or index < answered and (record or answered > whole_number(counter.forgotten))
 end
 
--- The epoch that follows is to be later than the one that was seen, whatever the clock says then.
+-- The counter takes the later epoch, so that the epoch after it is later still, whatever the clock says.
 local function notice_rollback(key, counter, epoch, seen, answered, record, why)
   if not counter.epoch or counter.distrusted or not rolled_back(counter, epoch, seen, answered, record) then return end
   local latest = begun(counter.epoch) < begun(epoch) and epoch or counter.epoch

@@ -1,4 +1,4 @@
-"""Connections to Redis, and what went wrong with them in plain words."""
+"""Connections to Redis."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ from hello.stores import COMMAND_TIMEOUT
 from hello.stores.url import Password, ServerUrl
 
 CONNECTION_ATTEMPT_DELAY = 0.1
-"""Seconds after which the next address of a name is tried beside the one that is silent (RFC 8305, section 8)."""
+"""Seconds after which the next address of a name is tried in parallel (RFC 8305, section 8)."""
 
 PORT = 6379
 
 
 class _TcpConnection(Connection):
-    """Tries the addresses of a name one beside the other."""
+    """Tries the addresses of a name in parallel (Happy Eyeballs)."""
 
     async def _connect(self) -> None:
         addresses = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=SOCK_STREAM)
@@ -33,7 +33,7 @@ class _TcpConnection(Connection):
 
 
 class _TlsConnection(_TcpConnection):
-    """Reads the TLS files anew each time: certificates are renewed."""
+    """Reads the TLS files for each connection, since certificates are renewed."""
 
     def __init__(self, *, url: ServerUrl, **options: Any) -> None:
         super().__init__(**options)
@@ -46,7 +46,7 @@ class _TlsConnection(_TcpConnection):
 
 
 class _Credentials(CredentialProvider):
-    """Reads the password for each connection: it may have changed."""
+    """Reads the password for each connection, since it may have changed."""
 
     def __init__(self, username: str, password: Password) -> None:
         self._username = username
@@ -61,7 +61,7 @@ class _Credentials(CredentialProvider):
 
 
 def connection_maker(url: str, password: Password | None) -> Callable[[], Connection]:
-    """Return a function that makes connections, not yet open; raises ValueError if the URL is not one of Redis."""
+    """Return a function that makes closed connections; raises ValueError for a bad URL."""
     parts = ServerUrl.parse(url, password, PORT)
     kind, options = _unix_socket(parts) if parts.scheme == "unix" else _tcp(parts)
     if parts.user or parts.password:
@@ -104,7 +104,7 @@ def _database(text: str) -> int:
 
 
 def explain(error: Exception) -> str:
-    """Say what went wrong, with the first word of what Redis said; redis-py leaves it out."""
+    """Redis' own words. redis-py leaves out the first one, which is the error's code."""
     if "unauthenticated" in str(error) or getattr(error, "status_code", None) == "NOAUTH":
         return "it wants a password, and was given none"
     code = getattr(error, "status_code", None)

@@ -1,4 +1,4 @@
--- Reads the count, the sessions' records and the pods' shares; distrusts a store that was rolled back since it was last seen.
+-- Reads the count, and the records of sessions and shares. Distrusts a store that was rolled back.
 -- KEYS: 1 the counter. ARGV: 1 epoch, 2 seen, 3 why distrusted
 local counter = load(KEYS[1], '')
 notice_rollback(KEYS[1], counter, ARGV[1], tonumber(ARGV[2]), 0, nil, ARGV[3])

@@ -1,10 +1,9 @@
--- After a restart of Redis: notes what a session has seen; answers which run of Redis this is, and how many sessions have
--- not said what they saw.
--- On the roll are the sessions whose last batch was not older than ROLL seconds, twice a heartbeat, at the last batch of
--- all. It is made once a run, while nobody counts.
--- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of those who have not spoken
--- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 client (empty if none speaks), 5 answered,
--- 6 the run in which the wait is over: the end of a wait belongs to one run too
+-- After a restart of Redis: notes what a session has seen. Answers which run of Redis this is, and how many sessions are
+-- missing.
+-- The roll has the sessions whose last batch was within ROLL seconds, two heartbeats, of the last batch of all. It is made
+-- once a run, while nobody counts.
+-- KEYS: 1 the counter, 2 the roll, a hash: `run`, and the ids of missing sessions
+-- ARGV: 1 epoch, 2 seen, 3 why distrusted, 4 client (empty for a reading), 5 answered, 6 the run whose wait is over
 local ROLL = 10
 local client = ARGV[4]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')

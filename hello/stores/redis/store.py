@@ -1,4 +1,4 @@
-"""The count in Redis, shared by every pod: one Lua script a batch, called by its hash."""
+"""The count in Redis: one Lua script for each batch, called by its hash."""
 
 import asyncio
 import time
@@ -38,16 +38,16 @@ except ImportError:  # no wheel for this machine
     hiredis = None  # type: ignore[assignment]
 
 ROLL_CALL_TIMEOUT = 5.0
-"""Seconds for which those who counted shortly before a restart of Redis are waited for, at the most.
+"""How many seconds a roll call after a restart of Redis waits for processes that counted shortly before.
 
-Well above what a packet's repetition, a look-up of a name or a busy node delay a process that lives.
+Longer than a retransmitted packet, a name look-up or a busy node delays a process that is alive.
 """
 
 ROLL_CALL_INTERVAL = 0.1
-"""Seconds between two looks at who has yet to speak."""
+"""Seconds between two looks at which processes are missing."""
 
 LOST = RedisError, OSError, TypeError, RuntimeError
-"""A closed connection can be a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
+"""A closed connection is a TypeError on some CPython (redis-py #4287), and a RuntimeError in uvloop."""
 
 REFUSALS: dict[str, type[StoreError]] = {
     "distrusted": DistrustedError,
@@ -57,7 +57,7 @@ REFUSALS: dict[str, type[StoreError]] = {
     "outdated": OutdatedError,
     "exhausted": ExhaustedError,
 }
-"""What commit.lua says to a batch that must not be counted."""
+"""What commit.lua answers to a batch that must not be counted."""
 
 Words = tuple[str | int, ...]
 
@@ -86,16 +86,16 @@ class RedisStore(Store):
     """A Store in Redis 7 or later. One connection commits, and one reads."""
 
     def __init__(self, url: str, password: Password | None = None) -> None:
-        """Connect with the first batch, and ask for the password each time; ValueError if the URL is no Redis URL."""
+        """Connect with the first batch; raises ValueError for a bad URL."""
         make = connection_maker(url, password)
         self._commits, self._readings = make(), make()
         self._waits_in = ""
-        """The run of Redis in which this process waits in a roll call; another one may hold older data."""
+        """The run of Redis whose roll call this process waits for. Another run may have older data."""
         self._wait_end = 0.0
         self._commits.register_connect_callback(self._follow)
 
     async def _follow(self, _: Connection) -> None:
-        """Let the readings go where the batches go: an old connection may lead to a Redis that counts no more."""
+        """Let readings follow the batches: an old connection may lead to a Redis that was replaced."""
         self._readings.mark_for_reconnect()
 
     async def commit(self, batch: Batch) -> Range:
@@ -122,10 +122,10 @@ class RedisStore(Store):
         return await _has_ended(self._commits)
 
     async def _run(self, connection: Connection, script: Script, words: Words, said: Words) -> Any:
-        """Run a script by its hash. If Redis does not know it, this is another run of Redis: the roll is called first.
+        """Run a script by its hash. If Redis does not know it, Redis has restarted, and the roll call comes first.
 
-        The script is loaded over the connection that learned of the end of the roll call: a new one may lead to yet
-        another run, whose roll call is not over.
+        The script is loaded over the connection that saw the end of the roll call: a new connection may lead to another
+        run of Redis, whose roll call is not over.
         """
         await _connect(connection)
         try:
@@ -135,7 +135,7 @@ class RedisStore(Store):
             return await _call(connection, "EVAL", script.text, *words)
 
     async def _answer_roll_call(self, connection: Connection, said: Words) -> None:
-        """Say what was seen, and wait until all who counted shortly before the restart have said it, or time is up."""
+        """Report what was seen, and wait until all who counted shortly before the restart have, or time is up."""
         while True:
             over = self._waits_in if time.monotonic() >= self._wait_end else ""
             run, missing = await _call(connection, "EVAL", ROLL_CALL.text, 2, COUNTER, ROLL, *said, over)
@@ -174,9 +174,9 @@ def _record(text: str) -> SessionRecord:
 
 
 async def _call(connection: Connection, *words: str | int) -> Any:
-    """Send a command over an open connection; raises NoScriptError, or an UnavailableError."""
+    """Send a command over an open connection; raises NoScriptError or UnavailableError."""
     async with _exchange(connection, LostError):
-        if not connection.is_connected:  # it would connect again by itself
+        if not connection.is_connected:  # redis-py would connect again
             raise ConnectionError("the connection ended")
         # redis-py packs in Python.
         packed = hiredis.pack_command(words) if hiredis else connection.pack_command(*words)  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ async def _call(connection: Connection, *words: str | int) -> Any:
 
 
 async def _connect(connection: Connection) -> None:
-    """Open a connection, or open it again if it has ended or holds what would be taken for the next answer."""
+    """Open a connection that is not open, or that holds an answer to an earlier command."""
     if connection.should_reconnect() or await _has_ended(connection):
         async with _exchange(connection, UnavailableError):
             await connection.disconnect(nowait=True)
@@ -193,7 +193,7 @@ async def _connect(connection: Connection) -> None:
 
 
 async def _has_ended(connection: Connection) -> bool:
-    """Whether Redis has ended a connection, or something unread arrived over it."""
+    """Whether a connection has ended or has unread data."""
     with suppress(*LOST):
         return not connection.is_connected or await connection.can_read()
     return True
@@ -201,9 +201,9 @@ async def _has_ended(connection: Connection) -> bool:
 
 @asynccontextmanager
 async def _exchange(connection: Connection, lost: type[UnavailableError]) -> AsyncIterator[None]:
-    """Bound the time that Redis may take. Any failure ends the connection: a new one may lead to a Redis that works.
+    """Bound the time of an exchange, and close the connection if it fails.
 
-    Nor is an answer that comes too late taken for the next one.
+    A new connection may lead to a Redis that works, and gets no late answer to an earlier command.
     """
     try:
         async with asyncio.timeout(COMMAND_TIMEOUT):

@@ -27,8 +27,8 @@ from hello.check.reporting.timeline import Timeline
 from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch, progress
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.site import Site
-from hello.cli import Seconds
 from hello.limits import raise_file_limit
+from hello.options import Seconds
 from hello.output import tell
 
 REQUESTS = 1000

@@ -453,6 +453,30 @@ async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_agai
     assert (await store.read("", 0)).count == 6
 
 
+@pytest.mark.parametrize("folds", [False, True])
+async def test_a_session_is_folded_only_as_it_was_seen(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch, open_etcd: OpenEtcd, folds: bool
+) -> None:
+    """Meanwhile it counts, or another process folds another one."""
+    store, other, third = (open_etcd(etcd_url) for _ in range(3))
+    given = await store.commit(FIRST)
+    last = await third.commit(replace(FIRST, client="c" * 32))
+    write = other._commits.write  # noqa: SLF001
+
+    async def write_later(*transaction: Any) -> bool:
+        if folds:
+            monkeypatch.setattr(third._idle, "find", lambda _: {"c" * 32: last.index})  # noqa: SLF001
+            await third.commit(replace(FIRST, client="d" * 32))
+        else:
+            await store.commit(following(FIRST, given))
+        return await write(*transaction)
+
+    monkeypatch.setattr(other._commits, "write", write_later)  # noqa: SLF001
+    monkeypatch.setattr(other._idle, "find", lambda _: {FIRST.client: given.index})  # noqa: SLF001
+    await other.commit(OTHER)
+    assert (await store.read("", 0)).count == 4 * 3
+
+
 async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(
     etcd_url: str, monkeypatch: pytest.MonkeyPatch, open_etcd: OpenEtcd
 ) -> None:

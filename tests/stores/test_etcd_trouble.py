@@ -19,7 +19,7 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import Batch, DistrustedError, ForgottenError, LostError, UnavailableError
+from hello.stores import Batch, DistrustedError, LostError, UnavailableError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
@@ -439,18 +439,6 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(
     store = open_etcd(etcd_url)
     reading = await store.read("", 0)
     assert reading.pods == {"a": 20, "b": 20, "c": 20}
-
-
-async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_again(
-    etcd_url: str, monkeypatch: pytest.MonkeyPatch, open_etcd: OpenEtcd
-) -> None:
-    store, other = open_etcd(etcd_url), open_etcd(etcd_url)
-    await store.commit(FIRST)
-    monkeypatch.setattr(folding, "IDLE_TIMEOUT", 0)
-    await other.commit(OTHER)
-    with pytest.raises(ForgottenError):
-        await store.commit(FIRST)
-    assert (await store.read("", 0)).count == 6
 
 
 @pytest.mark.parametrize("folds", [False, True])

@@ -1,8 +1,6 @@
 """The command line."""
 
 import asyncio
-import math
-import re
 import secrets
 import signal
 import socket
@@ -16,6 +14,7 @@ from typing import Any
 import click
 
 from hello import __version__
+from hello.options import Seconds, name, option
 from hello.output import tell
 from hello.settings import Settings, default_store, read_password
 from hello.stores import LIMIT, BrokenError, Reading, Store, StoreError, UnavailableError
@@ -23,56 +22,9 @@ from hello.stores.opening import open_store
 from hello.stores.url import Password, without_password
 
 READINGS = 4
-"""How often `hello reset` asks a store that does not answer."""
+"""Attempts of `hello reset` to read a store that does not answer."""
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
-
-
-def name(value: str) -> str:
-    """Take a name that a header can carry (RFC 9110, section 5.5)."""
-    if not re.fullmatch("[!-~]+", value):
-        raise click.BadParameter(f"{value!r} is not printable ASCII without blanks")
-    return value
-
-
-class Seconds(click.FloatRange):
-    """A number in a range. No comparison excludes `nan`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return seconds
-
-
-class Option(click.Option):
-    """An option whose value may end with a blank or the carriage return of a Windows file.
-
-    Kubernetes may have set its variable: a Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that
-    starts after it, one named `hello-admin` HELLO_ADMIN_PORT:
-    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-    """
-
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Convert a value, without blanks around it; those of a password may be part of it."""
-        is_text = isinstance(value, str) and self.name != "store_password"
-        return super().type_cast_value(ctx, value.strip() if is_text else value)
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable's value, unless it is blank or the address of a Service."""
-        value = super().resolve_envvar_value(ctx)
-        if not value or value.isspace():
-            return None
-        if value.startswith(("tcp://", "udp://", "sctp://")) and str(self.envvar).endswith("_PORT"):
-            tell(f"hello: ignored {self.envvar}={value}, which is the address of a Service and not a port")
-            return None
-        return value
-
-
-def option(name: str, **attributes: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add a flag that an environment variable (HELLO_…) can set, too."""
-    variable = "HELLO_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
 
 def _host_name() -> str:
@@ -80,29 +32,24 @@ def _host_name() -> str:
 
 
 def store_options(command: Callable[..., None]) -> Callable[..., None]:
-    for add in (
-        option(
-            "--store-password-file", type=click.Path(path_type=Path), help="A file that holds the store's password."
-        ),
-        option(
-            "--store-password",
-            help="The store's password. Prefer a file: other users of the machine can see flags.",
-        ),
-        option(
-            "--store",
-            metavar="URL",
-            default=default_store,
-            show_default="a SQLite file in your data directory",
-            help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://…, unix://…, "
-            "etcd://… or etcds://…",
-        ),
-    ):
-        command = add(command)
-    return command
+    file = option(
+        "--store-password-file", type=click.Path(path_type=Path), help="A file that holds the store's password."
+    )
+    password = option(
+        "--store-password", help="The store's password. Prefer a file: other users of the machine can see flags."
+    )
+    store = option(
+        "--store",
+        metavar="URL",
+        default=default_store,
+        show_default="a SQLite file in your data directory",
+        help="Where the count is kept: memory:, sqlite:PATH, redis://…, rediss://…, unix://…, etcd://… or etcds://…",
+    )
+    return store(password(file(command)))
 
 
 class Commands(click.Group):
-    """The commands. `hello check` is imported only when it runs: a server does not need it."""
+    """The commands. `hello check` is imported only to run it: a server does not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "check"])
@@ -115,7 +62,7 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
-@click.group(cls=Commands, context_settings={"max_content_width": 100})
+@click.group(cls=Commands, context_settings={"max_content_width": 100, "show_default": True})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """Count visitors, exactly: every answer carries a number that no other answer carries."""
@@ -124,7 +71,7 @@ def cli() -> None:
 @cli.command()
 @store_options
 @option("--host", default=None, show_default="every address", help="The address to listen on.")
-@option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="The port to listen on.")
+@option("--port", type=click.IntRange(1, 65535), default=8080, help="The port to listen on.")
 @option(
     "--admin-port",
     type=click.IntRange(1, 65535),
@@ -144,21 +91,18 @@ def cli() -> None:
     "--deadline",
     type=Seconds(0.1, 3600),
     default=10,
-    show_default=True,
     help="Seconds that a visitor waits for the store before getting 503.",
 )
 @option(
     "--drain",
     type=Seconds(0, 3600),
     default=0,
-    show_default=True,
     help="Seconds to keep serving after SIGTERM, until a Service has stopped sending visitors.",
 )
 @option(
     "--log",
     type=click.Choice(LEVELS, case_sensitive=False),
     default="info",
-    show_default=True,
     help="The lowest level to log; debug logs each request.",
 )
 def serve(**options: Any) -> None:
@@ -193,7 +137,6 @@ def _run(settings: Settings, store: Store) -> None:
     "--to",
     type=click.IntRange(0, LIMIT - 1),
     default=0,
-    show_default=True,
     help="The next number is N + 1.",
     metavar="N",
 )
@@ -226,7 +169,7 @@ async def _reset(store: Store, url: str, to: int, yes: bool) -> None:
 
 
 async def _read(store: Store) -> Reading:
-    """Read a store, with retries, since it may be away for a moment; raises StoreError."""
+    """Read a store, with retries; raises StoreError."""
     for _ in range(READINGS - 1):
         with suppress(UnavailableError):
             return await store.read("", 0)
@@ -242,7 +185,7 @@ def _open(url: str, password: Password | None, *, new: bool = True) -> Store:
 
 
 def _password(options: dict[str, Any]) -> Password | None:
-    """Take the password, or the file that holds it, out of the options."""
+    """Pop the password, or the file that holds it, from the options."""
     password: str | None = options.pop("store_password")
     file: Path | None = options.pop("store_password_file")
     if file is None:

@@ -1,4 +1,4 @@
-"""`hello check`: sends visitors to any deployment and judges, from the outside, whether it keeps its promise.
+"""`hello check`: visits any deployment and judges from outside whether it keeps its promise.
 
-A run goes one way: visiting → history → judging → reporting. `judging` and `visiting` know nothing of each other.
+A run flows one way: visiting → history → judging → reporting. `judging` and `visiting` do not know each other.
 """

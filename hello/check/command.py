@@ -27,8 +27,8 @@ from hello.check.reporting.timeline import Timeline
 from hello.check.reporting.watch import EVERY, HOUR, NEWS, RATE, Watch, progress
 from hello.check.visiting.load import BOTH, FRESH, KEPT, CheckError, Load, Plan
 from hello.check.visiting.site import Site
-from hello.cli import Seconds
 from hello.limits import raise_file_limit
+from hello.options import Seconds
 from hello.output import tell
 
 REQUESTS = 1000
@@ -37,7 +37,6 @@ CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
 FILE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = Seconds(0, math.inf, min_open=True, max_open=True)
 RULES = tuple(field.name for field in fields(Rules))
-"""The options that are rules."""
 
 
 def site(url: str) -> Site:
@@ -59,7 +58,7 @@ def allowance(text: str) -> Allowance:
 
 @dataclass(slots=True)
 class Run:
-    """Who gets each record of a run. began: when it did, if that is known."""
+    """What takes each record of a run. began: when the run began, if known."""
 
     judge: Judge
     timeline: Timeline | None = None
@@ -251,7 +250,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 async def _run(load: Load, judge: Judge, watched: bool, port: int | None) -> None:
-    """Run the load, and tell of it meanwhile; where nobody hears the watch, the run ends."""
+    """Run the load and report on it meanwhile; if nobody can read the reports of a watch, the run ends."""
     visits = asyncio.create_task(load.run())
     _stop_at_signals(load, visits)
     watch = Watch(judge, say, HOUR if port else EVERY)
@@ -274,7 +273,7 @@ async def _run(load: Load, judge: Judge, watched: bool, port: int | None) -> Non
 
 
 def _stop_at_signals(load: Load, visits: "asyncio.Task[None]") -> None:
-    """End the visits at the first Ctrl-C or SIGTERM, and the last reads, too, at the second."""
+    """The first Ctrl-C or SIGTERM ends the visits, the second one the last reads, too."""
 
     def stop() -> None:
         if load.stopped:

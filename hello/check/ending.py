@@ -1,4 +1,4 @@
-"""How `hello check` ends: an exit status of 1 is a verdict, and whatever keeps it from one is 2."""
+"""How `hello check` exits: 1 is always a verdict; any failure to reach one is 2."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ class NotJudgedError(click.ClickException):
 
 
 class Judgement(click.Command):
-    """A command whose exit status of 1 is a verdict: whatever goes wrong with it itself is 2."""
+    """A command that exits with 2 if it fails itself."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,7 +31,7 @@ class Judgement(click.Command):
 
 
 def say(text: str) -> None:
-    """Print the report, or a part of it; where nobody gets it, the exit status must not look like a verdict."""
+    """Print; if nobody can read it, the exit status must not look like a verdict."""
     try:
         click.echo(text)
     except OSError as error:
@@ -42,7 +42,7 @@ def say(text: str) -> None:
 
 
 def _where(error: BaseException) -> str:
-    """An error in one line, with the innermost line of code."""
+    """An error and where it was raised, in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     innermost = extract_tb(error.__traceback__)[-1]

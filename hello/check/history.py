@@ -1,4 +1,4 @@
-"""What a run saw: a record of each request, and the log of JSON lines that keeps them for a later judgement."""
+"""The history of a run: a record of each request, and a log of JSON lines that can be judged later."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 NEVER = 2**63 - 1
-"""Nanoseconds: later than anything that happens."""
+"""A time in nanoseconds after any other."""
 
 
 class Promise(IntEnum):
@@ -26,13 +26,12 @@ class Promise(IntEnum):
 
 
 class Kind(StrEnum):
-    """The ways to break a promise, in the order of the promises."""
+    """The ways to break a promise."""
 
     promise: Promise
     phrase: str
 
     def __new__(cls, value: str, promise: Promise, phrase: str) -> Self:
-        """Make one with its promise, and with what is said of it."""
         kind = str.__new__(cls, value)
         kind._value_, kind.promise, kind.phrase = value, promise, phrase
         return kind
@@ -71,21 +70,20 @@ class Outcome(StrEnum):
 
 
 NEVER_COUNTED = {Outcome.ANSWERED, Outcome.NOT_MADE, Outcome.REFUSED, Outcome.NOT_SENT, Outcome.STOOD_STILL}
-"""What leaves no doubt: all others may have been counted, though no number came back."""
+"""Visits with any other outcome may have been counted, though no number came back."""
 
 
 class HistoryError(Exception):
-    """A log that cannot be read; the message names the line."""
+    """A log has a line that is no record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
     """What many records have in common.
 
-    read: a read of the count, which is not counted.
-    pod: who answered; of a request that failed on a kept connection, who had answered on it before.
-    url: where it was sent.
-    kept: it may have come over a connection that was open already. said: what a 503 said.
+    read: it reads the count and is not counted itself.
+    pod: the one that answered; for a request that failed on a kept connection, the one that had answered there before.
+    kept: it may use a connection that was already open. said: the text of a 503.
     """
 
     outcome: Outcome
@@ -104,23 +102,22 @@ class Labels:
 
     @property
     def unknown(self) -> bool:
-        """Whether such a request may have been counted, though no number came back."""
+        """Whether the request may have been counted, though no number came back."""
         return not self.read and self.outcome not in NEVER_COUNTED
 
 
 @lru_cache(10_000)
 def shared(labels: Labels) -> Labels:
-    """The one instance of equal labels: a million records have some dozens."""
+    """One instance for all equal labels: a million records have a few dozen."""
     return labels
 
 
 class Record(NamedTuple):
-    """One request and what became of it. Times are integer nanoseconds of one monotonic clock.
+    """One request and what became of it. Times are in nanoseconds of one monotonic clock.
 
-    sent: when its connection attempt began, or on a kept connection its writing.
-    answered: when its body was whole, or it had failed.
-    number: the visitor's; of a read, the total. due: when it should have been sent, if a clock decided.
-    pods: of a read that asked for them, how many numbers each pod has taken.
+    sent: when connecting began, or on a kept connection, writing. answered: when the body was complete, or it failed.
+    number: the visitor's; for a read, the total. due: when a visit at a rate should have been sent.
+    pods: for a read of the shares, how many numbers each pod has taken.
     """
 
     sent: int
@@ -144,7 +141,7 @@ class Record(NamedTuple):
 
     @property
     def since(self) -> int:
-        """When its visitor began to wait."""
+        """When the visitor began to wait."""
         return self.sent if self.due is None else self.due
 
 
@@ -152,11 +149,10 @@ _compact = partial(json.dumps, separators=(",", ":"))
 
 
 class Log:
-    """A file that gets a line for each record, up to the first error, which ends the log but not the run."""
+    """Writes each record to a file, until an error occurs; the run goes on."""
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
-        """Why the file does not hold all records."""
         self._file = path.open("w", buffering=1, encoding="utf-8")
 
     def keep(self, record: Record) -> None:
@@ -177,7 +173,6 @@ class Log:
 
 
 def line(record: Record) -> str:
-    """A record as a line of the log."""
     due = "" if record.due is None else f',"due":{record.due}'
     number = "" if record.number is None else f',"number":{record.number}'
     pods = "" if record.pods is None else f',"pods":{_compact(dict(record.pods))}'
@@ -194,14 +189,13 @@ _LINE = re.compile(
     r'(?:,"pods":(\{(?:"(?:[^"\\]|\\.)*":-?\d+,?)*\}))?,("outcome":[^\n]*)\}\n?',
     re.ASCII,
 )
-"""A line as `line` writes it."""
 
 
 class History:
-    """The records of a log, in some fifty bytes each; they come out in the order in which they ended."""
+    """The records of a log in the order in which they ended, in some fifty bytes each."""
 
     def __init__(self, log: Iterable[str]) -> None:
-        """Read a log, whose last line may be cut; HistoryError for the first line that is no record."""
+        """Read a log; its last line may be cut off."""
         self._sent, self._answered, self._due, self._number = (array("q") for _ in range(4))
         self._kind = array("L")
         self._labels: list[Labels] = []
@@ -218,7 +212,7 @@ class History:
         return len(self._kind)
 
     def __iter__(self) -> Iterator[tuple[Record, int, int]]:
-        """Each record; since when the oldest request waits that ends later; and the same of visits alone."""
+        """Each record, when the first request that ends later was sent, and when the first such visit was due."""
         size, answered = len(self), self._answered
         order: Iterable[int] = range(size)
         if any(answered[index] < answered[index - 1] for index in range(1, size)):
@@ -228,7 +222,6 @@ class History:
             yield self._record(index), oldest[place], waiting[place]
 
     def _horizons(self, order: Any) -> tuple["array[int]", "array[int]"]:
-        """For each record, from when on those that end later were sent, and the visits among them were due."""
         oldest, waiting = array("q", [NEVER]) * len(self), array("q", [NEVER]) * len(self)
         first = visit = NEVER
         reads = [labels.read or labels.outcome is Outcome.STOOD_STILL for labels in self._labels]
@@ -285,7 +278,7 @@ def _labels(text: str) -> Labels:
 
 
 def _printable(values: dict[str, Any]) -> dict[str, Any]:
-    """The same, unless a name or a value of it could play tricks on a terminal."""
+    """Refuse names and values that could play tricks on a terminal."""
     if not "".join(map(str, (*values, *values.values()))).isprintable():
         raise ValueError(values)
     return values

@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGCONT, SIGINT, SIGSTOP, SIGTERM, Signals
+from signal import SIGINT, SIGTERM, Signals
 
 import pytest
 
@@ -21,7 +21,6 @@ from tests.check.servers import (
     Careless,
     Counter,
     Duplicate,
-    Failing,
     Frozen,
     LosesOneIn200,
     Lossy,
@@ -372,20 +371,6 @@ async def test_what_was_not_read_at_the_end_is_not_said_to_be_remembered(log: Pa
     assert "the count at the end" in outcome.output
 
 
-async def test_the_longest_silence_is_told_and_who_answered_around_it(hello: Callable[..., Hello]) -> None:
-    pods = [await hello("--store", "memory:", "--pod", f"hello-{name}").start() for name in "a"]
-    process = await start(pods[0].url, "--duration=3", "--rate=20", "--json", "--connections=fresh")
-    await until_visited(pods[0])
-    pods[0].signal(SIGSTOP)
-    await asyncio.sleep(1.5)  # the fault itself
-    pods[0].signal(SIGCONT)
-    outcome = await result(process)
-    silence = outcome.report["longest_silence"]
-    assert outcome.status == 0
-    assert silence["length"] > 1.3e9
-    assert (silence["before"], silence["after"]) == ("hello-a", "hello-a")
-
-
 async def until_visited(server: Hello) -> None:
     async def visited() -> bool:
         return int((await request(server.url, path="/count")).body) > 10
@@ -447,11 +432,10 @@ async def test_a_url_that_loses_visits_is_named() -> None:
 
     async with serving(counter) as good, serving(Sharing()) as bad:
         outcome = await check(good, bad, "--duration=1", "--json")
-        told = await check(good, bad, "--duration=1")
     assert outcome.status == 1
     assert outcome.report["urls"][good]["lost"] == 0
     assert outcome.report["urls"][bad]["lost"] == outcome.report["lost"] > 0
-    assert re.search(rf"^url      {bad}: .* lost$", told.output, re.MULTILINE)
+    assert [line for line in outcome.report["details"] if re.fullmatch(rf"url      {bad}: .* lost", line)]
 
 
 async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
@@ -498,7 +482,6 @@ async def test_a_watch_tells_of_each_loss_as_it_happens() -> None:
             Wiped(55),
             "2. Durable: times the count started over (1): 55 by hello-a in 0123456789abcdef; 1 by hello-a in fed",
         ),
-        (Failing(), "answered 500"),
         (Frozen(50), "until hello-a did"),
     ],
 )

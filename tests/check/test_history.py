@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hello.check.history import NEVER, NEVER_COUNTED, History, HistoryError, Kind, Labels, Outcome, Record, line
+from hello.check.history import NEVER, History, HistoryError, Kind, Labels, Outcome, Record, line
 
 TIMES = st.integers(0, 2**61)
 GOOD = Record(1, 2, Labels(Outcome.ANSWERED, epoch="e"), 3)
@@ -88,9 +88,3 @@ def test_a_last_line_that_is_cut_is_left_out(length: int) -> None:
         assert len(History([whole, whole[:length]])) == 1
     with pytest.raises(HistoryError, match="line 2 is not"):
         History([whole, whole[:length] + "\n"])
-
-
-@pytest.mark.parametrize("outcome", Outcome)
-def test_only_what_had_no_connection_is_known_not_to_have_counted(outcome: Outcome) -> None:
-    assert Labels(outcome).unknown == (outcome not in NEVER_COUNTED)
-    assert not Labels(outcome, read=True).unknown

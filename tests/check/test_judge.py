@@ -135,23 +135,6 @@ def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None
 # ---- the liars: 10,000 visits, one lie
 
 
-def duplicate(records: list[Record], middle: int) -> None:
-    records[middle] = changed(records[middle], number=(records[middle].number or 0) - 1)
-
-
-def forgotten(records: list[Record], middle: int) -> None:
-    end = max(record.answered for record in records)
-    records.append(read(max(record.number or 0 for record in records) - 1, end + 1, end + 2, "epoch1"))
-
-
-def swapped(records: list[Record], middle: int) -> None:
-    later = next(
-        i for i in range(middle, len(records)) if is_visit(records[i]) and follows(records[i], records[middle])
-    )
-    mine, theirs = records[middle].number, records[later].number
-    records[middle], records[later] = (changed(records[middle], number=theirs), changed(records[later], number=mine))
-
-
 def cached(records: list[Record], middle: int) -> None:
     earlier = next(record for record in records[middle // 2 :] if is_visit(record))
     records[middle] = changed(records[middle], number=earlier.number, pod=earlier.pod)
@@ -167,49 +150,17 @@ def skipped(records: list[Record], middle: int) -> None:
         records[index] = changed(record, number=(record.number or 0) + 1)
 
 
-def second_counter(records: list[Record], middle: int) -> None:
-    records[middle] = changed(records[middle], number=1, epoch="another")
-
-
-def wiped(records: list[Record], middle: int) -> None:
-    lost = (records[middle].number or 0) - 1
-    for index, record in enumerate(records[middle:], middle):
-        records[index] = changed(record, number=(record.number or 0) - lost, epoch="another")
-
-
 def is_visit(record: Record) -> bool:
     return record.outcome is Outcome.ANSWERED and not record.read
 
 
-def follows(later: Record, earlier: Record) -> bool:
-    return earlier.answered < later.sent
-
-
-def honest() -> list[Record]:
-    return list(simulate(random_steps(Random(7), 11_200, spread=20, failures=0)))
-
-
-def test_the_history_of_the_liars_is_honest_without_the_lie() -> None:
-    verdict = judged(honest(), alone=True)
-    assert verdict.answered >= 10_000
-    assert not verdict.findings
-
-
 @pytest.mark.parametrize(
     ("lie", "kind"),
-    [
-        (duplicate, Kind.GIVEN_TWICE),
-        (forgotten, Kind.FORGOTTEN),
-        (swapped, Kind.OUT_OF_ORDER),
-        (cached, Kind.GIVEN_TWICE),
-        (gone_back, Kind.READ_WENT_BACK),
-        (skipped, Kind.SKIPPED),
-        (second_counter, Kind.EPOCHS_IN_TURN),
-        (wiped, Kind.NEW_EPOCH),
-    ],
+    [(cached, Kind.GIVEN_TWICE), (gone_back, Kind.READ_WENT_BACK), (skipped, Kind.SKIPPED)],
 )
 def test_one_lie_in_ten_thousand_is_found(lie: Callable[[list[Record], int], None], kind: Kind) -> None:
-    records = honest()
+    records = list(simulate(random_steps(Random(7), 11_200, spread=20, failures=0)))
+    assert not judged(records, alone=True).findings
     lie(records, next(i for i in range(5_000, len(records)) if is_visit(records[i])))
     assert kind in kinds(judged(records, alone=True))
 
@@ -308,22 +259,19 @@ def largest_matching(candidates: list[list[int]]) -> int:
 # ---- the edges
 
 
-def test_an_answer_that_arrives_as_another_is_sent_for_is_concurrent_with_it() -> None:
-    assert not judged([visit(2, 0, 5), visit(1, 5, 9)]).findings
-    assert kinds(judged([visit(2, 0, 4), visit(1, 5, 9)])) == {Kind.OUT_OF_ORDER}
+@pytest.mark.parametrize("now", [5, 2**62])
+def test_a_nanosecond_decides_whether_two_requests_are_concurrent(now: int) -> None:
+    assert not judged([visit(2, 0, now), visit(1, now, now + 1)]).findings
+    assert kinds(judged([visit(2, 0, now - 1), visit(1, now, now + 1)])) == {Kind.OUT_OF_ORDER}
 
 
-def test_a_nanosecond_is_enough_for_before() -> None:
-    now = 2**62
-    assert kinds(judged([visit(2, 0, now), visit(1, now + 1, now + 2)])) == {Kind.OUT_OF_ORDER}
-
-
-def test_what_was_never_sent_explains_no_missing_number() -> None:
+def test_neither_what_was_never_sent_nor_a_read_explains_a_missing_number() -> None:
     gap = [visit(1, 0, 1), visit(3, 4, 5)]
     for outcome in NEVER_COUNTED - {Outcome.ANSWERED}:
         assert kinds(judged([*gap, failed(2, outcome)], alone=True)) == {Kind.SKIPPED}
     for outcome in set(Outcome) - NEVER_COUNTED:
         assert not judged([*gap, failed(2, outcome)], alone=True).findings
+        assert kinds(judged([*gap, changed(failed(2, outcome), read=True)], alone=True)) == {Kind.SKIPPED}
 
 
 def test_a_request_explains_one_missing_number_and_only_if_sent_before_a_higher_one_arrived() -> None:
@@ -331,11 +279,6 @@ def test_a_request_explains_one_missing_number_and_only_if_sent_before_a_higher_
     assert judged([*gap, failed(2)], alone=True).unexplained == 1
     assert judged([*gap, failed(2), failed(5)], alone=True).unexplained == 0
     assert judged([*gap, failed(2), failed(6)], alone=True).unexplained == 1
-
-
-def test_a_read_that_failed_explains_no_missing_number() -> None:
-    lost = changed(failed(2), read=True)
-    assert kinds(judged([visit(1, 0, 1), visit(3, 4, 5), lost], alone=True)) == {Kind.SKIPPED}
 
 
 def test_a_last_read_shows_numbers_that_nobody_got() -> None:

@@ -17,24 +17,23 @@ from hello.stores import EARLIER_PODS, Reading
 from hello.stores.memory import MemoryStore
 from hello.web import events
 from tests.page.stream import Client, Stream, served, watch
-from tests.support.client import Connection, figure, request
-from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, until
+from tests.support.client import Connection, request
+from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.stores import FIRST
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def readings(server: RedisServer) -> int:
-    """How often the store was read so far: what reads it, and hardly anything else, reads all shares."""
-    lines = await server.lines("INFO", "commandstats")
-    return next(int(line.split("calls=")[1].split(",")[0]) for line in lines if "cmdstat_hscan:" in line)
+class CountedStore(MemoryStore):
+    """It counts how often it is read."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.readings = 0
 
-async def have_watchers(server: Hello, number: int) -> None:
-    async def have() -> bool:
-        return await figure(server.url, "hello_watchers") == number
-
-    await until(have, f"{number} watch", 30)
+    async def read(self, epoch: str, seen: int) -> Reading:
+        self.readings += 1
+        return await super().read(epoch, seen)
 
 
 async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
@@ -50,26 +49,34 @@ async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
     assert (told["state"], told["store"], told["pod"], told["earlier"]) == ("up", "redis", "pod-a", 0)
 
 
-async def test_many_watchers_cost_the_store_one_reading_a_second(pods: list[Hello], redis: RedisServer) -> None:
-    async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(watch(pods[0].url)) for _ in range(50)]
-        await asyncio.gather(*(stream.next() for stream in streams))
-        before = await readings(redis)
-        for _ in range(3):
-            await asyncio.gather(*(stream.next() for stream in streams))
-        assert 2 <= await readings(redis) - before <= 4
+async def test_many_watchers_share_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.1)
+    store = CountedStore()
+    async with served(store) as client, client.get("/events") as watching, AsyncExitStack() as stack:
+        for _ in range(50):
+            await stack.enter_async_context(client.get("/events"))
+        before, stream, told = store.readings, Stream(watching.content), 0
+        async with asyncio.timeout(PATIENCE):
+            while told < before + 3 or told < store.readings:  # this one was there from the first reading on
+                await stream.next()
+                told += 1
 
 
-async def test_a_server_that_nobody_watches_asks_nothing(pods: list[Hello], redis: RedisServer) -> None:
-    async with watch(pods[0].url) as stream:
-        await stream.next()
-    await have_watchers(pods[0], 0)
-    async with watch(pods[1].url) as stream:  # the other server's readings are the clock
-        await stream.next()
-        before = await readings(redis)
-        for _ in range(3):
-            await stream.next()
-        assert 2 <= await readings(redis) - before <= 4
+async def test_a_server_that_nobody_watches_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
+    store = CountedStore()
+    async with served(store) as client, served(MemoryStore()) as other, other.get("/events") as clock:
+        async with client.get("/events") as watching:
+            await Stream(watching.content).next()
+
+        async def is_alone() -> bool:
+            return "hello_watchers 0.0" in await (await client.get("/metrics")).text()
+
+        await until(is_alone, "nobody watches")
+        before = store.readings
+        for _ in range(10):
+            await Stream(clock.content).next()
+        assert store.readings == before
 
 
 async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:

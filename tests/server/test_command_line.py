@@ -64,7 +64,6 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
     ("option", "value"),
     [
         ("--store", "mysql://localhost"),
-        ("--store", "hello.db"),
         ("--store", "sqlite:"),
         ("--store", "memory:x"),
         ("--store", "redis://localhost:99999"),
@@ -72,7 +71,6 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "redis://localhost/first"),
         ("--store", "redis://localhost?no_such_option=1"),
         ("--store", "redis://a..b"),
-        ("--store", "redis://localhost?db=1"),
         ("--store", "unix:///run/redis.sock?db=first"),
         ("--store", "unix:///run/redis.sock?db=-1"),
         ("--store", "unix:///run/redis.sock?db="),
@@ -81,58 +79,40 @@ def complaint(ran: "subprocess.CompletedProcess[str]") -> str:
         ("--store", "redis:localhost"),
         ("--store", "redis://"),
         ("--store", "redis://one,two"),
-        ("--store", "redis://localhost?ca=/dev/null"),
         ("--store", "rediss://hello@localhost?ca=/no/such/file"),
-        ("--store", "rediss://localhost?ca=/no/such/directory/"),
         ("--store", "rediss://localhost?ca=/dev/null"),
-        ("--store", "rediss://localhost?ca="),
         ("--store", "rediss://localhost?key=/dev/null"),
-        ("--store", "rediss://localhost?ssl_cert_reqs=none"),
         ("--store", "unix://"),
         ("--store", "unix://run/redis.sock"),
-        ("--store", "unix:///run/redis.sock?ca=/dev/null"),
-        ("--store", "etcd:localhost"),
         ("--store", "etcd://"),
         ("--store", "etcd://localhost,"),
-        ("--store", "etcd://localhost:http"),
         ("--store", "etcd://two words"),
-        ("--store", "etcd://localhost;2379"),
         ("--store", "etcd://localhost/two words"),
-        ("--store", "etcd://localhost?ca=/dev/null"),
         ("--store", "etcd://:secret@localhost"),
         ("--store", "etcds://localhost?ca=a&ca=b"),
         ("--store", "sqlite:~nobody-of-that-name/hello.db"),
         ("--port", "0"),
-        ("--port", "65536"),
         ("--port", "http"),
         ("--admin-port", "70000"),
-        ("--pod", "two words"),
         ("--pod", "Jürgen"),
         ("--pod", "a\r\nSet-Cookie: b"),
         ("--deadline", "0"),
         ("--deadline", "nan"),
         ("--drain", "-1"),
-        ("--drain", "nan"),
         ("--log", "loud"),
         ("--store-password-file", "/no/such/file"),
         ("--store-password-file", "/"),
+        ("--store-password-file", sys.executable),
+        ("HELLO_STORE", "tcp://10.96.0.1:80"),
+        ("HELLO_PORT", "http"),
+        ("HELLO_DEADLINE", "soon"),
     ],
 )
 def test_a_bad_value_is_one_line_that_names_the_option(run_here: Run, option: str, value: str) -> None:
-    ran = run_here("serve", option, value)
+    is_flag = option.startswith("--")
+    ran = run_here("serve", option, value) if is_flag else run_here("serve", **{option: value})
 
     assert option in complaint(ran)
-    assert ran.returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [("HELLO_STORE", "tcp://10.96.0.1:80"), ("HELLO_PORT", "http"), ("HELLO_DEADLINE", "soon")],
-)
-def test_a_bad_variable_is_one_line_that_names_it(run_here: Run, variable: str, value: str) -> None:
-    ran = run_here("serve", **{variable: value})
-
-    assert variable in complaint(ran)
     assert ran.returncode == 2
 
 
@@ -173,14 +153,6 @@ def test_a_bad_command_is_one_line(run_here: Run, arguments: list[str]) -> None:
     ran = run_here(*arguments)
 
     complaint(ran)
-    assert ran.returncode == 2
-
-
-def test_a_password_that_is_no_text_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "password").write_bytes(b"\xff\xfe")
-    ran = run("serve", "--store-password-file", str(tmp_path / "password"))
-
-    assert "--store-password-file" in complaint(ran)
     assert ran.returncode == 2
 
 

@@ -7,7 +7,7 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 
-from tests.support.client import HANDLED, Connect, Connection, Response, request, state
+from tests.support.client import HANDLED, Connect, Connection, request, state
 from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, free_port, until
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
@@ -64,17 +64,13 @@ async def test_a_program_gets_json(server: Hello) -> None:
     [
         ("", TEXT),
         ("*/*", TEXT),
-        ("text/*", TEXT),
         ("image/png", TEXT),
-        ("text/html", HTML),
         ("TEXT/HTML", HTML),
         ("application/*", JSON),
         ("application/json, */*", JSON),
-        ("text/html;q=0.5, application/json", JSON),
         ("text/html;q=0.5, application/json;q=0.4", HTML),
         ("text/html;q=0.1, text/plain;q=0.2, */*;q=0.9", JSON),
         ("text/plain;q=0, */*", HTML),
-        ("text/html;q=0", TEXT),
         ("text/html;q=0, application/json;q=0.0", TEXT),
         ("text/html;q=-1, */*;q=0.1", TEXT),
         ("text/html;q=many, application/json;q=0.001", JSON),
@@ -86,9 +82,8 @@ async def test_the_form_is_the_client_s_choice(server: Hello, accept: str, conte
 
 
 async def test_several_lines_of_accept_are_one_list(server: Hello) -> None:
-    with await Connection.open(server.url) as connection:
-        connection.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: */*;q=0.1\r\nAccept: application/json\r\n\r\n")
-        assert (await connection.receive()).headers["content-type"] == JSON
+    two_lines = "*/*;q=0.1\r\nAccept: application/json"
+    assert (await request(server.url, Accept=two_lines)).headers["content-type"] == JSON
 
 
 async def test_a_query_is_a_visit_too(server: Hello) -> None:
@@ -107,16 +102,11 @@ async def test_a_query_is_a_visit_too(server: Hello) -> None:
         ("GET", "/readyz", 200),
         ("GET", "/metrics", 200),
         ("GET", "/favicon.ico", 404),
-        ("GET", "/index.html", 404),
         ("GET", "//", 404),
         ("GET", "/%2e%2e/", 404),
         ("POST", "/", 405),
-        ("PUT", "/", 405),
-        ("DELETE", "/", 405),
         ("OPTIONS", "/", 405),
-        ("PATCH", "/", 405),
         ("POST", "/count", 405),
-        ("POST", "/metrics", 405),
     ],
 )
 async def test_nothing_else_counts(server: Hello, method: str, path: str, status: int) -> None:
@@ -161,29 +151,22 @@ async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
     }
 
 
-async def answer_to(server: Hello, text: str) -> Response:
-    """What comes back for bytes of one's own."""
-    with await Connection.open(server.url) as connection:
-        connection.writer.write(text.encode())
-        return await connection.receive()
-
-
 @pytest.mark.parametrize(
-    ("text", "status"),
+    "text",
     [
-        ("GET / HTTP/1.1\r\nHost: hello\r\nContent-Length: -1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: hello\r\nno colon\r\n\r\n", 400),
-        ("\x16\x03\x01\r\n\r\n", 400),
-        ("\x16\x03\x01", 400),
-        ("hello\r\n\r\n", 400),
+        "GET / HTTP/1.1\r\nHost: hello\r\nContent-Length: -1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: hello\r\nno colon\r\n\r\n",
+        "\x16\x03\x01",
     ],
-    ids=["negative length", "no header", "TLS", "TLS begun", "no HTTP"],
+    ids=["negative length", "no header", "TLS"],
 )
-async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, text: str, status: int) -> None:
+async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, connect: Connect, text: str) -> None:
     before = await total(server)
-    response = await answer_to(server, text)
+    connection = await connect(server.url)
+    connection.writer.write(text.encode())
+    response = await connection.receive()
 
-    assert response.status == status
+    assert response.status == 400
     assert response.headers["server"] == "hello"
     assert await total(server) == before
 
@@ -198,16 +181,6 @@ async def test_a_body_that_never_comes_delays_nobody(server: Hello, method: str,
         assert await total(server) == before + (status == 200)
         async with asyncio.timeout(PATIENCE):
             assert await connection.closed()
-
-
-async def test_a_kept_connection_serves_one_visitor_after_another(server: Hello) -> None:
-    with await Connection.open(server.url) as connection:
-        numbers = []
-        for _ in range(3):
-            connection.send()
-            numbers.append(int((await connection.receive()).headers["hello-count"]))
-
-    assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
 async def test_metrics_tell_what_happened(hello: MakeHello) -> None:
@@ -288,12 +261,12 @@ async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
         assert await connection.closed()
 
 
-@pytest.mark.parametrize("headers", [{}, HANDLED], ids=["fast", "handled"])
-async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello, headers: dict[str, str]) -> None:
-    with await Connection.open(server.url) as connection:
-        for _ in range(5):
-            connection.send(**headers)
-        connection.writer.write_eof()
-        for _ in range(5):
-            assert (await connection.receive()).status == 200
-        assert await connection.closed()
+@pytest.mark.usefixtures("both_paths")
+async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello, connect: Connect) -> None:
+    connection = await connect(server.url)
+    for _ in range(5):
+        connection.send()
+    connection.writer.write_eof()
+    for _ in range(5):
+        assert (await connection.receive()).status == 200
+    assert await connection.closed()

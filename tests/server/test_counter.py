@@ -1,8 +1,7 @@
 """The queue in front of the store: who shares a batch, who waits, who is dropped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from copy import deepcopy
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,35 +10,7 @@ from hello.counting.counter import Counter
 from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.stores import Batch, BrokenError, LostError, Range, Reading, UnavailableError
-from hello.stores.memory import MemoryStore
-
-
-class Gate(MemoryStore):
-    """A store that answers while it is open; `batches` are those that it was sent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open = asyncio.Event()
-        self.open.set()
-        self.batches: list[Batch] = []
-
-    async def commit(self, batch: Batch) -> Range:
-        self.batches.append(batch)
-        await self.open.wait()
-        return await super().commit(batch)
-
-    async def read(self, epoch: str, seen: int) -> Reading:
-        await self.open.wait()
-        return await super().read(epoch, seen)
-
-    def copy(self) -> Callable[[], None]:
-        """Copy what it holds; what comes back puts the copy in its place."""
-        state, records = deepcopy((self._state, self._records))
-
-        def restore() -> None:
-            self._state, self._records = state, records
-
-        return restore
+from tests.server.gate import Gate
 
 
 @pytest.fixture
@@ -87,13 +58,6 @@ async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(count
     gate.open.set()
     assert [(await task).number for task in [tasks[6], late]] == [2, 3]
     assert (await counter.read()).count == 3
-
-
-async def test_who_hangs_up_on_a_batch_leaves_an_abandoned_number(counter: Counter, gate: Gate) -> None:
-    (await first_batch(counter, gate)).cancel()
-    gate.open.set()
-    assert (await counter.join()).number == 2
-    assert b"hello_abandoned_numbers_total 1.0" in counter.metrics.text()
 
 
 async def test_a_wait_ends_at_the_deadline_on_a_batch_and_in_the_queue(counter: Counter, gate: Gate) -> None:

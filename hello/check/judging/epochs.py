@@ -1,4 +1,4 @@
-"""The lives of the store that were seen, and whether they followed each other as they should."""
+"""The epochs that were seen, and whether they followed each other as they should."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from hello.check.judging.shares import Shares
 from hello.stores.rules import begun
 
 MOST = 100
-"""Epochs and pods of one that are remembered."""
+"""Epochs that are remembered, and pods of each."""
 
 RECENT = 10_000
-"""Answers, at the least, in which a number that comes again is looked for."""
+"""The least number of answers among which a duplicate is searched for."""
 
 
 @dataclass(slots=True, eq=False)
 class Epoch:
-    """One life of a store, as seen. first: the answer that arrived first; last: the one that was sent last.
+    """One life of a store. first: the answer that arrived first; last: the one whose request was sent last.
 
-    began: when, in microseconds of its store's clock; 0 if its id does not say.
+    began: in microseconds of the store's clock; 0 if the id does not say.
     """
 
     name: str
@@ -57,11 +57,10 @@ class Epoch:
             self.highest = number
 
     def answer(self, number: int) -> Record | None:
-        """The recent answer that carried a number."""
         return self.recent.get(number) or self.earlier.get(number)
 
     def forget(self, moment: int) -> None:
-        """Keep what requests that were sent at this moment or later can be compared to."""
+        """Forget what no request sent at this moment or later is compared with."""
         self.given.forget(moment)
         self.read.forget(moment)
         newest = next(reversed(self.earlier.values()), None)
@@ -70,7 +69,7 @@ class Epoch:
 
 
 class Epochs:
-    """The epochs by when the first answer of each arrived."""
+    """The epochs, in the order in which they were first seen."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -83,14 +82,13 @@ class Epochs:
 
     @property
     def newest(self) -> Epoch | None:
-        """The one that was seen last for the first time."""
         return next(reversed(self._epochs.values()), None)
 
     def get(self, name: str) -> Epoch | None:
         return self._epochs.get(name)
 
     def begin(self, name: str, record: Record) -> Epoch:
-        """Take a new epoch; all but the first of those that were longest ago are forgotten in the end."""
+        """Add an epoch; if there are too many, forget the oldest but the very first."""
         self.count += 1
         if len(self._epochs) >= MOST:
             del self._epochs[list(self._epochs)[1]]
@@ -98,10 +96,10 @@ class Epochs:
         return epoch
 
     def in_turn(self, epoch: Epoch, record: Record) -> Iterator[tuple[Epoch, int]]:
-        """Find the epochs with which this one answers in turn, and how many are involved anew.
+        """Find the epochs with which this one answers in turn, and how many of them are newly involved.
 
-        Which of two epochs is newer cannot be seen in an answer. But if x had answered before a request was sent that y
-        answered, y is the newer one; if the reverse is true as well, one of them answered after it had been replaced.
+        An answer does not say which of two epochs is newer. But if x had answered before a request was sent that y
+        answered, y is the newer one; if the reverse is also true, one of them answered after it had been replaced.
         """
         for other in self._epochs.values():
             if other.first.answered < record.sent and epoch.first.answered < other.last.sent and other is not epoch:
@@ -111,10 +109,7 @@ class Epochs:
                     yield other, len(new)
 
     def replaced(self, epoch: Epoch, record: Record) -> Epoch | None:
-        """Find a later epoch that had answered before this request was sent, once for each epoch.
-
-        An epoch's id tells when it began: whoever is in an earlier one again went back in time.
-        """
+        """Find a later epoch, by when their ids say that they began, that had answered before this request was sent."""
         if not epoch.began or epoch.name in self._went_back | self._in_turn:
             return None
         for other in self._epochs.values():

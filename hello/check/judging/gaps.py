@@ -1,4 +1,4 @@
-"""The numbers that no answer carried, and the requests of unknown outcome that may have taken them."""
+"""The numbers that no answer carried, and the requests of unknown outcome that may explain them."""
 
 from bisect import bisect_right
 from collections import deque
@@ -11,7 +11,7 @@ from hello.check.history import Record
 from hello.check.judging.shown import Shown
 
 REMEMBERED = 1000
-"""Settled gaps that a number which comes too late is looked for in."""
+"""Settled gaps among which a late number is searched for."""
 
 _first = attrgetter("first")
 
@@ -20,8 +20,8 @@ _first = attrgetter("first")
 class Gap:
     """Numbers first..last that no answer carried; `higher` is the first answer to arrive from beyond them.
 
-    A request of unknown outcome can account for `explained` of them; a pod counted `repeated` and answered nobody;
-    `skipped` are in no pod's share. `late` were given after all, too late.
+    Failed requests can explain `explained` of them; pods counted `repeated` and answered nobody; `skipped` are in no
+    pod's share; `late` arrived too late.
     """
 
     epoch: str
@@ -35,25 +35,23 @@ class Gap:
 
     @property
     def size(self) -> int:
-        """How many numbers it has, without those that came too late."""
         return self.last - self.first + 1 - len(self.late)
 
     @property
     def unexplained(self) -> int:
-        """How many of them no request of unknown outcome can account for."""
         return self.size - self.explained
 
     @property
     def pending(self) -> int:
-        """How many are neither explained nor attributed."""
+        """How many are neither explained, repeated nor skipped yet."""
         return self.unexplained - self.repeated - self.skipped
 
 
 class Numbers:
     """The gaps of one epoch that a request under way may still fill, in the order of their numbers.
 
-    A number given shows that all below it are taken; a read, that its own is, too. Below the lowest, nothing is known.
-    Records come in the order of their ends, so the record that shows a gap is its `higher`.
+    A visitor's number shows that all numbers below it are taken; a read, that its own is, too. Nothing is known of
+    numbers below the lowest. Records come in the order in which they end, so the one that shows a gap is its `higher`.
     """
 
     def __init__(self, epoch: str, first: Record) -> None:
@@ -64,7 +62,7 @@ class Numbers:
         self._lowest, self._top = number + first.read, number
 
     def add(self, record: Record) -> bool:
-        """Take a record; whether its number could still be given."""
+        """Add a record; False if its number lies in no open gap."""
         number = record.number or 0
         below = number if record.read else number - 1
         if number > self._top:
@@ -82,7 +80,7 @@ class Numbers:
         return True
 
     def settled(self, moment: int) -> list[Gap]:
-        """Take out the gaps, of some, that no request sent at this moment or later can fill."""
+        """Remove the gaps that no request sent at this moment or later can fill, and return them."""
         if self.open[0].higher.answered >= moment:
             return []
         size = 1
@@ -108,7 +106,7 @@ class Numbers:
         return True
 
     def _split(self, number: int) -> None:
-        """Let what a read shows to be taken be a gap of its own: the shares that it tells are of those numbers."""
+        """Split a gap at a read's number: the read's shares include only the numbers up to it."""
         index = self._at(number)
         if index >= 0 and number < self.open[index].last:
             gap = self.open[index]
@@ -117,10 +115,10 @@ class Numbers:
 
 
 class Gaps:
-    """The settled gaps of all epochs, matched greedily to requests of unknown outcome.
+    """The settled gaps of all epochs, matched greedily with requests of unknown outcome.
 
-    A number can be that of any request sent no later than a higher number arrived. Gaps settle in the order in which
-    their `higher` arrived: those with the fewest requests to choose from choose first, so no matching explains more.
+    A request can explain a number if it was sent no later than a higher number arrived. Gaps settle in the order in
+    which their `higher` arrived, so those with the fewest candidates choose first, and no matching explains more.
     """
 
     def __init__(self) -> None:
@@ -135,13 +133,13 @@ class Gaps:
         heappush(self._unknown, sent)
 
     def forget(self, moment: int) -> None:
-        """Only count the requests that were sent before each gap that is still to settle can have shown."""
+        """Merely count the requests that were sent early enough to explain any gap that is still to settle."""
         while self._unknown and self._unknown[0] < moment:
             heappop(self._unknown)
             self._available += 1
 
     def settle(self, gap: Gap) -> None:
-        """Take a gap that nobody can fill any more."""
+        """Add a gap that no request can fill any more."""
         while self._unknown and self._unknown[0] <= gap.higher.answered:
             heappop(self._unknown)
             self._available += 1
@@ -152,17 +150,17 @@ class Gaps:
         self._settled.append(gap)
 
     def repeat(self, gap: Gap, number: int) -> None:
-        """Attribute so many of a gap's numbers to requests that were counted and answered to nobody."""
+        """Attribute some of a gap's numbers to repeated requests."""
         gap.repeated += number
         self.repeated += number
 
     def skip(self, gap: Gap) -> None:
-        """Attribute the rest of a gap's numbers to the counter."""
+        """Blame the counter for the rest of a gap's numbers."""
         self.skipped += gap.pending
         gap.skipped += gap.pending
 
     def came_late(self, epoch: str, number: int) -> None:
-        """Withdraw a number that was given after all, too late: that is another promise."""
+        """Remove a number that arrived after its gap had settled: being late breaks another promise."""
         for index, gap in enumerate(self._settled):
             if gap.epoch == epoch and gap.first <= number <= gap.last and number not in gap.late:
                 self.missing -= 1
@@ -174,7 +172,7 @@ class Gaps:
                 return
 
     def _pass_on(self, gap: Gap, later: list[Gap]) -> None:
-        """Let the request that explained one of its numbers explain one of a later gap."""
+        """Let the request that explained a late number explain one of a later gap instead."""
         gap.explained -= 1
         if other := next((other for other in later if other.unexplained), None):
             self._accuse_less(other)

@@ -1,4 +1,4 @@
-"""The judge of a run: takes each record as its request ends, and can say at any time what is proved so far."""
+"""The judge of a run: takes each record as its request ends, and has a verdict at any time."""
 
 from collections import deque
 from dataclasses import replace
@@ -11,17 +11,17 @@ from hello.check.judging.shares import Repeat
 from hello.check.judging.verdict import Example, Rules, Verdict
 
 MOST_PENDING = 1000
-"""Gaps that wait for a read which tells shares."""
+"""Gaps that wait for a read of the shares."""
 
 TIDY = 1000
-"""Records after which what is no longer needed is forgotten."""
+"""Records between two rounds of forgetting."""
 
 
 class Judge:
-    """Takes records in the order in which they ended, and keeps what a request under way can still be compared to.
+    """Takes records in the order in which they ended, and keeps what a request under way may be compared with.
 
-    Its memory depends on the requests under way and on what is shown of its findings, not on the length of the run.
-    news: how much of what was lost or found is kept until somebody asks.
+    Its memory depends on the requests under way and on the findings shown, not on the length of the run.
+    news: how many losses and findings are kept until they are reported.
     """
 
     def __init__(self, rules: Rules, news: int = 0) -> None:
@@ -34,9 +34,9 @@ class Judge:
         self._answered_last = -NEVER
 
     def add(self, record: Record, oldest: int = NEVER, waiting: int = NEVER) -> bool:
-        """Take a record; `oldest` and `waiting`: since when the oldest request and visit wait that end later.
+        """Add a record, and say whether it is a lost visit.
 
-        Returns whether a visit was lost.
+        Of the requests that end later, `oldest` is when the first was sent, `waiting` when the first visit was due.
         """
         labels, verdict = record.labels, self._verdict
         if record.answered > verdict.ended:
@@ -65,11 +65,10 @@ class Judge:
         return lost
 
     def verdict(self, *, over: bool = True) -> Verdict:
-        """Say what is proved; once the run is `over`, no request can take a number that is missing any more."""
+        """What is proved so far; once the run is `over`, no missing number can arrive."""
         if over:
             self._settle(NEVER)
-            self._attribute(self._pending)
-            self._pending = []
+            self._attribute_pending()
             self._verdict.began = min(self._verdict.began, self._verdict.ended)
         return self._verdict
 
@@ -111,7 +110,7 @@ class Judge:
             self._find(Kind.EARLIER_EPOCH, later.first, record)
 
     def _compare(self, epoch: Epoch, record: Record) -> None:
-        """Compare a number to the highest that had arrived strictly before it was sent for."""
+        """Compare a number with the highest that had arrived strictly before its request was sent."""
         number = record.number or 0
         given, read = epoch.given.before(record.sent), epoch.read.before(record.sent)
         if record.labels.read:
@@ -143,7 +142,7 @@ class Judge:
     # ---- numbers that nobody got
 
     def _settle(self, oldest: int) -> None:
-        """Settle what no request that ends later can change: all of them were sent at this moment or later."""
+        """Settle what no request sent at this moment or later can change."""
         open_ = [epoch.numbers for epoch in self._verdict.epochs if epoch.numbers.open]
         if gaps := [gap for numbers in open_ for gap in numbers.settled(oldest)]:
             self._gaps_settled(gaps)
@@ -159,44 +158,37 @@ class Judge:
                 self._pending.append(gap)
         told = self._verdict.shares_known or not self._verdict.losses.reads[Outcome.ANSWERED]
         if not told or len(self._pending) > MOST_PENDING:
-            self._attribute(self._pending)
-            self._pending = []
+            self._attribute_pending()
 
     def _compare_shares(self, epoch: Epoch, excess: Repeat) -> None:
-        """Attribute the numbers up to a read of shares: to pods that counted more than they answered, or to nobody."""
+        """Attribute the missing numbers up to a read of the shares."""
         told = [gap for gap in self._pending if gap.epoch == epoch.name and gap.last <= (excess.before.number or 0)]
-        if not told:
-            return
         self._pending = [gap for gap in self._pending if gap not in told]
-        missing = sum(gap.pending for gap in told)
         # Nothing is known of before the first read: a pod may have counted all of them.
-        repeated = min(missing, excess.number) if excess.after else missing
-        left = repeated
-        for gap in told:
-            number = min(gap.pending, left)
-            left -= number
-            self._verdict.gaps.repeat(gap, number)
-            self._skip(gap)
-        self._repeat(replace(excess, number=repeated))
+        counted = excess.number if excess.after else sum(gap.pending for gap in told)
+        self._attribute(told, replace(excess, number=counted))
 
-    def _repeat(self, repeat: Repeat) -> None:
-        if repeat.number:
+    def _attribute_pending(self) -> None:
+        """Attribute numbers about which no read will tell more; if reads tell shares, a pod may have counted them."""
+        for gap in self._pending:
+            counted = gap.pending if self._verdict.shares_known else 0
+            self._attribute([gap], Repeat(counted, None, gap.higher, {}))
+        self._pending = []
+
+    def _attribute(self, gaps: list[Gap], counted: Repeat) -> None:
+        """Attribute missing numbers to the pods that counted as many; the rest were skipped."""
+        left = counted.number
+        for gap in gaps:
+            repeated = min(gap.pending, left)
+            left -= repeated
+            self._verdict.gaps.repeat(gap, repeated)
+            if gap.pending:
+                self.news.append(Example.of_gap(gap, gap.pending))
+                self._verdict.gaps.skip(gap)
+        if left < counted.number:
+            repeat = replace(counted, number=counted.number - left)
             self._verdict.repeats.add(repeat)
             self.news.append(repeat)
-
-    def _attribute(self, gaps: list[Gap]) -> None:
-        """Attribute numbers of which no read tells more: where reads tell shares, a pod may have counted them."""
-        for gap in gaps:
-            if self._verdict.shares_known:
-                self._repeat(Repeat(gap.pending, None, gap.higher, {}))
-                self._verdict.gaps.repeat(gap, gap.pending)
-            else:
-                self._skip(gap)
-
-    def _skip(self, gap: Gap) -> None:
-        if gap.pending:
-            self.news.append(Example.of_gap(gap, gap.pending))
-            self._verdict.gaps.skip(gap)
 
     # ---- memory
 

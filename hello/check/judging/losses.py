@@ -1,4 +1,4 @@
-"""Which visits got no number or got it late, where they were lost, and the times in which nobody was answered."""
+"""The visits that were lost or late, and the times in which nobody was answered."""
 
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ MOST = 2000  # labels that are counted apart
 OTHERS = "others"
 
 NOT_LOST = {Outcome.ANSWERED, Outcome.INTERRUPTED, Outcome.NOT_SENT}
-"""Answered, or never brought to an end, for a reason that lies on this side."""
+"""Answered, or not finished because of the checker itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A time in which visits were waiting and none was answered; who answered before it and after, if somebody did."""
+    """A time in which visits waited and none was answered; and the pods that answered before it and after it."""
 
     began: int
     ended: int
@@ -32,7 +32,7 @@ class Silence:
 
 @dataclass(slots=True)
 class Part:
-    """Some of the visits, and how many of them got a number, and how many were lost."""
+    """How many visits of a kind were made, answered and lost."""
 
     made: int = 0
     answered: int = 0
@@ -46,10 +46,10 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Losses:
-    """Visits that got no number, in the order in which that was known, and where; and how long all waited.
+    """The visits that got no number, and how long all visits waited.
 
-    disrupted: the seconds in which a visit was lost or late. stood_still: nanoseconds. silences: those of a second or
-    more, and the longest one anyway. recent: the longest one that ended in each of the last seconds.
+    disrupted: the seconds in which a visit was lost or late. stood_still: in nanoseconds. silences: those of a second
+    or more. recent: the longest silence that ended in each of the last seconds.
     """
 
     news: deque[Any]
@@ -71,7 +71,7 @@ class Losses:
     _since: int | None = None
 
     def parts(self, *places: str) -> dict[Any, Part]:
-        """The visits by one of their labels, or by several."""
+        """The visits by one label or several."""
         parts: defaultdict[Any, Part] = defaultdict(Part)
         for labels, part in self._parts.values():
             if (name := attrgetter(*places)(labels)) is not None:
@@ -88,17 +88,17 @@ class Losses:
 
     @property
     def excused(self) -> int:
-        """How many failed while the checker itself stood still."""
+        """How many failed because the checker itself stood still."""
         return sum(count for outcome, count in self.visits.items() if outcome not in NOT_LOST) - self.lost.count
 
     def pause(self, record: Record) -> None:
-        """Take out a time in which the checker itself stood still."""
+        """Exclude a time in which the checker itself stood still."""
         length = record.answered - record.since
         self.stood_still += length
         self._pauses.append((record.sent, record.answered, length))
 
     def add(self, record: Record, waiting: int) -> bool:
-        """Take a visit, and since when the oldest waits of those that end later; whether it was lost."""
+        """Add a visit; `waiting`: when the oldest visit that ends later was due. Returns whether it was lost."""
         self._ended = record.answered
         paused = self._paused(record.since, record.answered) if self._pauses else 0
         wait = record.answered - record.since - paused
@@ -121,19 +121,18 @@ class Losses:
         return lost
 
     def going_on(self) -> list[Silence]:
-        """The silence that has not ended, if there is one."""
+        """The silence that has not ended, if any."""
         if self._since is None:
             return []
         return [Silence(self._since, self._ended, self._gap(self._ended), self._last and self._last.pod, None)]
 
     def _gap(self, ended: int) -> int:
-        """For how long somebody has waited and nobody was answered."""
         if self._since is None:
             return 0
         return ended - self._since - (self._paused(self._since, ended) if self._pauses else 0)
 
     def forget(self, moment: int) -> None:
-        """Keep what visits that were due at this moment or later can need."""
+        """Forget what no visit due at this moment or later needs."""
         since = moment if self._since is None else min(moment, self._since)
         self._pauses = [pause for pause in self._pauses if pause[1] > since]
         second = moment // SECOND
@@ -141,7 +140,7 @@ class Losses:
         self._seconds = {at for at in self._seconds if at >= second}
 
     def _excuses(self, record: Record) -> bool:
-        """Whether it failed as its checker stood still: timed out, or after so long that connections are cut."""
+        """Whether it failed because the checker stood still: it timed out, or a server had reason to hang up."""
         met = [length for start, end, length in self._pauses if start <= record.answered and record.since <= end]
         timed_out = record.labels.outcome is Outcome.TIMEOUT
         return record.labels.status is None and bool(met) and (timed_out or max(met) >= CUT)
@@ -170,7 +169,7 @@ class Losses:
             self.news.append(silence)
 
     def _part(self, labels: Labels) -> Part:
-        """The visits with these labels; beyond so many kinds of them, pods are not told apart."""
+        """The part with these labels; if there are too many, pods are no longer told apart."""
         known = self._parts.get(id(labels))
         if known is None:
             if len(self._parts) >= MOST:
@@ -179,7 +178,7 @@ class Losses:
         return known[1]
 
     def _disrupt(self, first: int, last: int) -> None:
-        """Mark seconds; of a wait that is longer than any, the last hundred thousand."""
+        """Count seconds, at most the last hundred thousand of a wait."""
         new = set(range(max(first, last - 100_000), last + 1)) - self._seconds
         self.disrupted += len(new)
         self._seconds |= new

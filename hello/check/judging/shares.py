@@ -1,4 +1,4 @@
-"""What each pod counted, as reads of the count tell it, beside what it answered."""
+"""Compares what each pod counted, according to `GET /count`, with what it answered."""
 
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from hello.check.history import Record
 
 EARLIER_PODS = "earlier pods"
-"""The entry into which the server folds pods that have been gone for long."""
+"""The entry into which the server folds pods that left long ago."""
 
 MOST = 100_000
-"""Answers that wait for a read."""
+"""Answers kept until the next read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Numbers that pods counted between two reads and answered to nobody; after: None if nothing is known of before."""
+    """Numbers that pods counted between two reads and answered to nobody; after: None if there was no earlier read."""
 
     number: int
     after: Record | None
@@ -24,11 +24,11 @@ class Repeat:
 
 
 class Shares:
-    """The reads and answers of one epoch that a request under way may still have a number of."""
+    """The reads of one epoch whose numbers may still arrive, and the answers since the last settled one."""
 
     def __init__(self) -> None:
         self._last: Record | None = None
-        """The last read whose numbers have all arrived."""
+        """The last settled read."""
         self._reads: deque[Record] = deque()
         self._answers: list[tuple[int, str]] = []
 
@@ -44,7 +44,7 @@ class Shares:
             self._reads.append(record)
 
     def settled(self, moment: int) -> Iterator[Repeat]:
-        """Compare the reads of whose numbers no request sent at this moment or later can have one."""
+        """Settle the reads whose numbers no request sent at this moment or later can take."""
         while self._reads and self._reads[0].answered < moment:
             read = self._reads.popleft()
             count = read.number or 0
@@ -56,7 +56,7 @@ class Shares:
 
 
 def _excess(last: Record, read: Record, answered: Counter[str]) -> dict[str, int]:
-    """How many each pod counted between two reads beyond what it answered."""
+    """How many more each pod counted between two reads than it answered."""
     before, now = dict(last.pods or {}), dict(read.pods or {})
     for gone in before.keys() - now.keys():  # folded into one entry meanwhile
         before[EARLIER_PODS] = before.get(EARLIER_PODS, 0) + before.pop(gone)

@@ -1,4 +1,4 @@
-"""What is counted in full and shown in part."""
+"""A list of which all items are counted and some are kept."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Shown(Generic[T]):
-    """All are counted; the first and the last hundred are kept."""
+    """Counts all items and keeps the first and the last hundred."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""The verdict on a run: what was seen, and the answers to the five questions."""
+"""The verdict on a run: what it proved, and the answers to the five questions."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ PERCENTILES = (50, 90, 99)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What proves a finding: the records, earliest cause first, and for skipped numbers the first and last of a run."""
+    """What proves a finding: records, the earliest cause first; for skipped numbers, the first and the last."""
 
     kind: Kind
     count: int
@@ -26,13 +26,12 @@ class Example:
 
     @classmethod
     def of_gap(cls, gap: Gap, count: int) -> Self:
-        """Of numbers that were skipped."""
         return cls(Kind.SKIPPED, count, (gap.higher,), (gap.first, gap.last))
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many visits may be lost: a number, or a share of them in percent."""
+    """How many visits may be lost: a number or a percentage."""
 
     number: int = 0
     percent: float | None = None
@@ -46,11 +45,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is known of the run beforehand, and what is allowed in it.
+    """What is known of the run in advance, and what it may do.
 
-    alone: nobody else visits, so that a number which nobody got was skipped or repeated, unless a visit failed.
-    reset: a new epoch is announced, so that a later one breaks no promise.
-    lost: of the visits that were due. gap: seconds that a visitor may wait, and nobody be answered.
+    alone: nobody else visits, so a number that nobody got was skipped or repeated, unless a visit failed.
+    reset: a reset is expected, so a later epoch breaks no promise.
+    lost: of the visits that were due. gap: the longest wait or silence, in seconds.
     """
 
     alone: bool = False
@@ -78,7 +77,7 @@ class Verdict:
 
     @property
     def findings(self) -> dict[Kind, Shown[Example]]:
-        """What was found and not withdrawn, in the order of the promises."""
+        """The findings in the order of the promises, without those that others explain."""
         found = dict(self.found)
         if Kind.EPOCHS_IN_TURN in found:
             found.pop(Kind.NEW_EPOCH, None)
@@ -92,7 +91,7 @@ class Verdict:
 
     @property
     def outages(self) -> list[Silence]:
-        """The times in which nobody was answered for a second or more."""
+        """The silences of a second or more."""
         silences = *self.losses.silences, *self.losses.going_on()
         return [silence for silence in silences if silence.length >= SECOND]
 
@@ -102,21 +101,15 @@ class Verdict:
         return max(silences, key=lambda silence: silence.length, default=None)
 
     @property
-    def visits(self) -> Counter[Outcome]:
-        return self.losses.visits
-
-    @property
     def answered(self) -> int:
-        return self.visits[Outcome.ANSWERED]
+        return self.losses.visits[Outcome.ANSWERED]
 
     @property
     def lost(self) -> int:
-        """How many visits got none, though they were due and not broken off."""
         return self.losses.lost.count
 
     @property
     def due(self) -> int:
-        """How many should have got one."""
         return self.answered + self.lost
 
     @property
@@ -125,7 +118,7 @@ class Verdict:
 
     @property
     def waited_longest(self) -> int:
-        """The longest time in which a visitor waited for a number, or nobody was answered."""
+        """The longest wait or silence."""
         return max(self.losses.waited, self.longest.length if self.longest else 0)
 
     @property
@@ -134,7 +127,7 @@ class Verdict:
 
     @property
     def repeated(self) -> int | None:
-        """How many numbers were counted and answered to nobody; None if that cannot be known."""
+        """How many numbers were counted and answered to nobody, if that can be known."""
         return self.gaps.repeated if self.rules.alone and self.shares_known else None
 
     @property
@@ -143,17 +136,12 @@ class Verdict:
 
     @property
     def unexplained(self) -> int:
-        """How many missing numbers no request of unknown outcome can account for."""
+        """How many missing numbers no failed request can explain."""
         return self.gaps.missing - self.gaps.explained
 
     @property
     def enough(self) -> bool:
         return self.answered >= self.rules.at_least
-
-    @property
-    def excluded(self) -> int:
-        """1 in how many: more frequent faults would have been seen, at 95 % (rule of three); 0 if that says nothing."""
-        return 0 if self.findings or self.answered < 6 else self.answered // 3
 
     @property
     def seconds(self) -> float:
@@ -166,13 +154,12 @@ class Verdict:
 
     @property
     def own_fault(self) -> bool:
-        """Whether the checker stood still for more than a tenth of the run, or could not make a tenth of the visits."""
-        not_sent = self.visits[Outcome.NOT_SENT]
+        """Whether the checker stood still for a tenth of the run, or could not send a tenth of the visits."""
+        not_sent = self.losses.visits[Outcome.NOT_SENT]
         return self.losses.stood_still * 10 > self.ended - self.began or not_sent * 10 > self.due + not_sent
 
     @property
     def exit_status(self) -> int:
-        """1: the answer to a question is no; 2: it could not be judged; 0: all is well."""
         if not self.answered:
             return 2
         if self.findings:
@@ -185,7 +172,7 @@ class Verdict:
 
     @property
     def latency(self) -> dict[int, int]:
-        """Percentile → nanoseconds that an answered visitor waited, less than 1 % from the true one; 100 is exact."""
+        """Nanoseconds that answered visitors waited, by percentile, within 1 %; 100 is exact."""
         told = percentiles(self.losses.waits, PERCENTILES)
         return {p: min(time, self.losses.waited) for p, time in told.items()} | (
             {100: self.losses.waited} if told else {}
@@ -197,6 +184,6 @@ class Verdict:
 
     @property
     def each_pod_for_itself(self) -> bool:
-        """Whether it looks like the memory store: several pods, and no epoch that two of them gave numbers of."""
+        """Whether there are several pods and no epoch of which two gave numbers: they use the memory store."""
         pods = [epoch.pods for epoch in self.epochs]
         return all(len(names) <= 1 for names in pods) and len(set().union(*pods)) > 1

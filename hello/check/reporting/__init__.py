@@ -1,1 +1,1 @@
-"""What a verdict says: in words, as JSON, as a page, and while the run goes on."""
+"""Reports a verdict: as text, JSON, a page or metrics, at the end or while the run goes on."""

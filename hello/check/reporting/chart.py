@@ -1,4 +1,4 @@
-"""A chart of a run as inline SVG: it fills its box, and what is written on it is HTML, to be read on any screen."""
+"""A chart of a run as inline SVG that fills its box; its labels are HTML, so they stay readable on any screen."""
 
 import math
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class Chart:
             yield f'<rect class="outage" x="{began:.1f}" width="{max(ended - began, 1):.1f}" height="{HEIGHT}"/>'
 
     def _moments(self) -> Iterator[str]:
-        """A line for each new epoch, and for each proof of a broken promise."""
+        """A line for each new epoch and each broken promise."""
         begun = [epoch.first.answered for epoch in self._verdict.epochs][1:]
         examples = chain.from_iterable(self._verdict.findings.values())
         proved = [max(record.answered for record in example.records) for example in examples]
@@ -72,7 +72,7 @@ class Chart:
                 yield f'<path class="{name}" d="M{self._x(moment):.1f} 0v{HEIGHT}"/>'
 
     def _seconds(self) -> str:
-        """The labels of the time axis."""
+        """The time axis."""
         length = self._length / SECOND
         step = _step(length, 6)
         ticks = [number * step for number in range(int(length / step) + 1)]
@@ -88,7 +88,7 @@ def _svg(title: str, height: int, shapes: str) -> str:
 
 
 def _step(whole: float, most: int) -> float:
-    """The least of 1, 2, 5, 10, 20 … that fits into `whole` no more than `most` times."""
+    """The smallest of 1, 2, 5, 10, 20 … that divides `whole` into at most `most` steps."""
     least = max(whole, 1e-9) / most
     power = 10 ** math.floor(math.log10(least))
     return float(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999999))

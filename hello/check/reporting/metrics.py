@@ -1,4 +1,4 @@
-"""What a canary tells Prometheus: /metrics, and /healthz for the kubelet."""
+"""A canary's metrics for Prometheus, and its health for the kubelet."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -81,7 +81,7 @@ def _latency(waits: Counter[int]) -> Metric:
 
 @asynccontextmanager
 async def serving(metrics: Metrics, port: int) -> AsyncIterator[None]:
-    """Serve them on a port; OSError if it cannot be had."""
+    """Serve /metrics and /healthz; OSError if the port is taken."""
     registry = CollectorRegistry()
     registry.register(metrics)
 

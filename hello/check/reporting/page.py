@@ -14,7 +14,7 @@ LINES = 50  # of what there may be a hundred of
 
 
 def page(timeline: Timeline, verdict: Verdict, began: datetime | None) -> str:
-    """Make it. began: when the run did, if that is known."""
+    """began: when the run began, if known."""
     style = files("hello.check.reporting").joinpath("page.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -38,7 +38,6 @@ def _sections(timeline: Timeline, verdict: Verdict, began: datetime | None) -> I
 
 
 def _answers(verdict: Verdict) -> Iterator[str]:
-    """The five questions; what could not be told is neither good nor bad."""
     for question, answer, good in answers(verdict):
         tone = "unknown" if good is None else "good" if good else "bad"
         yield f'<section class="{tone}"><h2>{question}</h2><p>{escape(answer)}</p></section>'
@@ -58,6 +57,6 @@ def _key(timeline: Timeline, verdict: Verdict) -> Iterator[str]:
 
 
 def _entry(name: str, path: str, text: str, pod: int = 0) -> str:
-    """Of the key of a chart: a swatch and a name."""
+    """An entry of the chart's key."""
     shape = f'<path class="{name}" style="--pod: var(--pod{pod})" d="{path}"/>'
     return f'<li><svg viewBox="0 0 10 10" aria-hidden="true">{shape}</svg>{escape(text)}</li>'

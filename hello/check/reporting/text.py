@@ -1,4 +1,4 @@
-"""A verdict in words, and as JSON."""
+"""A verdict as text and as JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,6 @@ UNKNOWN_SHARES = "the server tells no shares: a proxy that repeats a GET when a 
 
 
 def as_text(verdict: Verdict) -> Iterator[str]:
-    """Lines for a person: what was seen, what was wrong, the five answers, and what they come to."""
     yield from details(verdict, LINES)
     for question, answer, _ in answers(verdict):
         yield f"{question:<10} {answer}"
@@ -38,7 +37,7 @@ def as_text(verdict: Verdict) -> Iterator[str]:
 
 
 def answers(verdict: Verdict) -> Iterator[tuple[str, str, bool | None]]:
-    """The five questions, their answers, and whether each is good; None: it is not known."""
+    """The five questions, their answers, and whether each is good (None: unknown)."""
     judged = bool(verdict.answered)
     yield "Exact?", _exact(verdict), not verdict.findings if judged else None
     yield "Lost?", _lost(verdict), not verdict.lost_too_many if judged else None
@@ -56,7 +55,7 @@ def _exact(verdict: Verdict) -> str:
 
 
 def _claims(verdict: Verdict) -> Iterator[str]:
-    """What can be said of numbers that are right; what was not seen is not claimed."""
+    """What the run proves of the numbers."""
     yield "each visitor got a number of its own"
     if verdict.answered > 1:
         yield "in order under load" if verdict.losses.overlapped else "in order"
@@ -130,14 +129,14 @@ def _excluded(verdict: Verdict) -> str:
         return f"No: {answers}, and {verdict.rules.at_least:,} were asked for."
     if verdict.findings:
         return f"Yes: {answers}."
-    if not verdict.excluded:
+    if verdict.answered < 6:
         return f"Yes: {answers}, too few to exclude any fault."
     right, faults = (", all right,", "wrong ones") if verdict.lost else (" without a fault", "faults")
-    return f"Yes: {answers}{right} exclude, at 95 %, {faults} more frequent than 1 in {verdict.excluded:,}."
+    rule_of_three = verdict.answered // 3
+    return f"Yes: {answers}{right} exclude, at 95 %, {faults} more frequent than 1 in {rule_of_three:,}."
 
 
 def _not_seen(verdict: Verdict) -> Iterator[str]:
-    """What the run says nothing of."""
     if not verdict.answered:
         return
     if not verdict.losses.overlapped:
@@ -152,10 +151,10 @@ def _not_seen(verdict: Verdict) -> Iterator[str]:
 
 
 def summary(verdict: Verdict) -> str:
-    """What the five answers come to."""
+    """The verdict in one line."""
     right = "the numbers that came were right"
     if not verdict.answered:
-        return f"Nothing could be judged: no visit got a number ({outcomes(verdict.visits)})."
+        return f"Nothing could be judged: no visit got a number ({outcomes(verdict.losses.visits)})."
     if verdict.findings:
         advice = " Each pod counts for itself." if verdict.each_pod_for_itself else ""
         lost = f"; lost: {_lost_some(verdict)}" if verdict.lost else ""
@@ -188,7 +187,7 @@ def _kept(verdict: Verdict) -> Iterator[str]:
 
 
 def _own_fault(verdict: Verdict) -> str:
-    not_sent = verdict.visits[Outcome.NOT_SENT]
+    not_sent = verdict.losses.visits[Outcome.NOT_SENT]
     if not_sent * 10 > verdict.due + not_sent:
         return f"the checker could not send {many(not_sent, 'visit')}: too few files may be open (ulimit -n)"
     return _stalled(verdict)
@@ -210,11 +209,11 @@ def _wrong(verdict: Verdict) -> str:
 
 
 def details(verdict: Verdict, most: int) -> Iterator[str]:
-    """Lines on all that was seen, at the most so many of a kind."""
+    """All that was seen, in at most so many lines of a kind."""
     losses, gaps = verdict.losses, verdict.gaps
-    sent = verdict.visits.total()
-    rate = sent / verdict.seconds
-    yield f"visits   {sent:,} in {verdict.seconds:,.1f} s ({rate:,.0f}/s): {outcomes(verdict.visits)}"
+    visits = losses.visits.total()
+    rate = visits / verdict.seconds
+    yield f"visits   {visits:,} in {verdict.seconds:,.1f} s ({rate:,.0f}/s): {outcomes(losses.visits)}"
     yield f"reads    {losses.reads.total():,}: {outcomes(losses.reads)}"
     if losses.stood_still:
         yield f"stalled  {_stalled(verdict)}; {losses.excused:,} visits that failed meanwhile are not counted as lost"
@@ -241,7 +240,6 @@ def details(verdict: Verdict, most: int) -> Iterator[str]:
 
 
 def _some(kind: str, lines: Iterable[str], count: int, most: int) -> Iterator[str]:
-    """The first lines of a kind, and how many there are beside them."""
     for text in islice(lines, most):
         yield f"{kind:<8} {text}"
     if count > most:
@@ -261,7 +259,7 @@ def _gap(gap: Gap) -> str:
 
 
 def _parts(place: str, verdict: Verdict) -> Iterator[str]:
-    """The answers and losses of each URL, kind of connection or pod; of one URL or one kind they are those of all."""
+    """Answers and losses by URL, connection or pod, unless all have the same one."""
     parts = verdict.losses.parts(place)
     for name, part in sorted(parts.items()) if len(parts) > 1 or place == "pod" else ():
         lost = f", {part.lost:,} lost" if part.lost else ""
@@ -279,7 +277,6 @@ def around(silence: Silence) -> str:
 
 
 def lost_line(record: Record) -> str:
-    """What became of a lost visit, where it was, as far as that is known, and what was said there."""
     labels = record.labels
     what = NAMES.get(labels.outcome, labels.outcome)
     if labels.outcome is Outcome.STATUS:
@@ -290,7 +287,7 @@ def lost_line(record: Record) -> str:
 
 
 def repeat_line(repeat: Repeat, verdict: Verdict) -> str:
-    """How many, on which pods, between which reads."""
+    """How many were repeated, on which pods and between which reads."""
     pods = ", ".join(f"{pod} ({count:,})" for pod, count in sorted(repeat.pods.items()))[:200]
     where = f" on {pods}" if pods else ""
     before = _at(repeat.before.answered, verdict)
@@ -300,12 +297,11 @@ def repeat_line(repeat: Repeat, verdict: Verdict) -> str:
 
 
 def broken(kind: Kind, count: int) -> str:
-    """The promise that was broken, how, and how often."""
     return f"{kind.promise}. {kind.promise.name.replace('_', ' ').capitalize()}: {kind.phrase} ({count:,})"
 
 
 def _proof(example: Example, verdict: Verdict) -> Iterator[str]:
-    """What proves it, a line for each record: when it was sent and answered, what, by whom."""
+    """One line for each record that proves the finding."""
     lines = [f"{_span(*example.numbers)} never came, but"] if example.numbers else []
     for record in example.records:
         sent, answered = ((at - verdict.began) / 1e9 for at in (record.sent, record.answered))
@@ -328,7 +324,6 @@ def many(count: int, noun: str) -> str:
 
 
 def outcomes(counted: Counter[Outcome]) -> str:
-    """How many of each, the most frequent first."""
     return ", ".join(f"{count:,} {NAMES.get(outcome, outcome)}" for outcome, count in counted.most_common()) or "none"
 
 
@@ -338,7 +333,7 @@ def latency(verdict: Verdict) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    """A share in percent, which is 0 or 100 only if it is none or all."""
+    """A share in percent; only none is 0 %, and only all is 100 %."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:
         return "under 0.1 %"
@@ -361,7 +356,7 @@ def _span(first: int, last: int) -> str:
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """The same for machines; times in nanoseconds."""
+    """Times are in nanoseconds."""
     losses, gaps = verdict.losses, verdict.gaps
     return {
         "exit_status": verdict.exit_status,
@@ -369,7 +364,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         "answers": {question.rstrip("?"): {"good": good, "text": text} for question, text, good in answers(verdict)},
         "kept": not verdict.findings,
         "nanoseconds": verdict.ended - verdict.began,
-        "visits": verdict.visits,
+        "visits": verdict.losses.visits,
         "reads": losses.reads,
         "due": verdict.due,
         "lost": verdict.lost,

@@ -1,4 +1,4 @@
-"""A run cut into pieces of time, which double in length as it grows: who answered how many in each."""
+"""How many visits each pod answered over time, in pieces of time whose length doubles as the run grows."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ OTHERS = "others"
 
 
 class Timeline:
-    """The answers by pod in each piece of time so far, and which pieces have a lost visit."""
+    """The answers by pod in each piece of time, and the pieces with lost visits."""
 
     def __init__(self) -> None:
         self.piece = FIRST_PIECE
@@ -41,13 +41,13 @@ class Timeline:
         return index
 
     def _halve(self) -> None:
-        """Make one of each two pieces."""
+        """Merge the pieces in pairs."""
         self.piece *= 2
         self.pieces = [sum(self.pieces[even : even + 2], Counter()) for even in range(0, len(self.pieces), 2)]
         self.lost = {index // 2 for index in self.lost}
 
     def answers(self) -> dict[str, list[int]]:
-        """Each pod's answers in each piece; the pods that answered least are one, where there are many."""
+        """Each pod's answers in each piece; if there are many pods, those that answered least are merged."""
         pods = sum(self.pieces, Counter[str]())
         apart = {pod for pod, _ in pods.most_common(MOST_PODS)}
         answers: dict[str, list[int]] = {}

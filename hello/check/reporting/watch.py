@@ -1,4 +1,4 @@
-"""`--watch`: a line whenever something is lost or broken, and one now and then, while the run goes on."""
+"""Progress while a run goes on; with `--watch`, a line for each loss and each broken promise."""
 
 import asyncio
 from collections import Counter
@@ -24,7 +24,7 @@ NEWS = 10_000  # that are told at once
 
 
 async def progress(judge: Judge) -> None:
-    """Write over one line of the terminal how many visits were answered and lost so far."""
+    """Show the answers and losses so far, on one line of the terminal."""
     try:
         while True:
             await asyncio.sleep(TICK)
@@ -36,7 +36,7 @@ async def progress(judge: Judge) -> None:
 
 
 class Watch:
-    """Looks at what the judge finds. say: is given each line; every: seconds between two that say how it goes."""
+    """Says what the judge finds, as it finds it. every: seconds between two summaries."""
 
     def __init__(self, judge: Judge, say: Callable[[str], None], every: float) -> None:
         self._judge = judge
@@ -67,7 +67,7 @@ class Watch:
         self._say(f"{clock:%H:%M:%S}.{clock.microsecond // 1000:03}  {line}")
 
     def _news(self) -> Iterator[tuple[int, str]]:
-        """What was found, and when; of the visits that were lost, one line for each kind and place."""
+        """What was found, and when; losses with the same labels are one line."""
         news, verdict = self._judge.news, self._judge.verdict(over=False)
         lost = Counter(id(each.labels) for each in news if isinstance(each, Record))
         for each in news:

@@ -1,1 +1,1 @@
-"""Visits: who goes where, when and over which connection, and what comes back."""
+"""Makes the visits and records their answers."""

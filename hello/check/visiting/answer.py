@@ -1,4 +1,4 @@
-"""What an HTTP answer says: a number, or that there is none, and whether a cache had a hand in it."""
+"""Reads HTTP answers: the number, or why there is none, and signs of a cache."""
 
 import json
 import re
@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 from hello.check.history import NEVER, Kind
 
 MARKS = (b"hello-count", b"hello-pod", b"hello-epoch")
-"""The headers of which one at least is in each of the counter's answers: what has none may be a proxy's own."""
+"""Each of the counter's answers has one of these headers; one without may come from a proxy."""
 
 _MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
 LONGEST_WORDS = 200
-"""Characters of what a 503 says."""
 
 
 class UntrueError(Exception):
-    """A 200 that does not say what a hello's does; without a flaw, it is not known to be a hello's."""
+    """A 200 without a valid number; `flaw` is None if it may come from a proxy."""
 
     def __init__(self, flaw: Kind | None) -> None:
         super().__init__(flaw and flaw.phrase)
@@ -27,7 +26,7 @@ class UntrueError(Exception):
 
 
 class Told(NamedTuple):
-    """A number, who told it if that is said, its epoch, which is empty while the store is, and the pods' shares."""
+    """A number, the pod that answered, the epoch (empty while the store is), and the pods' shares."""
 
     number: int
     pod: str | None
@@ -37,7 +36,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, its header names in lower case, and when it had arrived."""
+    """A complete answer, with header names in lower case, and when it had arrived."""
 
     arrived: int
     status: int
@@ -50,7 +49,7 @@ class Answer:
         return sys.intern(pod) if pod and pod.isprintable() else None
 
     def greeting(self) -> Told:
-        """The visitor's number; body and headers must agree on it, on the pod and on the epoch."""
+        """The visitor's number; body and headers must agree."""
         match self._json():
             case {"count": number, "pod": str(pod), "epoch": str(epoch)} if (
                 type(number) is int and 0 < number < NEVER and epoch and (pod + epoch).isprintable()
@@ -71,7 +70,7 @@ class Answer:
         raise UntrueError(self._proved(Kind.NO_NUMBER))
 
     def cache_flaw(self) -> Kind | None:
-        """What the headers say of caches: only an Age above 0 proves one, since who passes an answer on may add 0."""
+        """What the headers say of caches: only an Age above 0 proves one, since a proxy may add 0."""
         age = self._header(b"age").partition(",")[0].strip()  # of several, the first one counts (RFC 9111, 5.1)
         if age.isdecimal() and age.strip("0"):
             return self._proved(Kind.CACHED)
@@ -81,7 +80,7 @@ class Answer:
         return None if b"retry-after" in self.headers else self._proved(Kind.NO_RETRY_AFTER)
 
     def words(self) -> str:
-        """What a 503 says, without HTML's tags, in one short line."""
+        """The body of a 503 without HTML tags, in one short line."""
         text = _MARKUP.sub(" ", self.body.decode("utf-8", "replace"))
         return "".join(filter(str.isprintable, " ".join(text.split())))[:LONGEST_WORDS]
 
@@ -99,7 +98,6 @@ class Answer:
 
 
 def _shares(pods: Any) -> Mapping[str, int] | None:
-    """The shares of pods, if they are some."""
     if not isinstance(pods, dict) or not all(type(share) is int and abs(share) < NEVER for share in pods.values()):
         return None
     return {sys.intern(pod): share for pod, share in pods.items()} if "".join(pods).isprintable() else None

@@ -1,4 +1,4 @@
-"""One client: it asks over a connection of its own and keeps a record of each request. It never sends one twice."""
+"""One client with its own connection. It records each request and never sends one twice."""
 
 import asyncio
 import errno
@@ -19,10 +19,7 @@ LONGEST_READING = 1 << 24  # bytes; a hello names each pod of the last day
 
 
 class Client:
-    """Asks one thing at a time, each on a fresh connection or, with `keep_alive`, on the last one while it is open.
-
-    addresses: the site's. timeout: seconds for connection and answer.
-    """
+    """Sends one request at a time, over a new connection or, with `keep_alive`, over the last one if it is open."""
 
     def __init__(
         self, site: Site, addresses: Sequence[Address], under_way: UnderWay, *, keep_alive: bool, timeout: float
@@ -42,11 +39,11 @@ class Client:
         return self._connection is not None and self._connection.open
 
     async def visit(self, due: int | None = None) -> Record:
-        """Visit, which is counted; `due`: when it should have been sent."""
+        """Visit; `due`: when the visit should have been sent."""
         return await self._ask(Labels(Outcome.INTERRUPTED, url=self.site.url, kept=self._keep_alive), due=due)
 
     async def read(self, *, shares: bool = False) -> Record:
-        """Read the count, which is not counted, and the pods' shares of it."""
+        """Read the count; `shares`: record the pods' shares, too."""
         labels = Labels(Outcome.INTERRUPTED, read=True, url=self.site.url, kept=self._keep_alive)
         return await self._ask(labels, shares=shares)
 
@@ -83,7 +80,7 @@ class Client:
             return await self._connection.ask(self._requests[read], LONGEST_READING if read else LONGEST_GREETING)
 
     def _located(self, labels: Labels) -> Labels:
-        """Add who had answered on this connection before."""
+        """Add the pod; for a failed visit, the one that answered on this connection before."""
         if self._connection is None:
             return labels
         if labels.pod:
@@ -94,7 +91,6 @@ class Client:
 
 
 def _understand(answer: Answer, labels: Labels) -> tuple[Labels, int | None, Mapping[str, int] | None]:
-    """What an answer says of its request, and the number and the shares that it carries."""
     labels = replace(labels, status=answer.status)
     if answer.status == 503:
         flaw, said = answer.refusal_flaw(), answer.words()

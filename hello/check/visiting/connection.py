@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection, over which a request goes once or not at all."""
+"""An HTTP/1.1 connection that sends each request at most once."""
 
 import asyncio
 import ssl
@@ -19,7 +19,7 @@ LEAVE = 1.0  # seconds for the other side to close its end
 
 
 class ClosedError(Exception):
-    """The other side closed the connection before its answer was whole."""
+    """The server closed the connection before its answer was complete."""
 
 
 class Connection:
@@ -27,14 +27,14 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.pod: str | None = None
-        """Who answered last."""
+        """The pod that answered last."""
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.CLIENT)
 
     @classmethod
     async def to(cls, addresses: Sequence[Address], tls: ssl.SSLContext | None, name: str) -> Self:
-        """Connect to one of the addresses; over TLS, to who can prove to be `name`. OSError if that fails."""
+        """Connect to one of the addresses; over TLS, the server must prove that it is `name`. May raise OSError."""
         sock = await start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1)
         try:
             name = name.removesuffix(".")  # a name's final dot is DNS', and in no certificate
@@ -45,12 +45,12 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether the next request may go over it: the last answer was whole, and neither side has closed."""
+        """Whether another request may be sent: the last answer was complete, and neither side has closed."""
         idle = self._http.our_state is h11.IDLE
         return idle and not self._reader.at_eof() and not self._writer.is_closing()
 
     async def ask(self, request: h11.Request, longest: int) -> Answer:
-        """Send a request and wait for the whole answer, of whose body not much more than `longest` bytes are read."""
+        """Send a request and wait for the answer; of its body, read little more than `longest` bytes."""
         self._writer.write((self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b""))
         response: h11.Response | None = None
         body = bytearray()
@@ -77,7 +77,7 @@ class Connection:
         return event
 
     def _last_event(self) -> h11.Event:
-        """The end of the connection ends a body of unknown length; anything else it cuts off."""
+        """The end of the connection completes a body of unknown length; any other answer is cut off."""
         try:
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
@@ -87,7 +87,7 @@ class Connection:
         raise ClosedError("closed without an answer")
 
     async def close(self) -> None:
-        """Close it, after the other side if that said that it would: then its port is not kept waiting at this end."""
+        """Close the connection, after the server if it said that it would: then no port here is left in TIME_WAIT."""
         with suppress(OSError):
             try:
                 async with asyncio.timeout(LEAVE):
@@ -100,7 +100,7 @@ class Connection:
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The headers by name; lines of one name are one list (RFC 9110, section 5.3)."""
+    """The headers by name; repeated lines are one list (RFC 9110, section 5.3)."""
     joined: dict[bytes, bytes] = {}
     for name, value in headers:
         joined[name] = joined[name] + b", " + value if name in joined else value

@@ -1,4 +1,4 @@
-"""The load: who asks, where, how often and how long."""
+"""The load: which clients ask where, how often and for how long."""
 
 import asyncio
 import math
@@ -31,10 +31,10 @@ class CheckError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. At most one of requests and duration (seconds) is set; without both it goes on.
+    """What to do. At most one of requests and duration (in seconds) is set; without both, the run is endless.
 
-    rate: visits a second, whatever the answers take (open loop). Without it, each visit that is answered makes room
-    for the next one (closed loop). room: how many may be under way; a rate has room for what one timeout needs.
+    rate: visits a second, however long answers take (open loop). Without it, each answer makes room for the next visit
+    (closed loop). room: how many may be under way; by default as many as the rate needs for one timeout.
     connections: whether they are kept, for each visit in turn.
     """
 
@@ -51,7 +51,7 @@ class Plan:
 
 
 class Load:
-    """A run: first reads, visits with a read now and then, last reads. `keep` gets each record as its request ends."""
+    """A run: first reads, visits with reads among them, last reads. `keep` gets each record as its request ends."""
 
     def __init__(self, sites: Sequence[Site], plan: Plan, keep: Keep) -> None:
         self.under_way = UnderWay(keep)
@@ -69,7 +69,7 @@ class Load:
         self._end = NEVER
 
     async def run(self) -> None:
-        """Run it all; CheckError if a site does not answer at the start, or what does is not a hello."""
+        """Run; CheckError if a site does not answer at the start, or is not a hello."""
         self._addresses = [await _resolve(site) for site in self._sites]
         self.under_way.start()
         try:
@@ -84,7 +84,7 @@ class Load:
             await asyncio.gather(*(client.close() for client in self._clients))
 
     def stop(self) -> None:
-        """End the visits now; what is under way is interrupted, and the count is read once more."""
+        """Interrupt the visits; the count is read once more."""
         self.stopped = True
         if self._visits:
             self._visits.cancel()
@@ -93,16 +93,18 @@ class Load:
 
     async def _visit_until_stopped(self) -> None:
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(self._read_shares()), group.create_task(self._give_up())]
             self._visits = group.create_task(self._visit())
             if self.stopped:
                 self._visits.cancel()
+            shares = group.create_task(self._read_shares(self._visits))
+            giving_up = group.create_task(self._give_up())
             await asyncio.wait([self._visits])
-            for task in beside:
-                task.cancel()
+            giving_up.cancel()
+            await asyncio.wait([shares], timeout=READ_TIMEOUT)
+            shares.cancel()
 
     async def _visit(self) -> None:
-        """Begin each visit when it is due, or when there is room."""
+        """Start each visit when it is due, or when there is room."""
         places = [(site, kept) for kept in self._plan.connections for site in range(len(self._sites))]
         async with asyncio.TaskGroup() as group:
             for number in range(self._plan.requests or NEVER):
@@ -118,7 +120,7 @@ class Load:
                 group.create_task(self._visit_once(place, due, number + 1))
 
     async def _due(self, number: int, rate: float) -> int:
-        """Wait until a visit is due; none is while this process stands still."""
+        """Wait until a visit is due; time in which this process stood still does not count."""
         while True:
             now = monotonic_ns()
             self.under_way.look(now)
@@ -143,7 +145,7 @@ class Load:
                 await client.close()
 
     def _client(self, site: int, kept: bool) -> Client:
-        """The client of this kind that has rested longest, or a new one."""
+        """The client that has been idle longest, or a new one."""
         if idle := self._idle[site, kept]:
             return idle.popleft()
         addresses, under_way = self._addresses[site], self.under_way
@@ -154,7 +156,7 @@ class Load:
     # ---- reads of the count
 
     async def _read_first(self) -> None:
-        """Ask each site; a run without an end waits for what is not there yet."""
+        """Ask each site; an endless run tolerates sites that are not up yet."""
         for site in range(len(self._sites)):
             client = self._client(site, kept=False)
             record = await self._read(client)
@@ -168,17 +170,19 @@ class Load:
             path = f"{client.site.path}count"
             raise CheckError(f"{client.site.url}: not a hello: the answer to GET {path} is wrong ({what})")
 
-    async def _read_shares(self) -> None:
-        """Read each site's count and the pods' shares of it, once a second."""
+    async def _read_shares(self, visits: "asyncio.Task[None]") -> None:
+        """Read the count and the pods' shares once a second, at each site in turn."""
         clients = [self._client(site, kept=False) for site in range(len(self._sites))]
         for number in count(1):
-            await asyncio.sleep(SHARES)
+            over, _ = await asyncio.wait([visits], timeout=SHARES)
+            if over:
+                return
             await clients[number % len(clients)].read(shares=True)
             if self._plan.endless and number % RESOLVE_EVERY == 0:
                 await self._resolve_again()
 
     async def _resolve_again(self) -> None:
-        """Learn where the names lead now: a run without an end outlives addresses."""
+        """Resolve the names again: an endless run outlives addresses."""
         for site, addresses in zip(self._sites, self._addresses, strict=True):
             with suppress(CheckError):
                 addresses[:] = await _resolve(site)
@@ -190,7 +194,7 @@ class Load:
         await asyncio.gather(*(self._read(client) for client in (*fresh, *kept)))
 
     async def _read(self, client: Client) -> Record:
-        """Read the count, again and again if need be; an answer that says more than "not now" is final."""
+        """Read the count, and retry while there is no answer or a server error."""
         end = monotonic_ns() + int(READ_TIMEOUT * 1e9)
         while True:
             record = await client.read(shares=True)
@@ -212,7 +216,7 @@ class Load:
 
 
 async def _resolve(site: Site) -> list[Address]:
-    """Look the host up, so that no look-up is part of a visit."""
+    """Resolve the name in advance, so that no visit has to."""
     try:
         return list(await site.resolve())
     except (OSError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""Where a counter is, and the addresses of its name."""
+"""Where a counter is."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ Address = tuple[int, int, int, str, tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a counter is. `path` ends in a slash; `authority` is host and port as the URL has them."""
+    """The URL of a counter. `path` ends in a slash; `authority` is host and port as in the URL."""
 
     url: str
     tls: ssl.SSLContext | None
@@ -25,7 +25,6 @@ class Site:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Take a URL apart; ValueError says what is wrong with it."""
         if not (url.isascii() and url.isprintable()) or " " in url:
             raise ValueError("a URL is ASCII without blanks")
         parts = urlsplit(url)
@@ -40,6 +39,5 @@ class Site:
         return cls(url, tls, parts.hostname, port, parts.path.removesuffix("/") + "/", parts.netloc)
 
     async def resolve(self) -> Sequence[Address]:
-        """Look the host up; OSError or UnicodeError if there is none."""
         found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(found))

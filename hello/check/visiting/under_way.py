@@ -1,4 +1,4 @@
-"""The requests that are under way, and the times in which the checker itself was not."""
+"""The requests under way, and the times in which the checker itself stood still."""
 
 import asyncio
 import time
@@ -10,20 +10,19 @@ from time import monotonic_ns
 from hello.check.history import NEVER, Labels, Outcome, Record
 
 Keep = Callable[[Record, int, int], None]
-"""Takes a record, and since when the oldest request and the oldest visit wait that are still under way."""
+"""Takes a record, when the oldest request under way was sent, and when the oldest visit under way was due."""
 
 TICK = 0.1  # seconds between two looks at the clock
 STANDSTILL = 500_000_000  # nanoseconds that one may be late
 BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-"""The clock that goes on while the machine is suspended, where there is one."""
+"""The clock that runs on while the machine is suspended, if there is one."""
 
 
 class UnderWay:
-    """Passes on each record as its request ends. If the loop stood still meanwhile, that comes first."""
+    """Passes on each record as its request ends; if the event loop stood still, a record of that comes first."""
 
     def __init__(self, keep: Keep) -> None:
         self.answered_last: int | None = None
-        """When a visit was answered last."""
         self.failing_since: int | None = None
         """Since when every visit has failed."""
         self.stood_still = 0
@@ -45,7 +44,7 @@ class UnderWay:
 
     @property
     def waiting(self) -> int:
-        """Since when the oldest visit waits."""
+        """When the oldest visit under way was due."""
         return next(iter(self._visits.values()), NEVER)
 
     def begin(self, sent: int, due: int, *, read: bool) -> int:
@@ -66,12 +65,12 @@ class UnderWay:
         self._pass_on(record)
 
     def not_made(self, due: int, labels: Labels) -> None:
-        """Pass on that a visit was due and found no room."""
+        """Record a visit that was due and found no room."""
         now = monotonic_ns()
         self._pass_on(Record(now, now, labels, due=due))
 
     def look(self, now: int) -> None:
-        """Notice that this process did not run: the last look was too long ago."""
+        """Record a standstill if the last look was too long ago."""
         looked, suspended = self._looked
         self._looked = max(now, looked), _suspended()
         asleep = self._looked[1] - suspended
@@ -88,5 +87,5 @@ class UnderWay:
 
 
 def _suspended() -> int:
-    """Nanoseconds for which the machine was suspended since it started."""
+    """Nanoseconds for which the machine has been suspended since it started."""
     return time.clock_gettime_ns(BOOT_CLOCK) - monotonic_ns() if BOOT_CLOCK is not None else 0

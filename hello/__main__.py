@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. SIGTERM ends it from its first moment on, as the first process of a container too."""
+    """Run the command line. SIGTERM ends it from the start, even as process 1 of a container."""
     _complete_standard_streams()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -19,15 +19,15 @@ def main() -> None:
 
 
 def _complete_standard_streams() -> None:
-    """Put the null device in the place of a standard stream that is closed; let none fail for want of a character.
+    """Replace closed standard streams by the null device, and let none fail on a character that it cannot encode.
 
-    Else the next files would take their numbers: libuv, for one, ends the process when it finds its own there.
+    Otherwise the next files would take their descriptors, and libuv aborts if one of its own is among them.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # has the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
     for stream in sys.stdout, sys.stderr:

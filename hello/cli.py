@@ -22,7 +22,7 @@ from hello.stores.opening import open_store
 from hello.stores.url import Password, without_password
 
 READINGS = 4
-"""How often `hello reset` asks a store that does not answer."""
+"""Attempts of `hello reset` to read a store that does not answer."""
 
 LEVELS = ["debug", "info", "warning", "error", "critical"]
 
@@ -49,7 +49,7 @@ def store_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 class Commands(click.Group):
-    """The commands. `hello check` is imported only when it runs: a server does not need it."""
+    """The commands. `hello check` is imported only to run it: a server does not need it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "check"])
@@ -169,7 +169,7 @@ async def _reset(store: Store, url: str, to: int, yes: bool) -> None:
 
 
 async def _read(store: Store) -> Reading:
-    """Read a store, with retries, since it may be away for a moment; raises StoreError."""
+    """Read a store, with retries; raises StoreError."""
     for _ in range(READINGS - 1):
         with suppress(UnavailableError):
             return await store.read("", 0)
@@ -185,7 +185,7 @@ def _open(url: str, password: Password | None, *, new: bool = True) -> Store:
 
 
 def _password(options: dict[str, Any]) -> Password | None:
-    """Take the password, or the file that holds it, out of the options."""
+    """Pop the password, or the file that holds it, from the options."""
     password: str | None = options.pop("store_password")
     file: Path | None = options.pop("store_password_file")
     if file is None:

@@ -1,6 +1,6 @@
 """Check the health of the server in this container: `python -m hello.healthcheck`.
 
-The kernel knows the address and port, whatever flags and variables the server has: proc(5).
+The kernel knows the address and port, whatever the server's flags and variables: proc(5).
 """
 
 import socket
@@ -17,7 +17,7 @@ LISTENING = "0A"
 
 
 def listeners() -> Iterator[tuple[str, int]]:
-    """Find the hosts and ports that the processes of this container's user listen on."""
+    """Find the hosts and ports that processes of this user listen on."""
     own = set(_open_files())
     for table in "tcp", "tcp6":
         with suppress(FileNotFoundError):
@@ -29,7 +29,7 @@ def listeners() -> Iterator[tuple[str, int]]:
 
 def _open_files() -> Iterator[str]:
     for process in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):  # another user's process, or one that has just ended
+        with suppress(OSError):  # another user's process, or one that ended
             for file in process.iterdir():
                 with suppress(OSError):
                     yield str(file.readlink())

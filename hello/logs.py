@@ -1,4 +1,4 @@
-"""Logs: for people on a terminal, one JSON object a line elsewhere; the standard library's loggers go the same way."""
+"""Logs, also of the standard library's loggers: readable on a terminal, JSON lines elsewhere."""
 
 import logging
 import os
@@ -14,17 +14,17 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, StreamResponse
 
 LINE_LIMIT = 10_000
-"""Lines that may wait to be written; more are dropped."""
+"""Most lines queued for writing; further lines are dropped."""
 
 FLUSH_TIMEOUT = 1.0
-"""Seconds that the process waits, at its end, for its last lines to be written."""
+"""Seconds to wait at exit for the last lines to be written."""
 
 PATH_LIMIT = 100
-"""Characters of a request's path that are logged."""
+"""Logged characters of a request's path."""
 
 
 def configure(level: str) -> None:
-    """Send logs of `level` (debug, info, …) and above to standard error."""
+    """Log `level` (debug, info, …) and above to standard error."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -43,16 +43,16 @@ def configure(level: str) -> None:
 
 
 class Writer(logging.Handler):
-    """Writes to standard error in a thread of its own, so that a stalled reader delays nobody.
+    """Writes to standard error in its own thread, so that a stalled reader delays nobody.
 
-    It bypasses Python's stream: a stalled write would hold that stream's lock, and the process could not end.
+    It bypasses `sys.stderr`: a stalled write would hold its lock, and the process could not exit.
     """
 
     def __init__(self) -> None:
         self._lines: Queue[bytes] = Queue(LINE_LIMIT)
         self._thread = Thread(target=self._write, name="logs", daemon=True)
         self._thread.start()
-        super().__init__()  # only now: the standard library closes every handler that came so far
+        super().__init__()  # last: it registers what logging closes at exit, even if no thread could start
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Full):
@@ -63,11 +63,11 @@ class Writer(logging.Handler):
             while line:
                 try:
                     line = line[os.write(2, line) :]
-                except OSError:  # nobody reads any more, or the disk is full
+                except OSError:  # the reader is gone, or the disk is full
                     break
 
     def close(self) -> None:
-        """Wait until the last lines are written, unless the reader stalls."""
+        """Wait for the last lines to be written, unless the reader stalls."""
         with suppress(Full):
             self._lines.put_nowait(b"")
         self._thread.join(FLUSH_TIMEOUT)
@@ -75,7 +75,7 @@ class Writer(logging.Handler):
 
 
 class AccessLog(AbstractAccessLogger):
-    """Logs one short line for each request, whatever the client sends."""
+    """Logs one short line a request, whatever the client sends."""
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         path = ascii(request.raw_path[:PATH_LIMIT])[1:-1]
@@ -90,8 +90,8 @@ def _rendering() -> list[structlog.typing.Processor]:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Drop what aiohttp logs about malformed requests: the client got an answer, and anyone can send them.
+    """Drop aiohttp's errors about malformed requests, which anyone can send and which were answered.
 
-    Drop late failures of name look-ups, too: the log has said that the store is lost.
+    Drop late failures of name lookups, too: the store has already been logged as lost.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], (HttpProcessingError, gaierror)))

@@ -1,4 +1,4 @@
-"""Options of the command line, which the environment can set, too."""
+"""Options that a flag or an environment variable sets."""
 
 import math
 import re
@@ -11,14 +11,14 @@ from hello.output import tell
 
 
 def name(value: str) -> str:
-    """Take a name that a header can carry (RFC 9110, section 5.5)."""
+    """Check that a header can carry a name (RFC 9110, section 5.5)."""
     if not re.fullmatch("[!-~]+", value):
         raise click.BadParameter(f"{value!r} is not printable ASCII without blanks")
     return value
 
 
 class Seconds(click.FloatRange):
-    """A number in a range. No comparison excludes `nan`."""
+    """A number in a range, which is not `nan`: no comparison excludes that."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         seconds: float = super().convert(value, param, ctx)
@@ -28,10 +28,9 @@ class Seconds(click.FloatRange):
 
 
 class Option(click.Option):
-    """An option whose value may end with a blank or the carriage return of a Windows file.
+    """Strips blanks and a Windows file's carriage returns, and ignores variables that Kubernetes sets.
 
-    Kubernetes may have set its variable: a Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in every pod that
-    starts after it, one named `hello-admin` HELLO_ADMIN_PORT:
+    A Service named `hello` sets HELLO_PORT=tcp://10.96.1.2:8080 in pods, and one named `hello-admin` HELLO_ADMIN_PORT:
     https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
     """
 

@@ -1,4 +1,4 @@
-"""Messages to a person, on standard streams that may be full, closed or unread."""
+"""Messages to the user, on standard streams that may be full or closed."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import click
 
 
 def tell(line: str) -> None:
-    """Print a line on standard error. If that fails, the exit status still tells."""
+    """Print a line to standard error; if that fails, the exit status must do."""
     try:
         click.echo(line, err=True)
     except OSError:
@@ -16,5 +16,5 @@ def tell(line: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Discard what is left in a stream's buffer: Python flushes it at exit, and a failure would make that 120."""
+    """Discard a stream's buffer: if Python fails to flush it at exit, the exit status is 120."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

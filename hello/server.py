@@ -26,14 +26,14 @@ from hello.web.port import Port
 from hello.web.routes import Routes, add_admin_routes, public_routes
 from hello.web.visits import Visits
 
-# What aiohttp signs with. No handler can do this: none is called for an answer to what is no HTTP.
+# The header `Server` of aiohttp's answers. Some are made without a handler, so no handler can set it.
 web_response.SERVER_SOFTWARE = "hello"  # type: ignore[attr-defined]
 
 log = structlog.get_logger()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Use uvloop if it is installed: it is faster."""
+    """Use uvloop, which is faster, if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -42,7 +42,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 async def serve(settings: Settings, store: Store) -> None:
-    """Serve what the store counts until SIGTERM or SIGINT; raises BrokenError, or ListenError."""
+    """Serve until SIGTERM or SIGINT; raises BrokenError or ListenError."""
     logs.configure(settings.log)
     raise_file_limit()
     signals = Signals()
@@ -69,7 +69,7 @@ async def serve(settings: Settings, store: Store) -> None:
 
 
 class Signals:
-    """SIGTERM asks to leave gracefully; SIGINT, or SIGTERM once more, to leave at once."""
+    """SIGTERM means leave gracefully; SIGINT, or a second SIGTERM, leave at once."""
 
     def __init__(self) -> None:
         self.leaving = asyncio.Event()
@@ -85,7 +85,7 @@ class Signals:
 
 
 async def _leave_at_once(signal: asyncio.Event, counter: Counter, ports: Iterable[Port]) -> None:
-    """Once the server is to leave at once, end all waits, and close all connections a moment after the last answers."""
+    """On the signal, end all waits, and soon after close the connections, however slowly clients read."""
     await signal.wait()
     counter.leaving.at_once()
     while True:
@@ -95,7 +95,7 @@ async def _leave_at_once(signal: asyncio.Event, counter: Counter, ports: Iterabl
 
 
 async def _ask_once(store: Store) -> None:
-    """Raise the error of a store that can never work before serving anybody; wait later for one that is away."""
+    """Raise the error of a store that can never work; one that is merely unavailable is waited for later."""
     try:
         await store.read("", 0)
     except UnavailableError:
@@ -106,7 +106,7 @@ async def _ask_once(store: Store) -> None:
 
 
 def _ports(settings: Settings, counter: Counter, leaving: asyncio.Event) -> dict[int, Port]:
-    """The ports by their numbers. They are closed in reverse: visitors' first."""
+    """The ports by number. They close in reverse order: the public one first."""
     kind = settings.store.partition(":")[0]
     greeter = Greeter(settings.pod, kind, settings.version, settings.node)
     visits = Visits(counter, greeter)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `hello serve`. Times are in seconds; without an admin port, `port` serves everything."""
+    """The options of `hello serve`. Times are in seconds. Without an admin port, `port` serves everything."""
 
     store: str
     host: str | None
@@ -29,7 +29,7 @@ class Settings:
 
 def default_store() -> str:
     """Name a SQLite file in the user's data directory."""
-    import platformdirs  # not in a pod, whose store has a name
+    import platformdirs  # here, since pods do not need it
 
     return f"sqlite:{platformdirs.user_data_path('hello') / 'hello.db'}"
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 TEXT, HTML, JSON = "text/plain", "text/html", "application/json"
 
 LONGEST = 400
-"""Characters of an Accept header that are looked at."""
+"""Characters of an Accept header that are read."""
 
 
 def preferred_type(lines: Sequence[str]) -> str:
-    """Choose what to answer to the lines of an Accept header, which are one list.
+    """Choose by the lines of an Accept header, which form one list.
 
-    It is the type of highest weight, then the one that is named most exactly; plain text where there is no preference.
+    The highest weight wins, then the most exact range; without a preference, plain text.
     """
     accept = lines[0] if len(lines) == 1 else ",".join(lines)
     return WELL_KNOWN.get(accept) or _negotiate(accept)
@@ -34,7 +34,7 @@ def _media_range(part: str) -> tuple[str, float]:
 
 
 def _preference(offer: str, ranges: list[tuple[str, float]]) -> tuple[float, int]:
-    """Weight and exactness of the range that names `offer` most exactly; without weight, it is not acceptable."""
+    """Weight and exactness of the range that matches `offer` most exactly; of weight 0 if none does."""
     names = ("*/*", offer.split("/")[0] + "/*", offer)
     exactness, weight = max(((names.index(name), weight) for name, weight in ranges if name in names), default=(0, 0.0))
     return (weight, exactness) if weight > 0 else (0.0, 0)
@@ -47,4 +47,4 @@ WELL_KNOWN = {
     accept: _negotiate(accept)
     for accept in ("", "*/*", JSON, HTML, _XHTML + "*/*;q=0.8", _XHTML + _CHROME)  # curl and programs; browsers
 }
-"""What most clients send. A table that grew by what they send would belong to them."""
+"""What most clients send. A cache of what they send would be theirs to fill."""

@@ -17,7 +17,7 @@ They take four times that, as does what else is held, at the most: a header of 1
 
 
 class Bounded(asyncio.Protocol):
-    """A connection within the limits of its port: it waits for one thing at a time, and what it holds is noted."""
+    """A connection within the limits of its port."""
 
     __slots__ = ("_connections", "_held", "_size", "_transport", "_wait")
 
@@ -26,9 +26,9 @@ class Bounded(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._wait: Wait | None = None
         self._held = b""
-        """What has arrived and is not taken: an unfinished header, or what follows the request under way."""
+        """Bytes not processed yet: an incomplete header, or what follows the request under way."""
         self._size = 0
-        """Bytes that the handler holds."""
+        """Bytes that aiohttp's handler holds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -43,7 +43,7 @@ class Bounded(asyncio.Protocol):
         self._connections.forget(self._transport)
 
     def pause_writing(self) -> None:
-        """Give the client a limited time to read what was sent."""
+        """Give the client a limited time to read."""
         self._transport.pause_reading()
         self._await(self._connections.sending)
         self._account()
@@ -56,13 +56,13 @@ class Bounded(asyncio.Protocol):
             wait.begin(self._transport)
 
     def _account(self) -> None:
-        """Note how many bytes are held until the client sends the rest, or reads its answer."""
+        """Count the bytes that are held until the client sends the rest, or reads its answer."""
         size = len(self._held) + self._transport.get_write_buffer_size() + self._size
         self._connections.hold(self._transport, size)
 
 
 class Connection(Bounded):
-    """Gives one request after another to a handler of aiohttp's, which the first of them makes."""
+    """Passes requests, one at a time, to a handler of aiohttp's, which is made for the first one."""
 
     __slots__ = ("_body", "_handler", "_is_busy", "_is_half_closed", "_is_last", "_server")
 
@@ -71,16 +71,16 @@ class Connection(Bounded):
         self._server = server
         self._handler: RequestHandler | None = None
         self._body = 0
-        """Bytes of a body that are to come."""
+        """Bytes of the body still to come."""
         self._is_busy = False
         """Whether a request is under way."""
         self._is_last = False
-        """Whether nothing more is taken from this client."""
+        """Whether further input is ignored."""
         self._is_half_closed = False
-        """Whether the client sends nothing more."""
+        """Whether the client has closed its side."""
 
     def data_received(self, data: bytes) -> None:
-        """Pass a body on; what follows it, or comes without one, waits for its turn."""
+        """Pass on the body of the request under way; keep what follows."""
         if self._is_last:
             return
         if self._handler and self._body:
@@ -90,7 +90,7 @@ class Connection(Bounded):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Answer the request under way if that takes but a moment: nobody can tell whether the client still listens."""
+        """Give the request under way a moment: whether the client still reads is unknown."""
         self._is_half_closed = True
         if self._is_busy:
             self._await(self._connections.lingering)
@@ -114,7 +114,7 @@ class Connection(Bounded):
             self._handler.connection_lost(exc)
 
     def begin(self, request: BaseRequest) -> None:
-        """Note that a request has begun: after a body without a known length, or a long one, nothing more is taken."""
+        """Note that a request has begun. If its body is long, or of unknown length, it is the last one."""
         length = 0 if request.content.is_eof() else request.content_length
         held, self._held = self._held, b""
         if length is None or length > BODY_SIZE:
@@ -133,13 +133,13 @@ class Connection(Bounded):
         asyncio.get_running_loop().call_soon(self._go_on)
 
     def leave(self) -> asyncio.Future[Visit] | None:
-        """Close, unless a request is under way or the handler will close; what to wait for, if anything."""
+        """Close if idle, unless the handler will; return the visit to wait for, if any."""
         if not (self._is_busy or self._handler):
             self._transport.close()
         return None
 
     def _go_on(self) -> None:
-        """Take what is held, if it is its turn, and rest meanwhile."""
+        """Process what is held, unless the connection is closing or the client must read first."""
         if self._is_last or self._transport.is_closing() or self._wait is self._connections.sending:
             return
         if not (self._is_busy or self._wait):
@@ -148,7 +148,7 @@ class Connection(Bounded):
         self._advance()
 
     def _advance(self) -> None:
-        """Take what is held if no request is under way, or read no more until none is."""
+        """Process what is held, or stop reading while a request is under way."""
         if self._held and not self._is_busy and (header := self._cut_header()):
             self._handle(header)
         self._account()
@@ -156,7 +156,7 @@ class Connection(Bounded):
             self._transport.pause_reading()
 
     def _cut_header(self) -> bytes:
-        """Cut off a whole header; give an unfinished one its time, and a bad one the last answer."""
+        """Cut off a complete header; time an incomplete one; refuse a bad one."""
         try:
             header, self._held = cut_header(self._held)
         except HeaderError as error:

@@ -1,4 +1,4 @@
-"""What connections may cost: their number, each address's share of it, the bytes they hold, and their time."""
+"""Limits on connections: their number, each address's share, the bytes that they hold, and their time."""
 
 import asyncio
 import sys
@@ -12,33 +12,33 @@ from hello.counting.queue import EXPIRY_RESOLUTION
 from hello.limits import Limits
 
 HEADER_SIZE = 16_384
-"""Bytes of a request's header, at the most."""
+"""Most bytes of a request's header."""
 
 HEADER_FIELDS = 64
-"""Fields of a request's header, at the most."""
+"""Most fields of a request's header."""
 
 BODY_SIZE = HEADER_SIZE
-"""Bytes of a request's body after which the connection may go on, at the most: nobody needs to send one here."""
+"""Most bytes of a body after which a connection stays open: nobody needs to send one here."""
 
 HEADER_TIMEOUT = 10.0
-"""Seconds from a connection's start, or from the first byte of a later request, until the header is whole."""
+"""Seconds from a connection's start, or from the first byte of a later request, until the header is complete."""
 
 KEEPALIVE_TIMEOUT = 3_630.0
-"""Seconds for which a connection may rest between two requests: longer than any balancer's, or requests get lost."""
+"""Seconds that a connection may idle: longer than any balancer's timeout, or requests get lost."""
 
 SEND_TIMEOUT = 10.0
-"""Seconds after which a client is dropped that takes nothing of the answers that wait for it."""
+"""Seconds after which a client that does not read its answers is dropped."""
 
 LINGERING = 1.0
-"""Seconds for which a connection that is to close is kept for what is still under way in either direction."""
+"""Seconds that a closing connection stays open for bytes still in transit."""
 
 log = structlog.get_logger()
 
 
 class Wait:
-    """The connections that wait for one thing, each for so many seconds at the most, the longest wait first.
+    """Connections that wait for the same thing, longest first, each for a limited time.
 
-    One timer serves all, since they end in order.
+    One timer serves all, since the waits end in order.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -48,7 +48,7 @@ class Wait:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, transport: asyncio.Transport) -> None:
-        """Let a connection that is not here yet wait; it is aborted if the wait is not ended in time."""
+        """Begin a connection's wait; the connection is aborted unless `end` is called in time."""
         end = self._ends[transport] = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_at(end, self._expire)
@@ -73,7 +73,7 @@ class Wait:
 
 
 class Connections:
-    """The connections of one port. Where there is no room for one more, another one that only waits is closed."""
+    """The connections of one port. If a new one needs room, a waiting one is closed."""
 
     def __init__(self, limits: Limits) -> None:
         self.resting = Wait(KEEPALIVE_TIMEOUT)
@@ -86,7 +86,7 @@ class Connections:
         self._shares = Tally[str]()
         """How many connections each address has."""
         self._held: dict[asyncio.Transport, int] = {}
-        """The bytes that each holds, the one that has held its bytes longest first."""
+        """Bytes that each holds; the connection that has held its bytes longest comes first."""
         self._total = 0
         self._is_full = False
 
@@ -94,9 +94,9 @@ class Connections:
         return iter(list(self._addresses))
 
     def admit(self, transport: asyncio.Transport) -> bool:
-        """Take in a new connection, if there is room, or some can be made; tell the log when there is none any more.
+        """Admit a connection if there is room or room can be made.
 
-        An address may have as many as leave as many places to others.
+        An address may have as many connections as it leaves free for others.
         """
         address = sys.intern((transport.get_extra_info("peername") or ("",))[0])  # all behind one proxy share it
         if self._shares[address] >= self._limits.connections - len(self._addresses) and not self._make_room(address):
@@ -109,7 +109,7 @@ class Connections:
         return True
 
     def hold(self, transport: asyncio.Transport, size: int) -> None:
-        """Note how many bytes a connection holds; if all hold too many, close those that only wait, or this one."""
+        """Note how many bytes a connection holds; if all hold too many, close waiting ones, or else this one."""
         self._total += size - self._held.pop(transport, 0)
         if size:
             self._held[transport] = size
@@ -127,12 +127,12 @@ class Connections:
                 self._is_full = False
 
     def abort(self) -> None:
-        """Close all connections at once, whoever still reads."""
+        """Close all connections at once, even those with unsent data."""
         for transport in self:
             transport.abort()
 
     def _make_room(self, address: str) -> bool:
-        """Close the connection that has waited longest, of those of the address that has most connections."""
+        """Close the longest-waiting connection of the address with the most connections."""
         greediest = max(self._shares, key=lambda each: self._shares[each], default=address)
         victim = self._longest_waiting({greediest}) or (address != greediest and self._longest_waiting(self._shares))
         if victim:

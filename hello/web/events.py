@@ -18,32 +18,32 @@ from hello.web.connections import SEND_TIMEOUT
 from hello.web.page import Greeter
 
 MESSAGE_INTERVAL = 1.0
-"""Seconds between two messages; they also keep proxies from closing the stream."""
+"""Seconds between messages, which also keep proxies from closing the stream."""
 
 STREAM_LIFETIME = 60.0
 """Seconds after which a stream ends and the page opens another.
 
-A proxy that buffers the stream reads it to its end, even after its client has gone: only the end frees the place.
+A proxy that buffers the stream reads it to its end, even after its client has left.
 """
 
 LATE_READINGS = 3
-"""Consecutive late readings before the store counts as lost: a slow machine may be late."""
+"""Consecutive late readings before the store counts as lost: a machine may be slow."""
 
 WATCHER_LIMIT = 2000
-"""Streams of one process. One address may take as many as it leaves free for others."""
+"""Most streams of one process. An address may have as many as it leaves free for others."""
 
 POD_TIMEOUT = HEARTBEAT_INTERVAL + 3
 """Seconds without a batch after which a pod counts as gone."""
 
 GONE_POD_LIFETIME = 600
-"""Seconds for which a pod that is gone keeps its own line."""
+"""Seconds for which a gone pod keeps its own line."""
 
 POD_LIMIT = 50
-"""Pods with their own line."""
+"""Most pods with their own line."""
 
 
 class Events:
-    """The stream. While anybody watches, one reader reads the store once a second for all of them."""
+    """The stream. One reader reads the store once a second for all watchers."""
 
     def __init__(self, counter: Counter, greeter: Greeter, leaving: asyncio.Event) -> None:
         self._counter = counter
@@ -51,7 +51,7 @@ class Events:
         self._leaving = leaving
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.Future[str] = self._loop.create_future()
-        """The next message; empty if this process is leaving."""
+        """The next message; empty at the end."""
         self._watchers = Tally[str | None]()
         """Streams by address."""
         counter.metrics.watchers.set_function(self._watchers.total)
@@ -60,7 +60,7 @@ class Events:
         self._outage = Outage()
 
     async def watch(self, request: BaseRequest) -> StreamResponse:
-        """Send a message a second; 503 if this process is leaving or has no place left."""
+        """Send a message a second; 503 if this process is leaving or full."""
         left = WATCHER_LIMIT - self._watchers.total()
         if self._leaving.is_set() or self._watchers[request.remote] >= left:
             text = "This pod is shutting down.\n" if self._leaving.is_set() else "Too many viewers.\n"
@@ -94,7 +94,7 @@ class Events:
                 self._reader.cancel()
 
     async def _read_on(self) -> None:
-        """Tell all who watch. A reading begins after they arrived, so it is not below what they already know."""
+        """Send to all watchers. A reading begins after they arrived, so it is not below what they already know."""
         self._late = 0
         while not self._leaving.is_set():
             due = self._loop.time() + MESSAGE_INTERVAL
@@ -106,7 +106,7 @@ class Events:
         self._next.set_result("")
 
     async def _message(self) -> dict[str, Any]:
-        """The count, or how the store is if it cannot be read."""
+        """The count, or the state of a store that cannot be read."""
         message = {**self._greeter._asdict(), "state": "up", "reason": ""}
         try:
             async with asyncio.timeout(MESSAGE_INTERVAL):
@@ -125,7 +125,7 @@ class Events:
 
 @dataclass(slots=True)
 class Outage:
-    """The last time in which the store was away, by this process's clock: no pod could make a batch then."""
+    """The store's last outage, by this process's clock: no pod could make a batch meanwhile."""
 
     on: bool = False
     began: float = 0
@@ -138,13 +138,13 @@ class Outage:
         self.heard = now
 
     def silence(self, seconds: float) -> float:
-        """For how many of so many seconds the store was there."""
+        """Subtract the outage from the seconds since a pod's last batch."""
         last = self.heard - seconds
         return seconds - (self.ended - self.began if last <= self.began else 0)
 
 
 def total(reading: Reading, outage: Outage) -> dict[str, Any]:
-    """The count and the pods' shares: a line for each pod seen lately, and one figure for the rest."""
+    """The count and the shares: a line for each pod seen lately, and one figure for the rest."""
     silence = {pod: outage.silence(seconds) for pod, seconds in reading.silence.items()}
     first = sorted(silence, key=lambda pod: silence[pod])[:POD_LIMIT]
     lines = [pod for pod in first if silence[pod] < GONE_POD_LIFETIME]

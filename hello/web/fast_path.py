@@ -1,7 +1,7 @@
 """The fast path: a plain visit costs no task, no handler and no map of the answer's headers.
 
-It joins the queue at once, and the future's callback writes the answer. A connection leaves the fast path for good with
-the first request that is not a plain visit, or that arrives before the last one was answered.
+It joins the queue at once, and the future's callback writes the answer. A connection leaves the fast path for good at
+the first request that is not a plain visit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from hello.web.greeting import Greeting, Greetings
 
 
 class FastConnection(Connection):
-    """Answers plain visits itself as long as nothing else has come."""
+    """Answers plain visits itself until another request arrives."""
 
     __slots__ = ("_greeting", "_greetings", "_visit")
 
@@ -69,7 +69,7 @@ class FastConnection(Connection):
             self._tell(error)
 
     def _tell(self, outcome: Visit | RefusedError) -> None:
-        """Write the answer, and rest, or go on with what has arrived meanwhile."""
+        """Write the answer, then idle or go on with what has arrived meanwhile."""
         closes = self._greeting.leaving.is_set() or (self._is_half_closed and not self._held)
         self._is_busy = False
         self._await(self._connections.resting)

@@ -1,4 +1,4 @@
-"""Plain visits, and the bytes that answer them: what `Response` would have written."""
+"""Recognizes plain visits, and writes the bytes that `Response` would have written."""
 
 import asyncio
 from email.utils import formatdate
@@ -18,11 +18,11 @@ from hello.web.routes import HELLO_CONNECTION
 from hello.web.visits import SEC_PURPOSE, Answer, Visits
 
 STAYS, CLOSES = b"\r\n", b"Connection: close\r\n\r\n"
-"""How a header ends."""
+"""Ends of a header."""
 
 
 class Greeting:
-    """Answers plain visits in one form: all but numbers and the time is made once an epoch."""
+    """Answers visits with one content type. All but the number and the time is made once an epoch."""
 
     def __init__(self, counter: Counter, visits: Visits, leaving: asyncio.Event, content_type: str) -> None:
         self.join = counter.join
@@ -49,7 +49,7 @@ class Greeting:
         return b"".join((self._start, digits, self._middle % length, end, digits.join(self._body)))
 
     def _compose(self, epoch: str) -> None:
-        mark = randbits(128)  # no name holds it
+        mark = randbits(128)  # part of no name
         answer = self._visits.greeting(self._content_type, Visit(mark, epoch))
         places = str(mark).encode()
         self._start, middle = head(answer).split(places)
@@ -62,18 +62,18 @@ class Greeting:
 
 @lru_cache(1)
 def general(second: int) -> bytes:
-    """The lines that are the same for all answers of one second."""
+    """The lines that all answers of one second share."""
     return f"Date: {formatdate(second, usegmt=True)}\r\nServer: hello\r\n".encode()
 
 
 def head(answer: Answer) -> bytes:
-    """The first lines of an answer: its status, and the headers that are its own."""
+    """The status line and the answer's own headers."""
     lines = [f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", *map(": ".join, answer.headers), ""]
     return "\r\n".join(lines).encode()
 
 
 class Greetings:
-    """Finds what answers a plain visit: a whole `GET /` over HTTP/1.1 that stays open, with nothing else in it."""
+    """Finds the greeting for a plain visit: a complete `GET /` without a body, over kept-alive HTTP/1.1."""
 
     def __init__(self, counter: Counter, visits: Visits, leaving: asyncio.Event) -> None:
         self._leaving = leaving
@@ -81,7 +81,7 @@ class Greetings:
         self._greetings = {kind: Greeting(counter, visits, leaving, kind) for kind in (TEXT, HTML, JSON)}
 
     def find(self, header: bytes) -> Greeting | None:
-        """What answers a plain visit; None if this is anything else, or not one whole header."""
+        """Return None unless this is exactly one plain visit."""
         if header.find(END) != len(header) - len(END) or len(header) > HEADER_SIZE or self._leaving.is_set():
             return None
         try:
@@ -91,7 +91,7 @@ class Greetings:
         for message, body in messages:
             if body.is_eof() and _is_plain(message):
                 return self._greetings[preferred_type(message.headers.getall(ACCEPT, ("",)))]
-        self._parser = make_parser()  # whatever it may be in the midst of
+        self._parser = make_parser()  # the old one may expect a body
         return None
 
 

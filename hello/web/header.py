@@ -1,7 +1,7 @@
-"""The header of a request: cut off what has arrived, within its limits.
+"""Request headers: where they end, and whether they are valid.
 
-A header is parsed from its beginning again with each piece of it that arrives, in 20 µs at the most: an unfinished one
-costs its bytes and no parser, and what is not HTTP gets its answer at once.
+Each piece that arrives makes a header be parsed again from its start, in 20 µs at the most. So an incomplete header
+costs its bytes and no parser, and what is not HTTP is refused at once.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ HEADER_TOO_LARGE = REFUSAL % b"431 Request Header Fields Too Large"  # RFC 6585,
 
 
 class HeaderError(Exception):
-    """A header that is too large, or not HTTP; `answer` says so to the client."""
+    """A header that is too large or not HTTP; `answer` is for the client."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__(answer)
@@ -28,7 +28,7 @@ class HeaderError(Exception):
 
 
 def make_parser() -> HttpRequestParser:
-    """Make a parser of requests: aiohttp's own, with our limits, and without a limit to what it may be fed at once."""
+    """Make a parser of aiohttp's with our limits, and no limit to what it is fed at once."""
     loop = asyncio.get_running_loop()
     return HttpRequestParser(
         BaseProtocol(loop),
@@ -42,7 +42,7 @@ def make_parser() -> HttpRequestParser:
 
 
 def cut_header(held: bytes) -> tuple[bytes, bytes]:
-    """Split what has arrived into a whole header, if there is one, and the rest: RFC 9112, section 2.1."""
+    """Split off the header (RFC 9112, section 2.1), which is empty while incomplete; raises HeaderError."""
     held = held.lstrip(b"\r\n")  # section 2.2
     end = held.find(END) + len(END)
     size = end if end >= len(END) else len(held)

@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 
 BACKLOG = 1024
-"""Connections that the kernel holds for the server between two turns of its loop."""
+"""Most connections that the kernel queues for the server."""
 
 Factory = Callable[[], asyncio.Protocol]
 """Makes the protocol of a new connection."""
 
 ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-"""What the system says of an address that this machine does not have."""
+"""Errors for an address that this machine does not have."""
 
 
 class ListenError(Exception):
-    """A port cannot be had."""
+    """A port cannot be listened on."""
 
 
 async def close(servers: Iterable[asyncio.Server], listeners: Iterable[socket.socket], port: Factory) -> None:
-    """Listen no longer, and serve those who have connected before: a listener that closes drops them.
+    """Stop listening, but serve the connections in the accept queue, which a closing listener drops.
 
-    A handshake that is under way just then is lost, unless Linux passes it on (`net.ipv4.tcp_migrate_req`).
+    A handshake under way is lost, unless Linux passes it on (`net.ipv4.tcp_migrate_req`).
     """
     loop = asyncio.get_running_loop()
     queues = [listener.dup() for listener in listeners]
@@ -42,9 +42,9 @@ def _accept_all(queue: socket.socket) -> Iterator[socket.socket]:
 
 
 async def listen(host: str | None, port: int, *, reuse_port: bool) -> list[socket.socket]:
-    """Listen on all addresses of a host that this machine has; raises ListenError if it has none, or one is in use.
+    """Listen on all addresses of a host that this machine has; raises ListenError if there is none or one is in use.
 
-    `localhost` is ::1 as well, on a machine without IPv6 too; and :: is every address, of IPv4 as well.
+    `localhost` resolves to ::1 even on a machine without IPv6. `::` includes every IPv4 address.
     """
     both = host == "::" and socket.has_dualstack_ipv6()
     with ExitStack() as stack:

@@ -15,7 +15,7 @@ from hello.web.greeting import Greetings
 from hello.web.routes import Handler
 
 NEVER = 7 * 24 * 3600.0
-"""Seconds after which aiohttp would close a resting connection: ours are closed before."""
+"""Seconds after which aiohttp would close an idle connection: ours are closed earlier."""
 
 MOMENT = 0.2
 """Seconds within which the request of a client that has just connected arrives."""
@@ -27,7 +27,7 @@ class Port:
     def __init__(
         self, handler: Handler, limits: Limits, greetings: Greetings | None = None, access_log: Logger | None = None
     ) -> None:
-        """Without greetings, and with an access log, aiohttp handles every request."""
+        """Without greetings, or with an access log, aiohttp handles every request."""
         self.connections = Connections(limits)
         self._handler = handler
         self._server = Server(
@@ -50,7 +50,7 @@ class Port:
         return Connection(self.connections, self._server)
 
     async def finish(self, seconds: float) -> None:
-        """Close the connections, each when its request is answered; those that are left after so many seconds, too."""
+        """Close each connection once its request is answered, or after so many seconds."""
         await asyncio.sleep(MOMENT if any(self.connections.reading) else 0)
         self._server.pre_shutdown()
         connections: list[Any] = [transport.get_protocol() for transport in self.connections]

@@ -1,4 +1,4 @@
-"""Which request is answered by what."""
+"""Routes: the handler for each path and method."""
 
 from asyncio import Event
 from collections.abc import Awaitable, Callable
@@ -14,13 +14,13 @@ from hello.web.page import Greeter
 from hello.web.visits import Visits
 
 HELLO_CONNECTION = istr("Hello-Connection")
-"""A name that need not be folded to one case for each request."""
+"""As an istr, it is case-folded once, not for each request."""
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
 
 async def healthz(_: BaseRequest) -> Response:
-    """Say that this process is well, whatever the store does."""
+    """Answer 200, whatever the state of the store."""
     return Response(text="ok\n")
 
 
@@ -33,7 +33,7 @@ class Routes:
         self.add("/healthz", GET=healthz, HEAD=healthz)  # on every port: balancers probe the one that they serve
 
     def add(self, path: str, **handlers: Handler) -> None:
-        """Let handlers answer the requests for a path, by method; the body of an answer to HEAD is not sent."""
+        """Route a path by method; aiohttp leaves out the body of an answer to HEAD."""
         self._paths[path] = handlers
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
@@ -61,10 +61,10 @@ def public_routes(counter: Counter, greeter: Greeter, visits: Visits, leaving: E
 
 
 def add_admin_routes(routes: Routes, counter: Counter) -> None:
-    """Add what the cluster reaches besides the health: readiness and metrics."""
+    """Add readiness and metrics."""
 
     async def readyz(_: BaseRequest) -> Response:
-        """Answer 200 once the store has answered this process: from then on a lost store must not empty the Service."""
+        """Answer 200 once the store has answered; later, a lost store must not empty the Service."""
         if counter.state.reached.is_set():
             return Response(text="ok\n")
         text = ": ".join(filter(None, ("The store has not answered yet", counter.state.reason)))

@@ -1,4 +1,4 @@
-"""The requests of visitors: which of them counts, and in what form the number is told."""
+"""Answers to visitors: which requests count, and the content types of the answers."""
 
 import json
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from hello.web.accept import HTML, JSON, TEXT, preferred_type
 from hello.web.page import Greeter
 
 SEC_PURPOSE = istr("Sec-Purpose")
-"""A name that need not be folded to one case for each visitor."""
+"""As an istr, it is case-folded once, not for each visitor."""
 
 
 class Answer(NamedTuple):
@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Visits:
-    """Who comes to be counted, and who only looks."""
+    """The handlers of `/` and `/count`."""
 
     def __init__(self, counter: Counter, greeter: Greeter) -> None:
         self._counter = counter
@@ -38,7 +38,7 @@ class Visits:
 
     async def greet(self, request: BaseRequest) -> Response:
         """Count a visitor; 503 with Retry-After if that cannot be done."""
-        # A page that is fetched in advance may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
+        # A prefetched page may never be seen: https://fetch.spec.whatwg.org/#sec-purpose-header
         if request.headers.get(SEC_PURPOSE, "").startswith("prefetch"):
             return self.refuse(RefusedError("prefetch", "A page fetched in advance is not a visit."), TEXT).response()
         content_type = _preferred(request)
@@ -49,13 +49,13 @@ class Visits:
         return self.greeting(content_type, visit).response()
 
     async def head(self, request: BaseRequest) -> Response:
-        """Answer with the headers of the page, and count nobody."""
+        """Answer with the headers of the page, without counting."""
         content_type = _preferred(request)
         headers = page.HEADERS if content_type == HTML else None
         return Response(content_type=content_type, charset="utf-8", headers=headers)
 
     async def count(self, request: BaseRequest) -> Response:
-        """Tell the total and who tells it, and count nobody."""
+        """Answer with the total, without counting."""
         headers = {"Hello-Pod": self._greeter.pod}
         try:
             reading = await self._counter.read()
@@ -84,7 +84,7 @@ class Visits:
         return self._refusal(error, content_type)
 
     def _refusal(self, error: RefusedError, content_type: str) -> Answer:
-        """Say who refuses: a proxy's own 503 does not."""
+        """Name the pod, to tell this 503 from a proxy's own."""
         is_page = content_type == HTML
         text = page.refusal(error, self._greeter) if is_page else f"{error}\n"
         headers: list[tuple[str, str]] = [(RETRY_AFTER, "1"), ("Hello-Pod", self._greeter.pod)]

@@ -34,7 +34,7 @@ HEADERS = {
 
 
 class Greeter(NamedTuple):
-    """Who greets: a pod, the kind of its store, and its version and node where they are known."""
+    """The pod that greets, the kind of its store, and its version and node, if set."""
 
     pod: str
     store: str

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,6 @@ CLIENTS = 20
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
 FILE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = Seconds(0, math.inf, min_open=True, max_open=True)
-RULES = tuple(field.name for field in fields(Rules))
 
 
 def site(url: str) -> Site:
@@ -159,7 +158,7 @@ class Run:
     "report_path",
     type=FILE,
     metavar="FILE",
-    help="Save an HTML report: who answered when and how fast, and what was lost or broken.",
+    help="Save an HTML report: who answered when, and what was lost or broken.",
 )
 @click.option(
     "--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge a saved log; make no visits."
@@ -184,7 +183,7 @@ def check(
     if report_path:
         with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
             report_path.open("a").close()
-    rules = Rules(**{name: options[name] for name in RULES})
+    rules = Rules(**{field.name: options[field.name] for field in fields(Rules)})
     run = Run(Judge(rules, NEWS if options["watched"] else 0), Timeline() if report_path else None)
     if seen:
         _judge(seen, run)
@@ -232,7 +231,7 @@ def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
             run.log = Log(options["log_path"])
     load = Load(sites, _plan(options), run.keep)
     run.began = datetime.now().astimezone()
-    with run.log or nullcontext():
+    with closing(run.log) if run.log else nullcontext():
         try:
             asyncio.run(_run(load, run.judge, options["watched"], options["metrics_port"]))
         except (CheckError, OSError) as error:

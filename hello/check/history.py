@@ -153,23 +153,17 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
-        self._file = path.open("w", buffering=1, encoding="utf-8")
+        self._file = path.open("wb", buffering=0)
 
     def keep(self, record: Record) -> None:
         if self.error is None:
             try:
-                self._file.write(line(record))
+                self._file.write(line(record).encode())
             except OSError as error:
                 self.error = error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()
-        except OSError as error:
-            self.error = self.error or error
+    def close(self) -> None:
+        self._file.close()
 
 
 def line(record: Record) -> str:

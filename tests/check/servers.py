@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from tests.check.commands import Result, check
 from tests.support.processes import until
 
 SILENCE = b""  # in the place of an answer: the connection is closed
@@ -277,3 +278,9 @@ async def serving(counter: Counter) -> AsyncIterator[str]:
             for transport in transports:
                 transport.abort()
             await asyncio.sleep(0)
+
+
+async def checked(counter: Counter, *arguments: str) -> Result:
+    """What the check says of it."""
+    async with serving(counter) as url:
+        return await check(url, *arguments)

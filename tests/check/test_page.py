@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from hello.check.history import Outcome, Record, line
 from tests.check.commands import check
-from tests.check.servers import SILENCE, Counter, Duplicate, serving
+from tests.check.servers import SILENCE, Counter, Duplicate, checked
 from tests.support.browser import FLAGS, chromium
 from tests.support.linux import require
 from tests.support.records import recorded
@@ -103,8 +103,7 @@ async def test_it_is_readable_everywhere(
     tmp_path: Path, show: Callable[..., Awaitable[Page]], scheme: str, width: int
 ) -> None:
     file = tmp_path / "report.html"
-    async with serving(Unreliable(50)) as url:
-        await check(url, "--clients=1", "--report", str(file))
+    await checked(Unreliable(50), "--clients=1", "--report", str(file))
     page = await show(file, color_scheme=scheme, viewport={"width": width, "height": 800})
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     found = await Axe().run(page)
@@ -121,8 +120,7 @@ async def test_what_a_server_says_is_shown_and_not_run(tmp_path: Path, show: Cal
         pod, epoch = EVIL, EVIL
 
     file = tmp_path / "report.html"
-    async with serving(Evil()) as url:
-        assert (await check(url, "--requests=50", "--report", str(file))).status == 0
+    assert (await checked(Evil(), "--requests=50", "--report", str(file))).status == 0
     page = await show(file)
     assert (await page.title()).startswith("hello check: Promise kept: 50 visitors")
     assert await page.locator(".key li", has_text=EVIL).count() == 1
@@ -132,8 +130,7 @@ async def test_a_run_of_one_visit_and_one_of_none_are_drawn(
     tmp_path: Path, show: Callable[..., Awaitable[Page]]
 ) -> None:
     file, log = tmp_path / "report.html", tmp_path / "log"
-    async with serving(Counter()) as url:
-        assert (await check(url, "--requests=1", "--report", str(file))).status == 0
+    assert (await checked(Counter(), "--requests=1", "--report", str(file))).status == 0
     page = await show(file)
     assert await page.inner_text("h1") == "Promise kept: 1 visitor counted by 1 pod, none lost."
     log.touch()
@@ -143,9 +140,8 @@ async def test_a_run_of_one_visit_and_one_of_none_are_drawn(
 
 
 async def test_a_report_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
-    async with serving(Counter()) as url:
-        full = await check(url, "--requests=50", "--report", "/dev/full")
-        nowhere = await check(url, "--report", "/nowhere/report.html")
+    full = await checked(Counter(), "--requests=50", "--report", "/dev/full")
+    nowhere = await checked(Counter(), "--report", "/nowhere/report.html")
     assert full.status == nowhere.status == 2
     assert full.output.splitlines()[-1].startswith("Promise kept")
     assert "cannot write /dev/full: No space left on device" in full.errors

@@ -26,6 +26,7 @@ from tests.check.servers import (
     Swapped,
     TwoCounters,
     Wiped,
+    checked,
     serving,
 )
 from tests.support.proxies import nginx
@@ -56,14 +57,13 @@ DUE = "--requests=1010", "--rate=100", "--alone", "--timeout=60"
 
 async def row(server: type[Counter], clients: int, name: str) -> str:
     """Visit it; its line of the table."""
-    async with serving(server(505)) as url:
-        return line(name, await check(url, "--requests=1010", f"--clients={clients}", "--alone", "--connections=kept"))
+    options = "--requests=1010", f"--clients={clients}", "--alone", "--connections=kept"
+    return line(name, await checked(server(505), *options))
 
 
 async def due_row(server: type[Counter], name: str) -> str:
     """Visit it at a rate."""
-    async with serving(server(505)) as url:
-        return line(name, await check(url, *DUE))
+    return line(name, await checked(server(505), *DUE))
 
 
 async def repeated_row(directory: Path) -> str:

@@ -165,7 +165,7 @@ async def test_the_canary_tells_what_it_sees_and_ends_with_the_verdict_of_the_wh
         r"^hello_check_repeated_total 0.0$",
         r"^hello_check_disrupted_seconds_total \d",
         r"^hello_check_longest_gap_seconds 0.\d",
-        r'^hello_check_latency_seconds_bucket\{le="0.1"\} \d',
+        r'^hello_check_latency_seconds_bucket\{le="10.0"\} [1-9]',
         r"^hello_check_last_answer_timestamp_seconds 1.*e\+09$",
     ):
         assert re.search(words, told, re.MULTILINE), (words, told)

@@ -458,6 +458,11 @@ def test_a_number_that_is_in_no_pods_share_was_skipped() -> None:
     assert (verdict.repeated, kinds(verdict)) == (0, {Kind.SKIPPED})
 
 
+def test_what_pods_may_have_counted_before_their_shares_were_read_was_not_skipped() -> None:
+    verdict = judged([visit(1, 0, 1), visit(3, 2, 3), shares(3, 4, a=3)], alone=True)
+    assert (verdict.repeated, kinds(verdict)) == (1, set())
+
+
 def test_a_visit_of_unknown_outcome_explains_a_number_before_a_repetition_does() -> None:
     history = [shares(10, 0, a=10), failed(2), visit(12, 4, 5), shares(12, 6, a=12)]
     assert judged(history, alone=True).repeated == 0

@@ -76,7 +76,9 @@ async def test_a_run_that_lost_visits_shows_when(tmp_path: Path, show: Callable[
     assert outcome.status == 1
     page = await show(file)
     assert await page.inner_text("h1") == outcome.output.splitlines()[-1]
-    assert 1 <= await page.locator(".plot path.lost").count() <= 200
+    marks = await page.locator(".plot path.lost").evaluate_all("all => all.map(each => each.getAttribute('d'))")
+    assert marks
+    assert all(320 < float(mark.split()[0].removeprefix("M")) < 680 for mark in marks)
     assert await page.locator(".key path.lost").count() == 1
     assert await page.locator(".plot rect.outage").count() == 1
     box = await page.locator(".plot rect.outage").first.bounding_box()

@@ -10,7 +10,7 @@ import pytest
 
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from tests.page.stream import served, watch
+from tests.page.stream import has_room, served, watch
 from tests.support.browser import Windows
 from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.proxies import lighttpd, nginx, varnish
@@ -87,14 +87,10 @@ async def test_a_place_is_free_again_though_a_proxy_held_its_stream_back(
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
     monkeypatch.setattr(events, "STREAM_LIFETIME", 1)
     monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
-    async with served(MemoryStore()) as client, proxy(str(client.make_url("/")), tmp_path) as url:
-
-        async def has_room() -> bool:
-            return (await client.get("/events")).status == 200
-
+    async with served(MemoryStore()) as server, proxy(server, tmp_path) as url:
         for _ in range(2):
             await leave(f"{url}{path}events")
-        await until(has_room, "its places are free", 5)
+        await until(lambda: has_room(server), "its places are free", 5)
 
 
 async def leave(address: str) -> None:

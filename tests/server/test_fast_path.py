@@ -11,30 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hello.counting.counter import Counter
-from hello.limits import Limits
 from hello.metrics import Metrics
 from hello.server import loop_factory
 from hello.stores import Store
 from hello.stores.memory import MemoryStore
-from hello.web.greeting import Greetings
-from hello.web.page import Greeter
 from hello.web.port import Port
-from hello.web.routes import public_routes
-from hello.web.visits import Visits
 from tests.server.gate import Gate
-from tests.server.listening import listening
+from tests.server.ports import listening, port_over
 from tests.support.client import Connect, Connection, request
 from tests.support.processes import PATIENCE, until
 
 HTML, JSON = "text/html", "application/json"
-
-
-def port_over(counter: Counter, *, is_fast: bool = True, version: str | None = None) -> Port:
-    """A port with or without the fast path."""
-    greeter, leaving = Greeter("pod-%d<&>", "memory", version), asyncio.Event()
-    visits = Visits(counter, greeter)
-    routes = public_routes(counter, greeter, visits, leaving)
-    return Port(routes, Limits(100, 2**20), Greetings(counter, visits, leaving) if is_fast else None)
 
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"

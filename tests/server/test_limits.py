@@ -31,7 +31,7 @@ from hello.web.page import Greeter
 from hello.web.port import Port
 from hello.web.visits import Visits
 from tests.page.stream import watch
-from tests.server.listening import listening
+from tests.server.ports import listening
 from tests.support.client import Connect, Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, MakeHello, free_port, until
 

@@ -5,12 +5,14 @@ import re
 import socket
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hello.counting.counter import Counter
+from hello.counting.queue import Visit
 from hello.metrics import Metrics
 from hello.server import loop_factory
 from hello.stores import Store
@@ -186,6 +188,24 @@ async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_wh
     assert [int(response.headers["hello-count"]) for response in stayed] == [3, 4, 5, 6]
     assert counted(metrics) == 6
     assert figure(metrics, "hello_abandoned_numbers_total") == 1
+
+
+async def test_a_number_for_a_connection_that_was_just_lost_does_not_keep_it(connect: Connect) -> None:
+    store = Gate()
+    async with counter_over(store, Metrics()).running() as counter:
+        port = port_over(counter)
+        async with listening(port) as url:
+            assert (await request(url)).status == 200
+            store.open.clear()
+            (await connect(url)).send()
+            await until(lambda: has_batches(store, 2), "it is in flight")
+            (transport,) = port.connections
+            protocol: Any = transport.get_protocol()
+            transport.abort()
+            protocol.leave().set_result(Visit(2, "epoch"))
+            await asyncio.sleep(0.01)
+            store.open.set()
+        assert not any(port.connections.resting)
 
 
 async def has_batches(store: Gate, number: int) -> bool:

@@ -19,7 +19,7 @@ from aiohttp.test_utils import RawTestServer
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
-from hello.stores import Batch, DistrustedError, ForgottenError, LostError, UnavailableError
+from hello.stores import Batch, DistrustedError, LostError, UnavailableError
 from hello.stores.etcd import folding
 from hello.stores.etcd.client import Client, parse
 from hello.stores.etcd.cluster import Cluster
@@ -441,16 +441,28 @@ async def test_sessions_that_are_folded_at_once_cost_no_number(
     assert reading.pods == {"a": 20, "b": 20, "c": 20}
 
 
-async def test_a_batch_that_is_folded_before_its_answer_came_is_not_counted_again(
-    etcd_url: str, monkeypatch: pytest.MonkeyPatch, open_etcd: OpenEtcd
+@pytest.mark.parametrize("folds", [False, True])
+async def test_a_session_is_folded_only_as_it_was_seen(
+    etcd_url: str, monkeypatch: pytest.MonkeyPatch, open_etcd: OpenEtcd, folds: bool
 ) -> None:
-    store, other = open_etcd(etcd_url), open_etcd(etcd_url)
-    await store.commit(FIRST)
-    monkeypatch.setattr(folding, "IDLE_TIMEOUT", 0)
+    """Meanwhile it counts, or another process folds another one."""
+    store, other, third = (open_etcd(etcd_url) for _ in range(3))
+    given = await store.commit(FIRST)
+    last = await third.commit(replace(FIRST, client="c" * 32))
+    write = other._commits.write  # noqa: SLF001
+
+    async def write_later(*transaction: Any) -> bool:
+        if folds:
+            monkeypatch.setattr(third._idle, "find", lambda _: {"c" * 32: last.index})  # noqa: SLF001
+            await third.commit(replace(FIRST, client="d" * 32))
+        else:
+            await store.commit(following(FIRST, given))
+        return await write(*transaction)
+
+    monkeypatch.setattr(other._commits, "write", write_later)  # noqa: SLF001
+    monkeypatch.setattr(other._idle, "find", lambda _: {FIRST.client: given.index})  # noqa: SLF001
     await other.commit(OTHER)
-    with pytest.raises(ForgottenError):
-        await store.commit(FIRST)
-    assert (await store.read("", 0)).count == 6
+    assert (await store.read("", 0)).count == 4 * 3
 
 
 async def test_a_pod_whose_clock_is_behind_is_not_taken_to_be_silent(

@@ -7,7 +7,7 @@ of commits is the revision that it made: https://etcd.io/docs/v3.6/learning/data
 import time
 from contextlib import suppress
 
-from hello.stores import Batch, DistrustedError, ForgottenError, Range, Reading, Store, StoreError, UnavailableError
+from hello.stores import Batch, DistrustedError, Range, Reading, Store, StoreError, UnavailableError
 from hello.stores.etcd.client import parse
 from hello.stores.etcd.cluster import Cluster
 from hello.stores.etcd.folding import IDLE_TIMEOUT, IdleSessions, fold
@@ -33,8 +33,6 @@ class EtcdStore(Store):
         self._keys = self._commits.keys
         self._own: dict[str, View] = {}
         """The view at the revision of the last commit, by its client session."""
-        self._begun: dict[str, int] = {}
-        """The revision of the base when each client session of this process began."""
         self._idle = IdleSessions()
 
     async def commit(self, batch: Batch) -> Range:
@@ -80,16 +78,11 @@ class EtcdStore(Store):
         """Find where a batch was counted before, or None; raises a StoreError if it must not be counted."""
         state, session = view.state(), view.sessions.get(batch.client)
         try:
-            repeated = find_duplicate(batch, state, session.record if session else None)
+            return find_duplicate(batch, state, session.record if session else None)
         except DistrustedError:
             if not view.distrusted:
                 await self._commits.distrust(view, batch.epoch)
             raise
-        # If any session was folded since this one began, it may have been this one, and the batch counted.
-        begun = self._begun.setdefault(batch.client, view.base.revision)
-        if view.epoch and session is None and begun != view.base.revision:
-            raise ForgottenError("the store may have forgotten this session")
-        return repeated
 
     async def _range(self, batch: Batch, view: View) -> Range:
         """Make a batch's range from the view at the revision at which it was counted.

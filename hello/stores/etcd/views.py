@@ -107,8 +107,6 @@ def _transaction(keys: Keys, batch: Batch, view: View) -> tuple[list[Json], list
     key = keys.session(batch.client)
     compare = [is_unchanged(key, before.record.index if before else 0), is_unchanged(keys.distrusted, 0)]
     puts = [put(key, session.text())]
-    if before is None:
-        compare.append(is_unchanged(keys.base, view.base.revision))
     if view.epoch:
         compare.append(holds(keys.epoch, view.epoch))
     else:

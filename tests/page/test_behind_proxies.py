@@ -20,7 +20,7 @@ Proxy = Callable[[str, Path], AbstractAsyncContextManager[str]]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_the_page_lives_under_a_prefix_without_a_slash(
+async def test_the_page_works_under_a_prefix_without_a_slash(
     pods: list[Hello], tmp_path: Path, window: Windows
 ) -> None:
     async with nginx(pods[0].url, tmp_path) as url:
@@ -34,9 +34,7 @@ async def test_the_page_lives_under_a_prefix_without_a_slash(
         assert all(address.startswith((f"{url}/bare", "data:")) for address in here.requested), here.requested
 
 
-async def test_who_was_not_counted_tries_again_under_the_prefix(
-    hello: MakeHello, tmp_path: Path, window: Windows
-) -> None:
+async def test_try_again_stays_under_the_prefix(hello: MakeHello, tmp_path: Path, window: Windows) -> None:
     server = await hello("--store", "redis://127.0.0.1:1", "--deadline", "0.2").start()
     async with nginx(server.url, tmp_path) as url:
         here = await window()
@@ -49,7 +47,7 @@ async def test_who_was_not_counted_tries_again_under_the_prefix(
 
 
 @pytest.mark.parametrize(("proxy", "path"), [(nginx, "/bare"), (varnish, "")])
-async def test_no_proxy_keeps_a_message_back(pods: list[Hello], tmp_path: Path, proxy: Proxy, path: str) -> None:
+async def test_no_proxy_holds_a_message_back(pods: list[Hello], tmp_path: Path, proxy: Proxy, path: str) -> None:
     async with proxy(pods[0].url, tmp_path) as url, watch(url + path) as stream, watch(url + path) as other:
         number = await pods[0].visit()
         async with asyncio.timeout(PATIENCE):

@@ -62,7 +62,7 @@ async def test_many_watchers_share_one_reading(monkeypatch: pytest.MonkeyPatch) 
                 told += 1
 
 
-async def test_a_server_that_nobody_watches_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_without_watchers_does_not_read_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
     store = CountedStore()
     async with served(store) as url, served(MemoryStore()) as other, watch(other) as clock:
@@ -101,7 +101,7 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
     assert told["earlier"] == 2
 
 
-async def test_only_so_many_pods_have_a_line() -> None:
+async def test_pods_with_a_line_are_limited() -> None:
     told = _told({"pod-a": 2} | {f"pod-{i}": 10 for i in range(events.POD_LIMIT)} | {"pod-b": 1})
     lines = [line["pod"] for line in told["pods"]]
     assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
@@ -121,7 +121,7 @@ async def test_the_stream_ends_as_the_drain_begins(hello: MakeHello) -> None:
     assert (await request(server.url, "HEAD", "/events")).status == 405
 
 
-async def test_who_watches_does_not_hold_the_shutdown_up(hello: MakeHello) -> None:
+async def test_watchers_do_not_delay_the_shutdown(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
@@ -144,7 +144,7 @@ class SlowStore(MemoryStore):
         return reading
 
 
-async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> None:
+async def test_a_watcher_sees_at_least_what_was_answered_before() -> None:
     store = SlowStore()
     async with served(store) as url, watch(url):
         await store.has_read.wait()
@@ -169,7 +169,7 @@ async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypa
             assert message["count"] == 1
 
 
-async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watchers_are_limited_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
     async with served(MemoryStore()) as url, watch(url):
         async with watch(url):
@@ -180,7 +180,7 @@ async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(mon
         await until(lambda: has_room(url), "there is room again")
 
 
-async def test_a_watcher_who_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watcher_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.02)
     monkeypatch.setattr(events, "SEND_TIMEOUT", 0.2)
     monkeypatch.setattr(events, "WATCHER_LIMIT", 2)

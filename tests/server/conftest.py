@@ -1,12 +1,23 @@
-"""What the tests of the server share: both paths of a visit, and connections."""
+"""What the tests of the server share: a server, both paths of a visit, and connections."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from tests.support import client
 from tests.support.client import Connect, Connection
+from tests.support.processes import Hello
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hello]:
+    """One server for all tests that only ask it something."""
+    server = Hello("--store", "memory:", "--pod", "pod-<1>")
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.kill())
 
 
 @pytest.fixture(params=[{}, client.HANDLED], ids=["fast", "handled"])

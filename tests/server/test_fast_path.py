@@ -122,7 +122,7 @@ async def answers(port: Port, pieces: Sequence[bytes]) -> bytes:
     return re.sub(rb"Date: [^\r]*", b"Date: now", re.sub(rb"\b1\d{6}\b", b"NUMBER", client.received))
 
 
-def test_with_and_without_the_fast_path_each_byte_is_answered_alike() -> None:
+def test_with_and_without_the_fast_path_any_input_gets_the_same_bytes() -> None:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
 
         @settings(max_examples=80, database=None)
@@ -165,7 +165,7 @@ def counter_over(store: Store, metrics: Metrics, deadline: float = 10, queue_lim
 
 
 @pytest.mark.usefixtures("both_paths")
-async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay(connect: Connect) -> None:
+async def test_only_visitors_who_stay_get_the_answers(connect: Connect) -> None:
     store, metrics = Gate(), Metrics()
     async with counter_over(store, metrics).running() as counter, listening(port_over(counter)) as url:
         assert (await request(url)).status == 200
@@ -252,7 +252,7 @@ async def test_a_refusal_is_the_same_on_both_paths(reason: str, accept: str) -> 
 
 @pytest.mark.usefixtures("both_paths")
 @pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
-async def test_a_new_epoch_is_told_by_the_first_answer_in_it(accept: str) -> None:
+async def test_the_first_answer_in_a_new_epoch_names_it(accept: str) -> None:
     store = MemoryStore()
     async with counter_over(store, Metrics()).running() as counter, listening(port_over(counter)) as url:
         with await Connection.open(url) as connection:

@@ -7,7 +7,7 @@ from hello.stores import Reading
 from hello.stores.memory import MemoryStore
 
 
-async def test_a_number_of_an_epoch_that_was_left_is_given_to_nobody() -> None:
+async def test_nobody_gets_a_number_of_an_epoch_that_was_left() -> None:
     """It was counted once more, in an old copy of the store."""
     store, one, other = MemoryStore(), Session("one"), Session("other")
     for session in one, other:

@@ -20,7 +20,7 @@ class Stream:
         self.content = content
 
     async def next(self) -> Any:
-        """The next message; nothing if the stream is over."""
+        """The next message; None at the end."""
         async for line in self.content:
             if line == b"event: end\r\n":
                 return None

@@ -57,7 +57,7 @@ async def test_no_proxy_holds_a_message_back(pods: list[Hello], tmp_path: Path, 
 
 
 HOLDING = [(lighttpd, "/"), pytest.param(nginx, "/buffered/", marks=pytest.mark.long)]
-"""What holds a stream back: lighttpd until its end, nginx until its buffer is full."""
+"""Proxies that hold a stream back: lighttpd until its end, nginx until its buffer is full."""
 
 
 @pytest.mark.parametrize(("proxy", "path"), HOLDING)
@@ -92,7 +92,7 @@ async def test_a_place_is_free_again_though_a_proxy_held_its_stream_back(
 
 
 async def leave(address: str) -> None:
-    """Begin to watch, and go away without a message."""
+    """Begin to watch, and leave without a message."""
     with suppress(TimeoutError):
         async with asyncio.timeout(0.2), aiohttp.request("GET", address):
             pass

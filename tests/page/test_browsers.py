@@ -39,9 +39,11 @@ def without(names: str) -> str:
 
 
 async def without_complaint(here: Window, pods: list[Hello]) -> None:
-    """The page does all that it is for."""
-    await here.open(pods[0].url)
+    """The page does everything."""
+    response = await here.open(pods[0].url)
+    assert await here.number() == int(response.headers["hello-count"])
     await here.counts(await here.number())
+    await here.shows("#greeter", "pod-a")
     await here.shows("#pods tr:has-text('pod-a')", "greeted you")
     assert await here.page.locator("#pods .face").first.get_attribute("aria-hidden") == "true"
     await here.shows("#store", "Redis: counting")

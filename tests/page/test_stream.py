@@ -1,4 +1,4 @@
-"""The stream: what it tells, what it costs the store, and when it ends."""
+"""The stream: its messages, its cost to the store, and its end."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class CountedStore(MemoryStore):
-    """It counts how often it is read."""
+    """Counts its readings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
 
 
 def _told(silence: Mapping[str, float]) -> Any:
-    """The message about pods that counted one each."""
+    """The message if each pod counted one."""
     shares = dict.fromkeys(silence, 1)
     return events.total(Reading("epoch", len(silence), pods=shares, silence=silence), events.Outage())
 
@@ -130,7 +130,7 @@ async def test_watchers_do_not_delay_the_shutdown(hello: MakeHello) -> None:
 
 
 class SlowStore(MemoryStore):
-    """Its readings arrive when they are let."""
+    """Holds its readings back until they may arrive."""
 
     def __init__(self) -> None:
         super().__init__()

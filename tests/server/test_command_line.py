@@ -1,4 +1,4 @@
-"""The command line: what it takes, and the one line it says to what it cannot take."""
+"""The command line: valid input, and the one line that reports invalid input."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs what must be refused, in this process: one of its own takes long to start."""
+    """Runs commands that fail, in this process: starting another one takes long."""
     monkeypatch.setattr("hello.cli._run", lambda *_: pytest.fail("it serves"))
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -28,12 +28,12 @@ async def counter(gate: Gate) -> AsyncIterator[Counter]:
 
 
 def visitors(counter: Counter, n: int) -> list[asyncio.Future[Visit]]:
-    """Let `n` visitors come, one after the other."""
+    """`n` visitors, in order."""
     return [counter.join() for _ in range(n)]
 
 
 async def first_batch(counter: Counter, gate: Gate) -> asyncio.Future[Visit]:
-    """Send a visitor on a batch that is not answered yet."""
+    """A visitor whose batch waits at the gate."""
     gate.open.clear()
     visitor = counter.join()
     while not gate.batches:
@@ -90,7 +90,7 @@ async def test_a_visitor_after_the_end_is_refused(counter: Counter) -> None:
 async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was sent while the process believed in no epoch, and so it does when it arrives; in between lies another."""
+    """It is sent and arrives while the process knows no epoch; in between there was one."""
     sent, arrives, read = asyncio.Event(), asyncio.Event(), gate.read
 
     async def slow(epoch: str, seen: int) -> Reading:
@@ -147,7 +147,7 @@ async def test_a_batch_that_the_store_refused_is_sent_again_as_it_was(
 async def test_a_batch_that_is_sent_again_knows_what_a_reading_showed_meanwhile(
     counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store is rolled back in between to where it was when the batch was sent, and nobody else is left."""
+    """The store is rolled back to when the batch was sent, and no other process knows better."""
     restore, commit = gate.copy(), gate.commit
 
     async def lose(batch: Batch) -> Range:

@@ -79,14 +79,14 @@ TEXTS = st.lists(st.one_of(st.just(PIECES[0]), st.sampled_from(PIECES)), min_siz
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[bytes]:
-    """What a client sends, in pieces."""
+    """A client's input, in pieces."""
     text = draw(TEXTS)
     cuts = sorted(draw(st.sets(st.integers(1, len(text)), max_size=4)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if start < end]
 
 
 class Client(asyncio.Protocol):
-    """Keeps all that it receives, up to the end."""
+    """Keeps what it receives."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -100,7 +100,7 @@ class Client(asyncio.Protocol):
 
 
 async def answers(port: Port, pieces: Sequence[bytes]) -> bytes:
-    """What comes back for some pieces, and for a last request, which shows the state of the connection after them."""
+    """The answers to some pieces, and to a last request, which shows the state of the connection."""
     async with listening(port) as url:
         host, _, number = url.removeprefix("http://").partition(":")
         transport, client = await asyncio.get_running_loop().create_connection(Client, host, int(number))
@@ -151,7 +151,7 @@ async def compare(pieces: list[bytes]) -> None:
 
 
 def counted(metrics: Metrics) -> int:
-    """How many visitors were counted, by the metrics."""
+    """The visitors counted, by the metrics."""
     return figure(metrics, "hello_visitors_total")
 
 

@@ -1,4 +1,4 @@
-"""What a stranger may cost: over the wire, by clients that are no good ones."""
+"""Limits on what strangers may cost, over the wire."""
 
 import asyncio
 import json
@@ -42,12 +42,12 @@ PAGE = HEAD + b"Accept: text/html\r\n\r\n"
 
 
 def fields(number: int, size: int) -> bytes:
-    """So many fields of a header, of so many bytes in all."""
+    """`number` fields of a header, of `size` bytes together."""
     return b"".join(b"X-%02d: %s\r\n" % (i, b"a" * (size // number - 8)) for i in range(number))
 
 
 async def statuses(url: str, *pieces: bytes) -> list[int]:
-    """Send bytes piece by piece, and receive answers until the other side closes."""
+    """Send bytes piece by piece, and receive answers until the server closes."""
     received = []
     with await Connection.open(url) as connection, suppress(ConnectionError, EOFError):
         async with asyncio.timeout(PATIENCE):
@@ -107,7 +107,7 @@ BODIES = [
     ("Transfer-Encoding: chunked", [b"zz\r\n"], False),
     ("Transfer-Encoding: chunked", [b"0\r\n", b"X: a\r\n" * 100], False),
 ]
-"""What tells the length of a body, the body, and whether the connection goes on after it."""
+"""The header with a body's length, the body, and whether the connection survives it."""
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -133,7 +133,7 @@ async def test_bytes_after_a_malformed_body_cost_nothing(hello: MakeHello) -> No
 
 
 def pours(url: str, text: bytes) -> None:
-    """Send a text, and then as much as is taken, up to 10 MB."""
+    """Send a text, and then as much as is accepted, up to 10 MB."""
     with socket.create_connection(("127.0.0.1", urlsplit(url).port or 80), PATIENCE) as client, suppress(OSError):
         client.sendall(text)
         for _ in range(40):
@@ -203,7 +203,7 @@ OWN = (
 
 @pytest.fixture
 async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """A port whose limit of time is short, of the name that the test gives; it answers `/slow` after a second."""
+    """A port with one short time limit, which the test names; it answers `/slow` after a second."""
     monkeypatch.setattr(connections, *request.param)
 
     async with limited(Limits(100, 2**20)) as url:
@@ -212,7 +212,7 @@ async def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @asynccontextmanager
 async def limited(few: Limits) -> AsyncIterator[str]:
-    """A port of its own limits."""
+    """A port with limits of its own."""
 
     async def answer(asked: BaseRequest) -> Response:
         if asked.path == "/slow":
@@ -253,7 +253,7 @@ async def dribble(connection: Connection) -> None:
 
 
 async def hung_up(connection: Connection) -> None:
-    """Wait until the other side closes, without a word."""
+    """Wait until the server closes without an answer."""
     async with asyncio.timeout(PATIENCE):
         assert await connection.closed()
 
@@ -315,7 +315,7 @@ async def test_a_slow_reader_gets_everything(url: str) -> None:
 
 
 def choked(url: str, text: bytes) -> socket.socket:
-    """A client that sends a request again and again and reads nothing, until nothing more can be sent."""
+    """A client that sends a request until no more is accepted, and reads nothing."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", urlsplit(url).port))
@@ -327,7 +327,7 @@ def choked(url: str, text: bytes) -> socket.socket:
 
 
 def is_reset(client: socket.socket) -> bool:
-    """Wait for the other side to close without an end: poll(2) tells of no more where nothing is asked for."""
+    """Wait for a reset: poll(2) always reports that, even if no event is asked for."""
     poll = select.poll()
     poll.register(client, 0)
     return bool(poll.poll(1000 * PATIENCE))
@@ -375,7 +375,7 @@ async def test_the_admin_port_answers_when_all_connections_are_taken(hello: Make
 
 
 async def taken_connections(server: Hello, connect: Connect, source: str) -> list[Connection]:
-    """Watch the stream over as many connections as an address may have; there is room for another one then."""
+    """Watch the stream over as many connections as an address may have; that leaves room for another address."""
     taken = []
     with suppress(ConnectionError, EOFError):
         while True:
@@ -395,12 +395,12 @@ async def has_room(server: Hello) -> bool:
 
 
 FEW = 20
-"""Connections to a port of few."""
+"""Most connections to a small port."""
 
 
 @pytest.fixture
 async def port_of_few() -> AsyncIterator[str]:
-    """A port that has FEW connections, which may hold six headers of 15 kB together."""
+    """A port with FEW connections, which may hold six headers of 15 kB together."""
     async with limited(Limits(FEW, 100_000)) as url:
         yield url
 

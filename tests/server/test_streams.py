@@ -1,4 +1,4 @@
-"""The standard streams: closed, or read by nobody."""
+"""Standard streams that are closed or unread."""
 
 import asyncio
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.client import Connection
 from tests.support.processes import PATIENCE, MakeHello
 
 MANY = 3000
-"""Lines of which a pipe that nobody reads takes but a few."""
+"""Lines, of which an unread pipe takes only a few."""
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])

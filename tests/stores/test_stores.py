@@ -387,7 +387,7 @@ async def test_pods_seen_within_a_day_keep_their_entry(store: Store, age: Age) -
 async def test_a_batch_for_nobody_shows_that_its_pod_is_there(store: Store, age: Age) -> None:
     given = await store.commit(FIRST)
     await store.commit(OTHER)
-    await age(60)
+    await age(59)
     await store.commit(following(FIRST, given, n=0))
     reading = await store.read("", 0)
     assert reading.pods == {"pod-a": 3, "pod-b": 3}

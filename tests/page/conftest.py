@@ -14,12 +14,12 @@ from tests.support.browser import FLAGS, Window, Windows, chromium
 from tests.support.processes import Hello, RedisServer
 
 EXPECTED = {"serving", "store is up", "store is lost", "leaving"}
-"""What the shared servers may say. A busy machine's disk may keep Redis waiting for longer than a command may take."""
+"""Events that the shared servers may log. On a busy machine, Redis may time out."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    """A redis-server that all tests share which do it no harm."""
+    """A redis-server for all tests that do not disturb it."""
     server = await RedisServer(tmp_path_factory.mktemp("page") / "redis").start()
     yield server
     server.kill()
@@ -39,7 +39,7 @@ async def pods(redis: RedisServer) -> AsyncIterator[list[Hello]]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium; without it the tests are skipped, and fail where that must not happen."""
+    """Chromium. Without it the tests are skipped, or fail in CI."""
     if chromium() is None:
         missing = "Chromium is not installed: on Debian and Ubuntu, apt install chromium"
         if "CI" in os.environ:

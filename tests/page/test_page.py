@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def total(server: Hello) -> int:
-    """The count, by what the server says."""
+    """The server's count."""
     count: int = json.loads((await request(server.url, path="/count", Accept="application/json")).body)["count"]
     return count
 
@@ -37,18 +37,6 @@ async def watched_by(server: Hello, number: int) -> None:
         return await figure(server.url, "hello_watchers") == number
 
     await until(watched, f"{number} watch")
-
-
-async def test_the_number_shown_is_the_one_counted(pods: list[Hello], window: Windows) -> None:
-    here = await window()
-    response = await here.open(pods[0].url)
-
-    assert await here.number() == int(response.headers["hello-count"]) == await total(pods[0])
-    await here.counts(await here.number())
-    await here.shows("#greeter", "pod-a")
-    await here.shows("#pods tr:has-text('pod-a')", "greeted you")
-    await here.shows("#stream", "live from pod-a")
-    await here.shows("#store", "Redis: counting")
 
 
 async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[Hello], window: Windows) -> None:
@@ -73,7 +61,7 @@ async def test_without_javascript_the_number_is_there(pods: list[Hello], window:
     await expect(here.page.locator("#live")).to_be_hidden()
 
 
-async def test_a_name_is_text_whatever_is_in_it(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
+async def test_markup_in_a_name_is_shown_as_text(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url, "--pod", NAMED_MARKUP).start()).ready()
     here = await window()
     await here.open(server.url)
@@ -128,7 +116,7 @@ async def test_a_pod_that_leaves_hands_its_watchers_over(hello: MakeHello, redis
         await here.counts(await one.visit())
 
 
-async def test_a_stream_that_falls_silent_is_given_up(hello: MakeHello, pods: list[Hello], window: Windows) -> None:
+async def test_a_silent_stream_is_replaced(hello: MakeHello, pods: list[Hello], window: Windows) -> None:
     frozen = await hello("--store", "memory:", "--pod", "pod-1").start()
     async with Service(frozen) as service:
         here = await window()
@@ -168,7 +156,7 @@ async def test_redis_goes_away_and_comes_back(hello: MakeHello, redis_server: Re
     assert await late.number() == 2
 
 
-async def test_a_wipe_is_said_loudly(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
+async def test_the_page_warns_of_a_wipe(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     for _ in range(3):
         await server.visit()
@@ -183,12 +171,12 @@ async def test_a_wipe_is_said_loudly(hello: MakeHello, redis_server: RedisServer
     await here.accessible()
 
 
-async def test_an_epoch_is_text_whatever_is_in_it() -> None:
+async def test_markup_in_an_epoch_is_escaped() -> None:
     page = greeting(Visit(1, "x\"><b>&'"), Greeter("pod-a", "redis"))
     assert 'data-epoch="x&quot;&gt;&lt;b&gt;&amp;&#x27;"' in page
 
 
-async def test_a_store_that_is_not_to_be_trusted_is_said_loudly(
+async def test_the_page_warns_of_a_distrusted_store(
     hello: MakeHello, redis_server: RedisServer, window: Windows
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
@@ -222,7 +210,7 @@ async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: 
         await expect(here.page.locator("#visit")).to_be_enabled()
 
 
-async def test_pods_that_count_each_for_itself_are_found_out(hello: MakeHello, window: Windows) -> None:
+async def test_the_page_notices_pods_that_count_separately(hello: MakeHello, window: Windows) -> None:
     servers = [hello("--store", "memory:", "--pod", pod) for pod in ("pod-1", "pod-2")]
     await asyncio.gather(*(server.start() for server in servers))
     async with Service(*servers) as service:
@@ -235,7 +223,7 @@ async def test_pods_that_count_each_for_itself_are_found_out(hello: MakeHello, w
         await here.accessible()
 
 
-async def test_who_keeps_visiting_comes_ten_times_a_second_until_stopped(pods: list[Hello], window: Windows) -> None:
+async def test_keep_visiting_visits_ten_times_a_second_until_stopped(pods: list[Hello], window: Windows) -> None:
     async with Service(*pods) as service:
         here = await window()
         await here.open(service.url)
@@ -261,7 +249,7 @@ async def test_who_keeps_visiting_comes_ten_times_a_second_until_stopped(pods: l
         await expect(here.page.get_by_role("button", name="Keep visiting")).to_be_enabled()
 
 
-async def test_a_slow_visit_and_a_lost_one_are_drawn_as_what_they_are(pods: list[Hello], window: Windows) -> None:
+async def test_slow_and_lost_visits_are_drawn_as_such(pods: list[Hello], window: Windows) -> None:
     here = await window()
     here.broken = True
     await here.open(pods[0].url)
@@ -360,7 +348,7 @@ async def test_a_message_that_comes_late_is_no_outage(pods: list[Hello], window:
         assert await here.page.locator("#news li").count() == 1, "nothing was there that could break"
 
 
-async def test_a_stream_that_never_speaks_is_tried_less_and_less_often(pods: list[Hello], window: Windows) -> None:
+async def test_a_stream_without_messages_is_retried_less_and_less_often(pods: list[Hello], window: Windows) -> None:
     here = await window()
     await here.page.clock.install()
     await here.page.route("**/events", lambda _: None)  # no answer
@@ -405,7 +393,7 @@ async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, 
         assert width <= await here.page.evaluate("innerWidth"), "the page is wider than its window"
 
 
-async def test_what_is_read_out_does_not_change_with_the_count(pods: list[Hello], window: Windows) -> None:
+async def test_screen_readers_do_not_read_every_count(pods: list[Hello], window: Windows) -> None:
     here = await window()
     await here.open(pods[0].url)
     await here.counts(await here.number())
@@ -420,7 +408,7 @@ async def test_what_is_read_out_does_not_change_with_the_count(pods: list[Hello]
     assert await here.page.evaluate("window.said") == 0
 
 
-async def test_nothing_moves_for_who_wants_no_motion(pods: list[Hello], window: Windows) -> None:
+async def test_nothing_moves_if_the_user_prefers_reduced_motion(pods: list[Hello], window: Windows) -> None:
     here = await window(reduced_motion="reduce")
     await here.open(pods[0].url)
     await here.counts(await here.number())
@@ -428,7 +416,7 @@ async def test_nothing_moves_for_who_wants_no_motion(pods: list[Hello], window: 
     assert await bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"
 
 
-async def test_the_page_forbids_itself_all_that_is_not_its_own(pods: list[Hello]) -> None:
+async def test_the_page_may_load_nothing_foreign(pods: list[Hello]) -> None:
     response = await request(pods[0].url, Accept="text/html")
     policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"

@@ -56,17 +56,17 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"  # 200 with a number
     UNAVAILABLE = "unavailable"  # 503
-    NOT_MADE = "not made"  # due, but as many were under way as may be
+    NOT_MADE = "not made"  # due, but too many were under way
     REFUSED = "refused"  # no connection: refused
-    NOT_SENT = "not sent"  # no connection: this machine had no file left for one
+    NOT_SENT = "not sent"  # no connection: too many files are open here
     UNREACHABLE = "unreachable"  # no connection: no route, no TLS
     RESET = "reset"
     TIMEOUT = "timeout"
-    CLOSED = "closed"  # before the answer was whole
+    CLOSED = "closed"  # before the answer was complete
     STATUS = "status"  # neither 200 nor 503
     MALFORMED = "malformed"  # a 200 without a number, or not HTTP
     INTERRUPTED = "interrupted"  # under way when the run was stopped
-    STOOD_STILL = "stood still"  # no request: the time in which the checker itself did not run
+    STOOD_STILL = "stood still"  # no request, but a time in which the checker itself did not run
 
 
 NEVER_COUNTED = {Outcome.ANSWERED, Outcome.NOT_MADE, Outcome.REFUSED, Outcome.NOT_SENT, Outcome.STOOD_STILL}

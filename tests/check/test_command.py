@@ -1,4 +1,4 @@
-"""`hello check` as a user meets it: real servers, its words, its exit status."""
+"""`hello check` as a user meets it: real servers, its output, its exit status."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ S = 10**9
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of one good answer."""
+    """A log of one correct answer."""
     file = tmp_path / "log"
     file.write_text(ANSWERED)
     return file
@@ -414,7 +414,7 @@ async def test_a_url_that_loses_visits_is_named() -> None:
     counter = Counter()
 
     class Sharing(Counter):
-        """Counts with the other, and loses every other visit before it is counted."""
+        """Shares the other's count, and loses every other visit before it is counted."""
 
         def visit(self) -> bytes:
             self.visits += 1
@@ -523,7 +523,7 @@ async def test_answers_that_are_not_as_they_should_be_are_found() -> None:
 
 
 class BehindProxy(Counter):
-    """An honest counter behind a proxy that answers some visits itself, and adds headers."""
+    """An honest counter behind a proxy that answers some visits itself and adds headers."""
 
     def visit(self) -> bytes:
         answer = super().visit()

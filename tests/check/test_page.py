@@ -1,4 +1,4 @@
-"""The report as a page: in a real browser it asks for nothing, fits a phone, and shows what was seen."""
+"""The report page in a real browser: it requests nothing, fits a phone, and shows what was seen."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def show(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
-    """Opens a report; the test fails if it asks for anything but itself, or logs an error."""
+    """Opens a report; the test fails if the page requests anything else or logs an error."""
     opened: list[str] = []
     asked: list[str] = []
     said: list[str] = []
@@ -60,7 +60,7 @@ async def show(browser: Browser) -> AsyncIterator[Callable[..., Awaitable[Page]]
 
 
 def outage() -> Iterator[Record]:
-    """Visits every 10 ms, of which each is lost for two seconds in the middle."""
+    """A visit every 10 ms; for two seconds in the middle, all are lost."""
     for number in range(1, 601):
         sent = number * SECOND // 100
         if 200 < number <= 400:

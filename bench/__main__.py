@@ -1,13 +1,11 @@
 """Compare our server with its peers over the same Redis: `python -m bench --help`."""
 
-import json
 import os
 import platform
 import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +20,9 @@ from bench.samples import WrongCountError
 from bench.servers import Python, Redis, image
 from bench.stores import compare
 
-STORE_ROUNDS = 3
+ROUNDS, STORE_ROUNDS, SHORT_ROUNDS = 5, 3, 3
+SECONDS = 2
+"""How long each run takes."""
 
 
 @click.group()
@@ -33,24 +33,21 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
-@click.option("--seconds", type=click.IntRange(1, 30), default=2, show_default=True, help="How long each run takes.")
-def full(rounds: int, seconds: int) -> None:
+def full() -> None:
     """Measure everything, print it, and write it into bench/README.md and its chart."""
     from bench.chart import draw
 
     results = Results()
     with setting() as (redis, python):
-        for number in range(rounds):
-            for result in Round(number, seconds, redis, python).everything():
+        for number in range(ROUNDS):
+            for result in Round(number, SECONDS, redis, python).everything():
                 results.add(result)
-                click.echo(f"\rround {number + 1} of {rounds}: {len(results.samples)} samples", err=True, nl=False)
+                click.echo(f"\rround {number + 1} of {ROUNDS}: {len(results.samples)} samples", err=True, nl=False)
         click.echo("\nthe stores", err=True)
-        stores = list(compare(min(rounds, STORE_ROUNDS), seconds, redis, python))
-    (BUILD / "samples.json").write_text(json.dumps([asdict(sample) for sample in results.samples]))
+        stores = list(compare(STORE_ROUNDS, SECONDS, redis, python))
     for line in write(results, list(goals(results)), stores):
         click.echo(line)
-    draw(results, Path(__file__).with_name("bench.svg"), note(rounds))
+    draw(results, Path(__file__).with_name("bench.svg"), note())
 
 
 @bench.command()
@@ -58,8 +55,8 @@ def short() -> None:
     """Measure in a minute what noise cannot hide; fail where a result is intolerable."""
     results = Results()
     with setting() as (redis, python):
-        for number in range(3):
-            for sample in Round(number, 2, redis, python).short():
+        for number in range(SHORT_ROUNDS):
+            for sample in Round(number, SECONDS, redis, python).short():
                 results.add(sample)
     reached = list(goals(results))
     for goal in reached:
@@ -80,11 +77,11 @@ def setting() -> Iterator[tuple[Redis, Python]]:
             raise click.ClickException(str(error)) from None
 
 
-def note(rounds: int) -> str:
+def note() -> str:
     """What was measured on what."""
     kernel, _, _ = platform.release().partition("-")
     machine = f"{os.cpu_count()} cores, Linux {kernel}, fdatasync {_fdatasync():.2f} ms, AOF always"
-    return f"Medians of {rounds} rounds; server, Redis and load share the cores {CORES} ({machine})."
+    return f"Medians of {ROUNDS} rounds; server, Redis and load share the cores {CORES} ({machine})."
 
 
 def _fdatasync() -> float:

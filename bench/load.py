@@ -22,7 +22,6 @@ class Load:
     failed: int
     broken: int
     seconds: float
-    p50: float
     p99: float
 
 

@@ -21,9 +21,6 @@ class Sample:
     connections: int
     watchers: int | None
     throughput: float
-    failed: int
-    broken: int
-    p50: float
     p99: float
     user: float
     system: float
@@ -69,9 +66,6 @@ def measure(
         connections=connections,
         watchers=watchers,
         throughput=seen.requests / seen.seconds,
-        failed=seen.failed,
-        broken=seen.broken,
-        p50=seen.p50,
         p99=seen.p99,
         user=1e6 * user,
         system=1e6 * system,

@@ -9,7 +9,7 @@ end
 
 function done(summary, latency)
   local failed, errors = summary.errors.status, summary.errors
-  io.write(string.format('{"requests": %d, "failed": %d, "broken": %d, "seconds": %f, "p50": %f, "p99": %f}\n',
+  io.write(string.format('{"requests": %d, "failed": %d, "broken": %d, "seconds": %f, "p99": %f}\n',
     summary.requests - failed, failed, errors.connect + errors.read + errors.write + errors.timeout,
-    summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
+    summary.duration / 1e6, latency:percentile(99) / 1e3))
 end

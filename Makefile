@@ -46,7 +46,7 @@ test: lint ## lint, and the tests that need no cluster, in about four minutes
 	@$(PYTEST) --short
 
 long: .venv/.dev ## the tests without a cluster that make test leaves out, since they take longer
-	@$(PYTEST) -m long
+	@$(PYTEST) --dist=worksteal -m long
 
 lint: .venv/.dev ## look for mistakes without running anything
 	@$(BIN)/ruff check

@@ -1,7 +1,6 @@
 """What the tests share: stores, and servers over them."""
 
 import secrets
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from signal import SIGINT, default_int_handler, signal
 import pytest
 from hypothesis import settings
 
-from tests.support.linux import require, require_etcd
+from tests.support.linux import make_certificate, require_etcd
 from tests.support.processes import EtcdServer, Hello, MakeHello, RedisServer
 
 # A shell ignores SIGINT for what it runs in the background, and so would every process that the tests interrupt.
@@ -70,14 +69,7 @@ async def hello() -> AsyncIterator[MakeHello]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate of this machine's own, with its key."""
-    path = tmp_path / "certificate.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
-    require("openssl", "version")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    subprocess.run(
-        ["openssl", "req", "-x509", *key, *subject, "-keyout", path, "-out", tmp_path / "own.pem"],
-        check=True,
-        capture_output=True,
-    )
-    path.write_text(path.read_text() + (tmp_path / "own.pem").read_text())
+    path, own = tmp_path / "certificate.pem", tmp_path / "own.pem"
+    make_certificate(path, own, "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost")
+    path.write_text(path.read_text() + own.read_text())
     return path

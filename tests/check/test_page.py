@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from hello.check.history import Outcome, Record, line
 from tests.check.commands import check
 from tests.check.servers import SILENCE, Counter, Duplicate, checked
-from tests.support.browser import FLAGS, chromium
-from tests.support.linux import require
+from tests.support.browser import chromium
 from tests.support.records import recorded
 
 EVIL = '<script>document.title = "evil"</script>"&'
@@ -24,13 +23,8 @@ SECOND = 10**9
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    path = chromium()
-    if path is None:
-        require("chromium", "--version")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

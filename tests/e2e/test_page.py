@@ -2,20 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.page.conftest import browser, window  # noqa: F401 -- fixtures
-from tests.support.browser import Window
+from tests.support.browser import Windows
 from tests.support.commands import make, total
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_the_page_lives_on_while_every_pod_is_replaced(
-    window: Callable[..., Awaitable[Window]],  # noqa: F811
-) -> None:
+async def test_the_page_lives_on_while_every_pod_is_replaced(window: Windows) -> None:
     here = await window(broken=True)
     url = await asyncio.to_thread(make, "url")
     before = await asyncio.to_thread(total, url)

@@ -6,10 +6,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.async_api import async_playwright
-
 from tests.page.service import Service
-from tests.support.browser import FLAGS, Window, chromium
+from tests.support.browser import Window, chromium
 from tests.support.processes import Hello, RedisServer
 
 PICTURE = Path(__file__).with_name("page.png")
@@ -29,9 +27,7 @@ async def take(directory: Path) -> None:
 
         pods = [await start(pod) for pod in PODS]
         service = await stack.enter_async_context(Service(*pods))
-        playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        stack.push_async_callback(browser.close)
+        browser = await stack.enter_async_context(chromium())
         window = Window(await browser.new_page(viewport={"width": 1100, "height": 800}))
         await visit(pods, seconds=2)
         await window.open(service.url)

@@ -1,6 +1,6 @@
 """How etcd's members find together by the component's own script. Real processes, with an address in place of a pod."""
 
-import asyncio
+import json
 import os
 import random
 import shutil
@@ -8,21 +8,19 @@ import ssl
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
+from urllib.request import Request, urlopen
 
-import aiohttp
 import pytest
 
-from tests.support.linux import require, require_etcd
-from tests.support.processes import until
+from tests.support.commands import until
+from tests.support.linux import make_certificate, require_etcd
 
 pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).parents[2] / "manifests/components/etcd/join.py"
-FOUND_TOGETHER = 60
-"""Seconds: etcd takes a new member in only if the others have been connected for 5 s."""
 DECIDE = f'exec "{sys.executable}" "$0"'
 START = f'"{sys.executable}" "$0" && exec etcd --config-file="$CONFIGURATION"'
 """The script alone, and as in a pod."""
@@ -39,7 +37,7 @@ class Member:
         self.tls = ssl.create_default_context(cafile=files / "ca.crt") if files else None
         self.scheme = "https" if files else "http"
         self.peer_url = f"{self.scheme}://{hosts[name]}:2380"
-        self.disk = directory / name
+        self.disk, self.saved = directory / name, directory / f"{name}-saved"
         self.log = directory / f"{name}.log"
         self.environment = os.environ | {
             "NAME": name,
@@ -52,18 +50,15 @@ class Member:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, script: str = START) -> None:
-        self.log.write_text("")
-        with self.log.open("a") as log:
+        with self.log.open("w") as log:
             command = ["sh", "-c", script, str(SCRIPT)]
             self.process = subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
-    async def decide(self) -> None:
-        """Run the script alone."""
-        self.start(DECIDE)
-        assert self.process
-        assert await asyncio.to_thread(self.process.wait, FOUND_TOGETHER) == 0, self.log.read_text()
+    def has_decided(self) -> bool:
+        """Whether the script, run alone, has ended well."""
+        return self.process is not None and self.process.poll() == 0
 
     def kill(self) -> None:
         if self.process and self.process.poll() is None:
@@ -73,40 +68,35 @@ class Member:
     def lose_disk(self) -> None:
         shutil.rmtree(self.disk)
 
-    async def says(self, line: str) -> None:
-        async def said() -> bool:
+    def says(self, line: str) -> None:
+        def said() -> bool:
             assert self.process
             assert self.process.poll() is None, self.log.read_text()
             return line in self.log.read_text()
 
-        await until(said, f"{self.name} says {line!r}")
+        until(said, f"{self.name} says {line!r}")
 
-    async def call(self, path: str, **body: Any) -> dict[str, Any] | None:
+    def call(self, path: str, **body: Any) -> dict[str, Any] | None:
         """What it answers; None if it does not."""
+        request = Request(f"{self.scheme}://{self.address}:2379/v3/{path}", json.dumps(body).encode())
         try:
-            url = f"{self.scheme}://{self.address}:2379/v3/{path}"
-            async with aiohttp.request(
-                "POST", url, json=body, timeout=aiohttp.ClientTimeout(2), ssl=self.tls or True
-            ) as response:
-                answer: dict[str, Any] | None = await response.json() if response.status == 200 else None
+            with urlopen(request, timeout=2, context=self.tls) as response:
+                answer: dict[str, Any] = json.load(response)
                 return answer
-        except (aiohttp.ClientError, TimeoutError):
+        except OSError:
             return None
 
-    async def is_up(self) -> bool:
-        return await self.call("cluster/member/list") is not None
-
-    async def reads(self) -> str | None:
+    def reads(self) -> str | None:
         """The id of the cluster in which it reads the value, as it can with a majority alone."""
-        answer = await self.call("kv/range", key=KEY)
+        answer = self.call("kv/range", key=KEY)
         if answer is None or [pair["value"] for pair in answer.get("kvs", [])] != [VALUE]:
             return None
         cluster: str = answer["header"]["cluster_id"]
         return cluster
 
-    async def ids(self) -> dict[str, str]:
+    def ids(self) -> dict[str, str]:
         """The members by their URLs, of those that have started."""
-        answer = await self.call("cluster/member/list") or {}
+        answer = self.call("cluster/member/list") or {}
         return {member["peerURLs"][0]: member["ID"] for member in answer.get("members", []) if member.get("name")}
 
 
@@ -114,28 +104,21 @@ class Certificates:
     """An authority, and a directory with a certificate of it, as a Secret is mounted."""
 
     def __init__(self, directory: Path) -> None:
-        require("openssl", "version")
         self.authority, self.files = directory / "ca.key", directory / "tls"
         self.files.mkdir()
         usage = "keyUsage=critical,keyCertSign"
-        self.make(self.authority, self.files / "ca.crt", "-subj", "/CN=authority", "-addext", usage)
+        make_certificate(self.authority, self.files / "ca.crt", "-subj", "/CN=authority", "-addext", usage)
 
     def issue(self, *addresses: str) -> None:
         """Issue the first certificate, or renew it. The members' connections come from 127.0.0.1."""
         names = ",".join(f"IP:{address}" for address in ("127.0.0.1", *addresses))
         own = "-subj", "/CN=etcd", "-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:FALSE"
         signed = "-CA", str(self.files / "ca.crt"), "-CAkey", str(self.authority)
-        self.make(self.files / "tls.key", self.files / "tls.crt", *own, *signed)
-
-    @staticmethod
-    def make(key: Path, certificate: Path, *options: str) -> None:
-        new = "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"
-        command = ["openssl", "req", "-x509", *new, *options, "-keyout", str(key), "-out", str(certificate)]
-        subprocess.run(command, check=True, capture_output=True)
+        make_certificate(self.files / "tls.key", self.files / "tls.crt", *own, *signed)
 
 
 class Cluster:
-    """Three members, and the cluster's id once they have found together."""
+    """Three members, and the cluster's id once they have found together. It is killed at the end of a block."""
 
     def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
@@ -147,210 +130,190 @@ class Cluster:
         self.id: str | None = None
         self.ids: dict[str, str] = {}
 
-    async def found_together(self) -> None:
-        """Wait until all three are in one cluster, and read in it."""
-        urls = {member.peer_url for member in self.members}
+    def __enter__(self) -> list[Member]:
+        return self.members
 
-        async def all_in_one() -> bool:
-            return all([(await member.ids()).keys() == urls for member in self.members])
-
-        await until(all_in_one, "all have started", FOUND_TOGETHER)
-
-    async def is_whole(self) -> None:
-        """Wait until all three are in one cluster; it must be the one that there was, with what was in it."""
-        await self.found_together()
-        assert {await member.reads() for member in self.members} == {self.id}
-
-    def kill(self) -> None:
+    def __exit__(self, *_: object) -> None:
         for member in self.members:
             member.kill()
 
+    def found_together(self) -> None:
+        """Wait until all three are in one cluster."""
+        urls = {member.peer_url for member in self.members}
+        until(lambda: all(member.ids().keys() == urls for member in self.members), "all have started")
+
+    def write(self) -> None:
+        """Write the value, and remember the cluster."""
+        first = self.members[0]
+        assert first.call("kv/put", key=KEY, value=VALUE)
+        self.id, self.ids = first.reads(), first.ids()
+
+    def is_whole(self) -> None:
+        """Wait until all three are in one cluster; it must be the one that there was, with what was in it."""
+        self.found_together()
+        assert {member.reads() for member in self.members} == {self.id}
+
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """Three that began without data and found together, all of them killed; their disks are saved."""
     require_etcd()
-    return tmp_path_factory.mktemp("members")
-
-
-@pytest.fixture(scope="module")
-def cluster(directory: Path) -> Cluster:
-    return Cluster(directory)
+    cluster = Cluster(tmp_path_factory.mktemp("members"))
+    with cluster as (first, second, third):
+        second.start()
+        first.start()
+        for member in first, second:
+            member.says("waiting for etcd-2")
+        assert not first.disk.exists()
+        third.start()
+        cluster.found_together()
+        for member in cluster.members:
+            member.says("beginning a cluster" if member is first else "joining a cluster")
+        cluster.write()
+        cluster.is_whole()
+    for member in cluster.members:
+        shutil.copytree(member.disk, member.saved)
+    return cluster
 
 
 @pytest.fixture
-async def members(cluster: Cluster, directory: Path) -> AsyncIterator[list[Member]]:
-    """A cluster of three as it was left by the first test, all of them killed."""
-    saved = directory / "saved"
+def members(cluster: Cluster) -> Iterator[list[Member]]:
+    """The three, with their disks as they were saved."""
     for member in cluster.members:
         shutil.rmtree(member.disk, ignore_errors=True)
-        shutil.copytree(saved / member.name, member.disk)
-    yield cluster.members
-    cluster.kill()
+        shutil.copytree(member.saved, member.disk)
+    with cluster:
+        yield cluster.members
 
 
-@pytest.fixture
-def _nobody_stays(cluster: Cluster) -> Iterator[None]:
-    yield
-    cluster.kill()
-
-
-@pytest.mark.usefixtures("_nobody_stays")
-async def test_three_without_data_find_together_once_the_first_knows_of_all(cluster: Cluster, directory: Path) -> None:
-    first, second, third = cluster.members
-    second.start()
-    first.start()
-    for member in first, second:
-        await member.says("waiting for etcd-2")
-    assert not first.disk.exists()
-    third.start()
-    await cluster.found_together()
-    for member in cluster.members:
-        await member.says("beginning a cluster" if member is first else "joining a cluster")
-    assert await first.call("kv/put", key=KEY, value=VALUE)
-    cluster.id, cluster.ids = await first.reads(), await first.ids()
+def test_three_without_data_find_together_once_the_first_knows_of_all(cluster: Cluster) -> None:
     assert len(cluster.ids) == 3
-    await cluster.is_whole()
-    cluster.kill()
-    for member in cluster.members:
-        shutil.copytree(member.disk, directory / "saved" / member.name)
 
 
-async def test_a_member_without_its_disk_joins_the_others_again_even_the_first(
+def test_a_member_without_its_disk_joins_the_others_again_even_the_first(
     cluster: Cluster, members: list[Member]
 ) -> None:
     members[0].lose_disk()
     for member in members:
         member.start()
-    await cluster.is_whole()
-    ids = await members[1].ids()
+    cluster.is_whole()
+    ids = members[1].ids()
     assert {url for url in ids if ids[url] != cluster.ids[url]} == {members[0].peer_url}
 
 
-async def test_a_disk_half_written_is_one_without_data(cluster: Cluster, members: list[Member]) -> None:
+def test_a_disk_half_written_is_one_without_data(cluster: Cluster, members: list[Member]) -> None:
     shutil.rmtree(members[1].disk / "data/member/wal")
     for member in members:
         member.start()
-    await cluster.is_whole()
+    cluster.is_whole()
 
 
-async def test_one_that_was_added_and_lost_again_before_it_started_is_added_anew(
+def test_one_that_was_added_and_lost_again_before_it_started_is_added_anew(
     cluster: Cluster, members: list[Member]
 ) -> None:
-    members[2].lose_disk()
-    for member in members[:2]:
+    *others, last = members
+    last.lose_disk()
+    for member in others:
         member.start()
-    await members[2].decide()
-    members[2].start()
-    await cluster.is_whole()
+    last.start(DECIDE)
+    until(last.has_decided, "the last was added")
+    last.start()
+    cluster.is_whole()
 
 
-async def test_the_first_member_begins_nothing_while_one_that_may_have_data_is_silent(
-    cluster: Cluster, members: list[Member], directory: Path
+def test_the_first_member_begins_nothing_while_one_that_may_have_data_is_silent(
+    cluster: Cluster, members: list[Member]
 ) -> None:
     first, second, third = members
     for member in first, second:
         member.lose_disk()
         member.start()
-    await first.says("waiting for etcd-2")
+    first.says("waiting for etcd-2")
     third.start()  # it has no majority, so it can take nobody in
-    await third.says("starting with the data on the disk")
+    third.says("starting with the data on the disk")
     second.kill()
     assert not first.disk.exists()
     assert not second.disk.exists()
-    shutil.copytree(directory / "saved" / second.name, second.disk)
+    shutil.copytree(second.saved, second.disk)
     second.start()
-    await cluster.is_whole()
+    cluster.is_whole()
 
 
-async def test_nobody_begins_a_second_cluster_beside_one_that_lost_its_majority(
+def test_nobody_begins_a_second_cluster_beside_one_that_lost_its_majority(
     members: list[Member], cluster: Cluster
 ) -> None:
     for member in members:
         member.start()
-    await cluster.is_whole()
-    assert await members[0].ids() == cluster.ids
+    cluster.is_whole()
+    assert members[0].ids() == cluster.ids
     for member in members[:2]:
         member.kill()
     for member in members[:2]:
         member.lose_disk()
         member.start()
     for member in members[:2]:
-        await member.says("etcd-2 is running, but does not let this member join: ")
+        member.says("etcd-2 is running, but does not let this member join: ")
         assert not member.disk.exists()
 
 
-async def test_one_that_was_added_to_a_cluster_of_one_may_start_later(tmp_path: Path) -> None:
+def test_one_that_was_added_to_a_cluster_of_one_may_start_later(tmp_path: Path) -> None:
     require_etcd()
     young = Cluster(tmp_path)
-    first, *others = young.members
-    try:
+    with young as (first, *others):
         first.start()
         for member in others:
             member.start(DECIDE)
-
-        async def one_was_added() -> bool:
-            return any(member.process and member.process.poll() == 0 for member in others)
-
-        await until(one_was_added, "one was added")
+        until(lambda: any(member.has_decided() for member in others), "one was added")
         for member in others:
             member.kill()
             assert not member.disk.exists()
             member.start()
-        await young.found_together()
-    finally:
-        young.kill()
+        young.found_together()
 
 
-async def test_members_speak_tls_and_read_a_renewed_certificate(tmp_path: Path) -> None:
+def test_members_speak_tls_and_read_a_renewed_certificate(tmp_path: Path) -> None:
     require_etcd()
     certificates = Certificates(tmp_path)
     cluster = Cluster(tmp_path, certificates)
-    hosts = [member.address for member in cluster.members]
-    first, *_, last = cluster.members
 
     def shown(port: int) -> str:
-        return ssl.get_server_certificate((first.address, port), ca_certs=str(certificates.files / "ca.crt"), timeout=5)
+        address = cluster.members[0].address, port
+        return ssl.get_server_certificate(address, ca_certs=str(certificates.files / "ca.crt"), timeout=5)
 
-    try:
+    with cluster as (first, *_, last):
         for member in cluster.members:
             member.start()
-        await cluster.found_together()
-        assert await first.call("kv/put", key=KEY, value=VALUE)
-        cluster.id = await first.reads()
-        with pytest.raises(aiohttp.ClientError):  # only members have a certificate to show
-            async with aiohttp.request("GET", f"{first.peer_url}/version", ssl=first.tls or True):
-                pass
-        certificates.issue(*hosts)
+        cluster.found_together()
+        cluster.write()
+        with pytest.raises(OSError, match="certificate"):  # only members have one to show
+            urlopen(f"{first.peer_url}/version", context=first.tls)
+        certificates.issue(*(member.address for member in cluster.members))
         renewed = (certificates.files / "tls.crt").read_text()
         assert {shown(port) for port in (2379, 2380)} == {renewed}
         last.kill()
         last.lose_disk()
         last.start()
-        await last.says("joining a cluster")
-        await cluster.is_whole()
-    finally:
-        cluster.kill()
+        last.says("joining a cluster")
+        cluster.is_whole()
 
 
-async def test_a_certificate_of_another_authority_admits_no_member(tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_admits_no_member(tmp_path: Path) -> None:
     require_etcd()
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    ours, stranger = Cluster(tmp_path, Certificates(tmp_path)), Certificates(theirs)
-    stranger.issue(*(member.address for member in ours.members))
-    *others, last = ours.members
-    last.environment["TLS"] = str(stranger.files)
-    try:
-        for member in ours.members:
+    stranger = Certificates(theirs)
+    with Cluster(tmp_path, Certificates(tmp_path)) as members:
+        stranger.issue(*(member.address for member in members))
+        *others, last = members
+        last.environment["TLS"] = str(stranger.files)
+        for member in members:
             member.start()
         for member in others:
-            await member.says("waiting for etcd-2")
-        await last.says("waiting for etcd-0 and etcd-1")
-    finally:
-        ours.kill()
+            member.says("waiting for etcd-2")
+        last.says("waiting for etcd-0 and etcd-1")
 
 
-async def test_a_pod_that_got_the_address_of_a_member_is_none(tmp_path: Path) -> None:
+def test_a_pod_that_got_the_address_of_a_member_is_none(tmp_path: Path) -> None:
     require_etcd()
     ours, theirs = Cluster(tmp_path), tmp_path / "theirs"
     theirs.mkdir()
@@ -360,10 +323,10 @@ async def test_a_pod_that_got_the_address_of_a_member_is_none(tmp_path: Path) ->
     try:
         living.start()
         waiting.start()
-        await until(living.is_up, "the other cluster")
-        await waiting.says("waiting for etcd-0")
+        until(lambda: living.call("cluster/member/list") is not None, "the other cluster")
+        waiting.says("waiting for etcd-0")
         first.start()
-        await first.says("waiting for etcd-1 and etcd-2")
+        first.says("waiting for etcd-1 and etcd-2")
     finally:
         for member in living, waiting, first:
             member.kill()

@@ -2,12 +2,16 @@
 
 import re
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import ConsoleMessage, Page, Response, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Response, async_playwright, expect
 
+from tests.support.linux import require
 from tests.support.processes import PATIENCE, until
 
 FLAGS = [
@@ -18,9 +22,19 @@ SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 UNREACHED = re.compile("Failed to load resource|net::ERR")
 
 
-def chromium() -> str | None:
-    """Where a Chromium is."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Start Chromium. Without it the test is skipped, or fails in CI."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        require("chromium", "--version")
+    async with async_playwright() as playwright:
+        # Playwright turns the cache for the back button off; a user has it.
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield browser
+        await browser.close()
 
 
 class Window:
@@ -107,3 +121,35 @@ class Window:
 
 Windows = Callable[..., Awaitable[Window]]
 """What the fixture `window` is: it opens windows."""
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium for all tests. A suite has this and the next fixture by importing them into its conftest.py."""
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def window(browser: Browser) -> AsyncIterator[Windows]:
+    """Makes windows, each of another visitor, which open a URL: `await window(url, color_scheme="dark")`.
+
+    One `beside` another is of the same visitor. `broken` lets servers fail.
+    """
+    windows: list[Window] = []
+    async with AsyncExitStack() as stack:
+
+        async def make(url: str = "", *, beside: Window | None = None, broken: bool = False, **options: Any) -> Window:
+            if beside:
+                context = beside.page.context
+            else:
+                context = await browser.new_context(**options)
+                stack.push_async_callback(context.close)
+            windows.append(Window(await context.new_page(), broken=broken))
+            if url:
+                await windows[-1].open(url)
+            return windows[-1]
+
+        yield make
+        for made in windows:
+            made.judge()

@@ -41,6 +41,14 @@ def require_etcd() -> None:
     require("etcdctl", "version")
 
 
+def make_certificate(key: Path, certificate: Path, *options: str) -> None:
+    """Make a key, and a certificate that is its own authority's unless options say otherwise."""
+    require("openssl", "version")
+    new = "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"
+    command = ["openssl", "req", "-x509", *new, *options, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def mounted(script: str, *namespaces: str) -> tuple[str, ...]:
     """Make a command prefix that runs a shell script, in which it may mount, and then the command."""
     require("unshare", "--mount", "--map-root-user", "mount", "-t", "tmpfs", "none", "/mnt")

@@ -1,9 +1,7 @@
-"""The counter on the cluster, as the faults need it: Redis' volume on node 2, two more counters on small disks."""
+"""The counter on the cluster, as the faults need it: Redis' volume on node 2, another counter on a small disk."""
 
 import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +9,40 @@ import yaml
 
 import hello
 from tests.support.commands import COUNTER, ROOT, kubectl, make, run, until
-from tests.support.deployment import OF_REDIS, OTHER_VERSION, manifest, redis_ready
+from tests.support.deployment import OF_REDIS, OTHER_VERSION, end_pods, manifest, other_version, redis_ready
 from tests.support.nodes import node, on_node, running
 
 HERE = Path(__file__).parent
 MINIKUBE = ROOT / "manifests/overlays/minikube"
 REDIS_NODE = 2
 DATA = "/data/hello-world-redis"
-DISKS = "--namespace=hello-disks"
-DISKS_DEADLINE = 3
-"""Seconds, as in disks/: shorter than others' for a shorter test."""
+DISK = "--namespace=hello-disk"
+DISK_DEADLINE = 3
+"""Seconds, as in disk/: shorter than others' for a shorter test."""
 
 
-@dataclass(frozen=True)
-class Release:
-    """A version of the counter, and its image on the nodes."""
-
-    root: Path
-    version: str
-    image: str
-
-
-def prepare(other: Path) -> list[Release]:
-    """Make another version, and put it and this one on the nodes, while what ran there ends."""
-    shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis"))
-    for file, old, new in (
-        ("hello/__init__.py", hello.__version__, OTHER_VERSION),
-        ("manifests/components/redis/redis.conf", "maxmemory 64mb", "maxmemory 65mb"),
-    ):
-        (other / file).write_text((other / file).read_text().replace(old, new))
+def prepare(other: Path) -> dict[str, Path]:
+    """Put this version and another one on the nodes, while what ran there ends; their source trees."""
+    other_version(other)
+    configuration = other / "manifests/components/redis/redis.conf"
+    configuration.write_text(configuration.read_text().replace("maxmemory 64mb", "maxmemory 65mb"))
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(make, "undeploy")
-        releases = [Release(other, OTHER_VERSION, _load(other)), Release(ROOT, hello.__version__, _load(ROOT))]
+        for root in other, ROOT:
+            make(f"--directory={root}", "load")
         ended.result()
-    return releases[::-1]
+    return {hello.__version__: ROOT, OTHER_VERSION: other}
 
 
-def deploy(release: Release) -> str:
+def deploy() -> str:
     """Count on minikube, with Redis' data where its node can lose power; the counter's URL."""
     make("no-tour", "password")
     on_node(node(REDIS_NODE), f"mkdir -p {DATA} && find {DATA} -mindepth 1 -delete && chown 999:999 {DATA}")
     run("kubectl", "apply", "--filename=-", answer=_volume())
-    apply(release, OF_REDIS)
+    apply(ROOT, OF_REDIS)
     redis_ready()
-    apply(release)
-    kubectl("apply", f"--kustomize={HERE / 'disks'}")
+    apply(ROOT)
+    kubectl("apply", f"--kustomize={HERE / 'disk'}")
     make("wait")
     return make("url")
 
@@ -71,25 +58,20 @@ def _volume() -> str:
 
 def undeploy() -> None:
     """Take it all away; the volume goes, so that the next `make deploy` makes its own."""
-    kubectl("delete", "namespace", DISKS.partition("=")[2], "--ignore-not-found", "--wait=false")
+    kubectl("delete", "namespace", DISK.partition("=")[2], "--ignore-not-found", "--wait=false")
+    end_pods()
     make("undeploy")
 
 
-def _load(root: Path) -> str:
-    """Build the image of a source tree, and put it on the nodes; its name."""
-    lines = make(f"--directory={root}", "load").splitlines()
-    return next(line.removeprefix("building ") for line in lines if line.startswith("building "))
+def apply(root: Path, *selection: str) -> None:
+    """Apply the manifests of a source tree, or some of them."""
+    kubectl("apply", f"--kustomize={manifest(root)}", *selection)
 
 
-def apply(release: Release, *selection: str) -> None:
-    """Apply a version's manifests, or some of them."""
-    kubectl("apply", f"--kustomize={manifest(release.root)}", *selection)
-
-
-def disk_url(name: str, namespace: str = DISKS) -> str:
-    """The URL of one of the counters on a small disk."""
-    kubectl(namespace, "rollout", "status", f"deployment/{name}", "--timeout=2m")
-    port = kubectl(namespace, "get", f"service/{name}", "--output=jsonpath={.spec.ports[0].nodePort}")
+def disk_url() -> str:
+    """The URL of the counter on a small disk."""
+    kubectl(DISK, "rollout", "status", "deployment/hello-world", "--timeout=2m")
+    port = kubectl(DISK, "get", "service/hello-world", "--output=jsonpath={.spec.ports[0].nodePort}")
     return f"http://{run('minikube', 'ip')}:{port}"
 
 
@@ -118,16 +100,6 @@ def redis(up: bool) -> None:
         kubectl("wait", "pod/redis-0", "--for=delete", "--timeout=1m")
 
 
-def ready_redis(*namespace: str) -> int:
-    """How many Redis pods are ready."""
-    return int(kubectl(*namespace, "get", "statefulset/redis", "--output=jsonpath={.status.readyReplicas}") or 0)
-
-
-def lead_redis_to(name: str) -> None:
-    """Choose the pods behind Redis' Service, by their name's label."""
-    kubectl("patch", "service/redis", "--patch", f'{{"spec": {{"selector": {{"app.kubernetes.io/name": "{name}"}}}}}}')
-
-
-def restarts() -> int:
-    """How often Redis' container was started again."""
-    return int(kubectl("get", "pod/redis-0", "--output=jsonpath={.status.containerStatuses[0].restartCount}") or 0)
+def reset(*options: str) -> None:
+    """Begin a new epoch."""
+    kubectl("exec", "deployment/hello-world", "--", "hello", "reset", "--yes", *options)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.cluster import DISKS, Release, deploy, disk_url, prepare, undeploy
+from tests.chaos.cluster import DISK, deploy, disk_url, prepare, undeploy
 from tests.chaos.fire import Fire, Visitors
 from tests.support.commands import ROOT
 from tests.support.tables import update_table
@@ -55,15 +55,15 @@ def chance() -> random.Random:
 
 
 @pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Release]:
-    """This version, and another one."""
+def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The source trees of this version and another one."""
     return prepare(tmp_path_factory.mktemp("other") / "root")
 
 
 @pytest.fixture(scope="session")
-def url(releases: list[Release]) -> Iterator[str]:
+def url(releases: dict[str, Path]) -> Iterator[str]:
     """The URL of the counter, deployed as the faults need it."""
-    yield deploy(releases[0])
+    yield deploy()
     undeploy()
 
 
@@ -77,19 +77,19 @@ def visitors(url: str) -> Iterator[Visitors]:
 def title(test: str) -> str:
     """What a fault is called in the table: `test_redis_killed_with_9` is "Redis killed (SIGKILL)"."""
     words = re.sub(r"\[(.*)\]", r" \1", test.removeprefix("test_")).replace("_", " ")
-    for word, spelling in ("redis", "Redis"), ("sqlite", "SQLite"), ("dns", "DNS"), ("with 9", "(SIGKILL)"):
+    for word, spelling in ("redis", "Redis"), ("dns", "DNS"), ("with 9", "(SIGKILL)"):
         words = words.replace(word, spelling)
     return words
 
 
 @pytest.fixture
 def fire(request: pytest.FixtureRequest, visitors: Visitors, short: bool) -> Iterator[Fire]:
-    """The fault that a test is named after; by the mark `disk` it is that of a counter on a small disk."""
-    mark = request.node.get_closest_marker("disk")
-    with Visitors(disk_url(*mark.args)) if mark else nullcontext(visitors) as those:
+    """The fault that a test is named after; by the mark `disk` it is that of the counter on a small disk."""
+    disk = request.node.get_closest_marker("disk")
+    with Visitors(disk_url()) if disk else nullcontext(visitors) as those:
         fire = Fire(title(request.node.name), those, short)
         fire.control()
         yield fire
         fire.end()
         FIRES[request.node] = fire
-        keep_logs(request.node.name, *((mark.args[1:] or [DISKS]) if mark else []))
+        keep_logs(request.node.name, *([DISK] if disk else []))

@@ -1,6 +1,8 @@
 """Visitors under fire: the clients of `hello check`, over fresh connections and kept ones, while something breaks."""
 
 import asyncio
+import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,6 @@ from time import monotonic_ns
 from typing import Any, Self
 
 from hello.check.history import Kind, Outcome, Record
-from hello.check.judging.verdict import Verdict
 from hello.check.visiting.load import FRESH, KEPT, Load, Plan
 from hello.check.visiting.site import Site
 from tests.support.commands import COUNTER, until
@@ -36,6 +37,11 @@ A_SECOND = sum(int(plan.rate or 0) for plan in PLANS)
 
 ONE_EACH = sum(plan.room or 0 for plan in PLANS)
 """Visits that may be under way at once, and are lost if each of those is."""
+
+
+def pause(chance: random.Random) -> None:
+    """Let up to a second pass, so that the next fault hits at any moment of what the visitors do."""
+    time.sleep(chance.uniform(0, 1))
 
 
 class Visitors:
@@ -90,9 +96,12 @@ class Visitors:
             and not any(began <= record.answered and record.sent <= ended for began, ended in self.excused)
         ]
 
-    def judge(self) -> Verdict:
+    def assert_promise_kept(self) -> None:
         """Judge all visits as one run, in which nobody else came; new epochs were judged when they began."""
-        return judged(self.records, alone=True, reset=True)
+        verdict = judged(self.records, alone=True, reset=True)
+        assert not verdict.findings
+        assert verdict.repeated == 0, list(verdict.repeats)
+        assert self.failed(self.records) == []
 
     def _keep(self, record: Record, *_: int) -> None:
         if record.outcome is not Outcome.NOT_MADE:  # what a fault may cost is said of the visits under way

@@ -1,7 +1,6 @@
 """The members of etcd on the cluster: which one leads, and how they are lost and come back."""
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,40 +13,38 @@ ETCD = "etcd --config-file"
 NAMES = "etcd-0", "etcd-1", "etcd-2"
 
 
-def etcdctl(pod: str, *words: str, namespace: Sequence[str] = ()) -> str:
+def etcdctl(pod: str, *words: str) -> str:
     """What etcdctl says in a member's pod."""
-    return kubectl(*namespace, "exec", pod, "--container=etcd", "--", "etcdctl", *words)
+    return kubectl("exec", pod, "--container=etcd", "--", "etcdctl", *words)
 
 
-def statuses(*namespace: str) -> dict[str, dict[str, Any]]:
+def statuses() -> dict[str, dict[str, Any]]:
     """What each member says of itself: its id, the leader's, the revision."""
 
     def status(name: str) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(etcdctl(name, "endpoint", "status", "--write-out=json", namespace=namespace))[
-            0
-        ]["Status"]
+        told: dict[str, Any] = json.loads(etcdctl(name, "endpoint", "status", "--write-out=json"))[0]["Status"]
         return told
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(NAMES, pool.map(status, NAMES), strict=True))
 
 
-def leader(*namespace: str) -> dict[str, Any]:
+def leader() -> dict[str, Any]:
     """The pod of the member that leads, once one does and all know it."""
     names: list[str] = []
 
     def one_leads() -> bool:
-        told = statuses(*namespace)
+        told = statuses()
         names[:] = [name for name in NAMES if told[name].get("leader") == told[name]["header"]["member_id"]]
         return len(names) == 1 and all("leader" in each for each in told.values())
 
     until(one_leads, "one leads")
-    return pod(names[0], *namespace)
+    return pod(names[0])
 
 
-def pod(name: str, *namespace: str) -> dict[str, Any]:
+def pod(name: str) -> dict[str, Any]:
     """A member's pod."""
-    (found,) = (pod for pod in running(*namespace, OF_ETCD) if pod["metadata"]["name"] == name)
+    (found,) = (pod for pod in running(OF_ETCD) if pod["metadata"]["name"] == name)
     return found
 
 
@@ -66,11 +63,6 @@ def lead_on(node: str) -> dict[str, Any]:
     return chosen
 
 
-def ready() -> int:
-    """How many members are ready."""
-    return int(kubectl("get", "statefulset/etcd", "--output=jsonpath={.status.readyReplicas}") or 0)
-
-
 def whole() -> None:
     """Wait until all three are ready, and of the newest revision."""
     kubectl("rollout", "status", "statefulset/etcd", "--timeout=3m")
@@ -80,17 +72,6 @@ def replace(name: str) -> None:
     """Delete a member's pod, and wait for the next one."""
     kubectl("delete", "pod", name)
     whole()
-
-
-def started_again(name: str, before: int, *namespace: str) -> None:
-    """Wait until a member's container has been started again since it had been so often."""
-    until(lambda: restarts(name, *namespace) > before, f"{name} is started again")
-
-
-def restarts(name: str, *namespace: str) -> int:
-    """How often a member's container was started again."""
-    told = kubectl(*namespace, "get", f"pod/{name}", "--output=jsonpath={.status.containerStatuses[0].restartCount}")
-    return int(told or 0)
 
 
 def scale(members: int) -> None:

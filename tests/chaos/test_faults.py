@@ -3,7 +3,6 @@
 import json
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,37 +11,38 @@ from hello.check.history import Kind, Outcome
 from hello.stores.redis.store import ROLL_CALL_TIMEOUT
 from tests.chaos.cluster import (
     DATA,
-    DISKS,
-    DISKS_DEADLINE,
+    DISK,
+    DISK_DEADLINE,
     REDIS_NODE,
-    Release,
     all_gone,
     apply,
-    lead_redis_to,
-    ready_redis,
     redis,
-    restarts,
+    reset,
     scale,
     settle,
 )
-from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors
-from tests.support.commands import COUNTER, kubectl, make, run, until
-from tests.support.deployment import OF_REDIS, ready_endpoints, redis_ready
-from tests.support.nodes import APP, REDIS, filter_packets, forget, kill, node, on_node, power, ready, running
+from tests.chaos.fire import A_SECOND, BACK, DEADLINE, ONE_EACH, Fire, Visitors, pause
+from tests.support.commands import COUNTER, kubectl, make, until
+from tests.support.deployment import OF_REDIS, ready_endpoints, ready_replicas, redis_ready
+from tests.support.nodes import (
+    APP,
+    REDIS,
+    filter_packets,
+    forget,
+    kill,
+    node,
+    on_node,
+    power,
+    ready,
+    running,
+    started_again,
+)
 
 TABLE = "## Over Redis"
 """Where the README has its table."""
 
-ROLL = 10
-"""Seconds after its death in which a process may still be waited for, if Redis restarts."""
-
 ENDPOINTS = 3
 """Seconds after which no new connection goes to a killed process any more."""
-
-
-def pause(chance: random.Random, seconds: float) -> None:
-    """Let a random time pass, so that the next fault hits at any moment of what the visitors do."""
-    time.sleep(chance.uniform(0, seconds))
 
 
 # ---- what no visitor may notice ----
@@ -97,15 +97,15 @@ def test_a_pod_deleted_every_2_s(fire: Fire, chance: random.Random) -> None:
     fire.served_as_before()
 
 
-def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, releases: list[Release]) -> None:
-    for _, release in zip(fire.times(2, 2), reversed(releases), strict=True):
+def test_upgraded_and_back_with_another_redis_configuration(fire: Fire, releases: dict[str, Path]) -> None:
+    for _, (version, root) in zip(fire.times(2, 2), reversed(releases.items()), strict=True):
         with fire.excusing_beyond_the_deadline():
-            apply(release, OF_REDIS)
+            apply(root, OF_REDIS)
             redis_ready()
-        apply(release)
+        apply(root)
         make("wait")
         settle()
-        assert release.version in kubectl("exec", "deployment/hello-world", "--", "hello", "--version")
+        assert version in kubectl("exec", "deployment/hello-world", "--", "hello", "--version")
     fire.served_as_before()
 
 
@@ -118,7 +118,7 @@ def replace_redis(fire: Fire) -> None:
 
 def test_redis_deleted(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(10, 2):
-        pause(chance, 1)
+        pause(chance)
         replace_redis(fire)
     fire.served_as_before()
 
@@ -143,10 +143,10 @@ def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
     for number, _ in enumerate(fire.times(4)):
         if number:  # a container killed again would be held back longer
             replace_redis(fire)
-        pause(chance, 1)
+        pause(chance)
         with fire.excusing_beyond_the_deadline():
             kill(running(OF_REDIS), REDIS)
-            until(lambda: restarts() > 0, "redis-server is started again")
+            started_again("redis-0")
             redis_ready()
         fire.come()
     fire.served_as_before()
@@ -154,7 +154,7 @@ def test_redis_killed_with_9(fire: Fire, chance: random.Random) -> None:
 
 def test_redis_frozen_for_5_s(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(3):
-        pause(chance, 1)
+        pause(chance)
         kill(running(OF_REDIS), REDIS, "STOP")
         time.sleep(5)
         kill(running(OF_REDIS), REDIS, "CONT")
@@ -165,10 +165,27 @@ def test_redis_frozen_for_5_s(fire: Fire, chance: random.Random) -> None:
 # ---- what fails some ----
 
 
+# Before those that kill processes of the counter: they would be waited for when Redis is back.
+def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
+    for _ in fire.times(2):
+        with fire.excusing(BACK, lost=3 * ONE_EACH):  # each waits for the deadline, and comes again
+            redis(up=False)
+            gone = time.monotonic_ns()
+            time.sleep(DEADLINE + 2)  # the fault itself
+            assert ready_endpoints() == 3
+            back = time.monotonic_ns()
+            redis(up=True)
+        fire.come()
+        assert fire.answered(gone, back) == []
+        assert fire.outcomes(after=gone) <= {Outcome.ANSWERED, Outcome.UNAVAILABLE}
+    fire.served_as_before()
+    assert Outcome.UNAVAILABLE in fire.outcomes()  # and nobody waited until the clients gave up
+
+
 def test_an_app_process_killed_with_9(fire: Fire, chance: random.Random) -> None:
     for _ in fire.times(6):
         victim = chance.choice(running(COUNTER))
-        pause(chance, 1)
+        pause(chance)
         with fire.excusing(ENDPOINTS, lost=A_SECOND // 2):  # a third of those who come over fresh connections
             kill([victim], APP)
         time.sleep(ENDPOINTS)
@@ -187,30 +204,13 @@ def test_all_app_processes_killed_with_9(fire: Fire, chance: random.Random) -> N
             kubectl("delete", "pod", COUNTER)
             forget(killed)
             settle()
-        pause(chance, 1)
+        pause(chance)
         with fire.excusing(ENDPOINTS, lost=4 * A_SECOND):  # until the first is back
             kill(running(COUNTER), APP)
             until(lambda: ready_endpoints() < 3, "their death is seen")
             until(lambda: ready_endpoints() > 0, "the first is back")
         settle()
     fire.served_as_before()
-
-
-def test_redis_away_longer_than_the_deadline(fire: Fire) -> None:
-    time.sleep(ROLL)  # else those killed by the fault before would be waited for
-    for _ in fire.times(2):
-        with fire.excusing(BACK, lost=3 * ONE_EACH):  # each waits for the deadline, and comes again
-            redis(up=False)
-            gone = time.monotonic_ns()
-            time.sleep(DEADLINE + 2)  # the fault itself
-            assert ready_endpoints() == 3
-            back = time.monotonic_ns()
-            redis(up=True)
-        fire.come()
-        assert fire.answered(gone, back) == []
-        assert fire.outcomes(after=gone) <= {Outcome.ANSWERED, Outcome.UNAVAILABLE}
-    fire.served_as_before()
-    assert Outcome.UNAVAILABLE in fire.outcomes()  # and nobody waited until the clients gave up
 
 
 def test_node_death_under_redis(fire: Fire) -> None:
@@ -228,36 +228,6 @@ def test_node_death_under_redis(fire: Fire) -> None:
 
 
 # ---- the network ----
-
-
-@pytest.fixture(scope="module")
-def _proxies(releases: list[Release]) -> Iterator[None]:
-    """Two pods through which Redis can be reached."""
-    (pod,) = running(OF_REDIS)
-    proxies = Path(__file__).with_name("proxy.yaml").read_text().replace("IMAGE", releases[0].image)
-    kubectl("create", "configmap", "redis-proxy", f"--from-file={Path(__file__).with_name('proxy.py')}")
-    run("kubectl", "apply", "--filename=-", answer=proxies.replace("ADDRESS", pod["status"]["podIP"]))
-    kubectl("wait", "pod", "--selector=redis-proxy", "--for=condition=Ready", "--timeout=1m")
-    yield
-    kubectl("delete", "pod", "--selector=redis-proxy", "--ignore-not-found")
-    kubectl("delete", "configmap/redis-proxy", "networkpolicy/redis-proxy")
-
-
-@pytest.mark.usefixtures("_proxies")
-@pytest.mark.parametrize("proxy", ["redis-delay", "redis-reset"], ids=["a delay of 100 ms", "resets in mid-answer"])
-def test_redis_behind(fire: Fire, proxy: str) -> None:
-    (pod,) = running(OF_REDIS)
-    (way,) = running(f"--selector=app.kubernetes.io/name={proxy}")
-    others = f"INPUT ! -i lo ! -s {way['status']['podIP']} -p tcp --dport 6379 -j REJECT --reject-with tcp-reset"
-    for _ in fire.times(1):
-        lead_redis_to(proxy)
-        filter_packets([pod], REDIS, f"-I {others}")
-        time.sleep(5 if fire.short else 20)
-        filter_packets([pod], REDIS, f"-D {others}")
-        lead_redis_to("redis")
-        kubectl("delete", "pod", proxy)
-        fire.come()
-    fire.served_as_before()
 
 
 DNS = "INPUT -p udp --sport 53"
@@ -278,7 +248,7 @@ SOME = "-m statistic --mode random --probability 0.05"
 def test_network_to_redis(fire: Fire, chance: random.Random, rules: tuple[str, ...]) -> None:
     (pod,) = running(OF_REDIS)
     for _ in fire.times(3):
-        pause(chance, 1)
+        pause(chance)
         filter_packets([pod], REDIS, *(f"-I {rule} -j DROP" for rule in rules))
         time.sleep(5)
         filter_packets([pod], REDIS, *(f"-D {rule} -j DROP" for rule in rules))
@@ -292,7 +262,7 @@ def test_network_to_redis_and_the_dns_cut(fire: Fire, chance: random.Random) -> 
     (pod,) = running(OF_REDIS)
     pods = running(COUNTER)
     for _ in fire.times(2):
-        pause(chance, 1)
+        pause(chance)
         with fire.excusing(BACK):
             filter_packets(pods, APP, f"-I {DNS} -j DROP")
             filter_packets([pod], REDIS, f"-I {INWARD} -j DROP")
@@ -323,7 +293,7 @@ def test_reset_under_load(fire: Fire) -> None:
     fire.announced = True
     for _ in fire.times(5, 2):
         with fire.excusing(1):
-            kubectl("exec", "deployment/hello-world", "--", "hello", "reset", "--yes")
+            reset()
         fire.come()
     fire.served_as_before()
 
@@ -364,14 +334,14 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
             redis(up=True)
             if "twice" in how:  # while the others wait for the late one: they must begin to wait anew
                 kill(running(OF_REDIS), REDIS)
-                until(lambda: restarts() > 0, "redis-server is started again")
+                started_again("redis-0")
                 redis_ready()
             time.sleep(3)
             filter_packets(late, APP, f"-D {WAY_TO_REDIS}")
             time.sleep(3)
             assert ready_endpoints() == 3
             back = time.monotonic_ns()
-            kubectl("exec", "deployment/hello-world", "--", "hello", "reset", "--yes", "--to=1000000")
+            reset("--to=1000000")
         fire.come()
         assert fire.answered(gone, back) == []
     fire.served_as_before()
@@ -380,52 +350,19 @@ def test_redis_rolled_back_by(fire: Fire, how: str) -> None:
 # ---- the disk ----
 
 
-def free(selector: str) -> None:
-    """Make room again, from the node: the container may wait for its restart."""
-    for pod in running(DISKS, selector):
-        volumes = f"/var/lib/kubelet/pods/{pod['metadata']['uid']}/volumes/kubernetes.io~empty-dir"
-        on_node(pod["spec"]["nodeName"], f"rm {volumes}/data/fill")
-
-
-@pytest.mark.disk("hello-world")
+@pytest.mark.disk
 def test_disk_under_redis_full(fire: Fire) -> None:
+    (pod,) = running(DISK, OF_REDIS)
+    server = pod["spec"]["nodeName"]
+    filling = f"/var/lib/kubelet/pods/{pod['metadata']['uid']}/volumes/kubernetes.io~empty-dir/data/fill"
     for _ in fire.times(1):
         with fire.excusing(1, lost=10 * ONE_EACH):  # until its container is started again
-            kubectl(DISKS, "exec", "redis-0", "--", "sh", "-c", "cat /dev/zero >/data/fill 2>/dev/null; true")
-            until(lambda: ready_redis(DISKS) == 0, "Redis has exited")
-            time.sleep(DISKS_DEADLINE)
-            assert ready_endpoints(DISKS) == 1
-            free(OF_REDIS)
+            on_node(server, f"cat /dev/zero >{filling} 2>/dev/null; true")
+            until(lambda: ready_replicas("redis", DISK) == 0, "Redis has exited")
+            time.sleep(DISK_DEADLINE)
+            assert ready_endpoints(DISK) == 1
+            on_node(server, f"rm {filling}")
             fire.come()  # it may have been ready for a moment, and wait for its restart once more
-    fire.served_as_before()
-    assert Outcome.UNAVAILABLE in fire.outcomes()
-
-
-# SQLite writes a log of full size in place, and would not notice: it is emptied before the disk is filled.
-FILL = f"""
-import sqlite3, time
-end = time.time() + {DISKS_DEADLINE + 2}
-while time.time() < end:
-    try:
-        sqlite3.connect("/data/hello.db", timeout=1).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error:
-        pass
-    try:
-        with open("/data/fill", "ab", buffering=0) as fill:
-            while True:
-                fill.write(bytes(4096))
-    except OSError:
-        time.sleep(0.1)
-"""
-
-
-@pytest.mark.disk("hello-sqlite")
-def test_disk_under_sqlite_full(fire: Fire) -> None:
-    for _ in fire.times(3):
-        with fire.excusing(1, lost=3 * ONE_EACH):
-            kubectl(DISKS, "exec", "deployment/hello-sqlite", "--", "python", "-c", FILL)
-            free("--selector=app.kubernetes.io/name=hello-sqlite")
-        fire.come()
     fire.served_as_before()
     assert Outcome.UNAVAILABLE in fire.outcomes()
 
@@ -433,7 +370,4 @@ def test_disk_under_sqlite_full(fire: Fire) -> None:
 def test_all_faults_together(visitors: Visitors) -> None:
     all_gone()
     visitors.leave()
-    judged = visitors.judge()
-    assert not judged.findings
-    assert judged.repeated == 0, list(judged.repeats)
-    assert visitors.failed(visitors.records) == []
+    visitors.assert_promise_kept()

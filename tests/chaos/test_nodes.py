@@ -57,17 +57,12 @@ def metric(name: str) -> float:
     return sum(map(float, values))
 
 
-def canary_visits() -> None:
-    due = metric("due")
-    until(lambda: metric("due") > due + 100, "the canary visits")
-
-
 @pytest.fixture
 def _canary_finds_the_same(fire: Fire) -> Iterator[None]:
-    canary_visits()
     before = metric("lost")
     yield
-    canary_visits()
+    due = metric("due")
+    until(lambda: metric("due") > due + 100, "the canary visits on")
     assert metric("broken_promises") == len(fire.found())
     assert metric("repeated") == 0
     assert (metric("lost") > before) == (fire.lost > 0)
@@ -126,12 +121,10 @@ def test_node_death_under_app_pods(fire: Fire) -> None:
 
 def test_the_canarys_last_word(visitors: Visitors) -> None:
     visitors.leave()
-    judged = visitors.judge()
+    visitors.assert_promise_kept()
     kubectl("exec", "deployment/hello-canary", CANARY, "--", "sh", "-c", "kill 1")
     pod = "pod", "--selector=app.kubernetes.io/name=hello-canary", CANARY
     restarts = "get", *pod, "--output=jsonpath={.items[*].status.containerStatuses[*].restartCount}"
     until(lambda: kubectl(*restarts) == "1", "the canary has ended")
     said = kubectl("logs", "deployment/hello-canary", CANARY, "--previous")
     assert re.search(r"^Exact\? +Yes: .*^Repeated\? +Nothing: ", said, re.MULTILINE | re.DOTALL), said
-    assert not judged.findings
-    assert judged.repeated == 0

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from tests.support.commands import COUNTER, ROOT, kubectl, make, own_namespace, pods, run, until
-from tests.support.deployment import redis_ready
+from tests.support.deployment import default_class, redis_ready
+from tests.support.jobs import Job
 
 NAMESPACE = "hello-world"
 COMPONENTS = "network-policies", "gateway", "gateway/prefix", "ingress", "ingress/prefix", "autoscaling", "monitoring"
@@ -52,11 +53,6 @@ for address in sys.argv[1:]:
 """Prints which of the addresses it can connect to."""
 
 
-def set_default_class(before: str, now: str) -> None:
-    for name, value in (before, "false"), (now, "true"):
-        kubectl("annotate", "--overwrite", "storageclass", name, f"storageclass.kubernetes.io/is-default-class={value}")
-
-
 def definitions() -> Iterator[str]:
     for module, files in DEFINITIONS.items():
         directory = json.loads(run("go", "mod", "download", "-json", module))["Dir"]
@@ -70,11 +66,9 @@ def _deployed() -> Iterator[None]:
     make("load")
     OVERLAY.mkdir(parents=True, exist_ok=True)
     (OVERLAY / "kustomization.yaml").write_text(yaml.safe_dump(KUSTOMIZATION))
-    with own_namespace(NAMESPACE, OVERLAY / "kubeconfig"), ExitStack() as stack:
+    with own_namespace(NAMESPACE, OVERLAY / "kubeconfig"), default_class(), ExitStack() as stack:
         stack.callback(kubectl, "delete", *definitions())
         kubectl("apply", "--server-side", *definitions())
-        stack.callback(set_default_class, "csi-hostpath-sc", "standard")  # which does not serve several nodes
-        set_default_class("standard", "csi-hostpath-sc")
         stack.callback(kubectl, "delete", "namespace", "monitoring", "--ignore-not-found")
         stack.callback(remove)
         apply()
@@ -96,23 +90,6 @@ def deployed() -> None:
     kubectl("rollout", "status", "deployment/hello-world", "--timeout=3m")
 
 
-def start(name: str, *command: str, namespace: str = NAMESPACE) -> None:
-    """Run a command as `hello check` runs as a Job."""
-    job = yaml.safe_load((ROOT / "manifests/check/job.yaml").read_text())
-    job["metadata"]["name"] = name
-    if name == "stranger":  # whom no policy allows anything
-        del job["spec"]["template"]["metadata"]["labels"]
-    job["spec"]["template"]["spec"]["containers"][0] |= {"command": command, "args": []}
-    run("kubectl", f"--namespace={namespace}", "create", "--filename=-", answer=json.dumps(job))
-
-
-def output(name: str, namespace: str = NAMESPACE) -> str:
-    """Wait for a Job's end; what it printed."""
-    job = f"--namespace={namespace}", f"job/{name}"
-    until(lambda: kubectl("get", *job, "--output=jsonpath={.status.conditions}") != "", f"{name} ends")
-    return kubectl("logs", *job)
-
-
 def test_applied_again_it_changes_nothing() -> None:
     kubectl("diff", "--server-side", f"--kustomize={OVERLAY}")  # exits 1 for a difference
     generations = "get", "deployment,statefulset", "--output=jsonpath={.items[*].metadata.generation}"
@@ -127,31 +104,33 @@ def test_a_stranger_reaches_neither_the_admin_port_nor_the_store_and_our_pods_no
     reach = "python", "-c", REACH
     addresses = f"{pod}:8080", f"{pod}:8081", f"redis.{NAMESPACE}:6379"
     kubectl("create", "namespace", "monitoring")
-    for namespace in NAMESPACE, "monitoring":
-        start("stranger", *reach, *addresses, namespace=namespace)
-    assert output("stranger").split() == [f"{pod}:8080"]
-    assert output("stranger", "monitoring").split() == [f"{pod}:8080", f"{pod}:8081"]
+    stranger, monitoring = (
+        Job(*reach, *addresses, namespace=namespace, labelled=False)  # whom no policy allows anything
+        for namespace in (NAMESPACE, "monitoring")
+    )
+    assert stranger.output().split() == [f"{pod}:8080"]
+    assert monitoring.output().split() == [f"{pod}:8080", f"{pod}:8081"]
     # Not the API server: no policy keeps a pod from its own node, which may be the API server's.
     out = kubectl("exec", ours["metadata"]["name"], "--", *reach, f"{pod}:8080", "redis:6379")
     assert out == "redis:6379"
 
 
-def check(name: str, rate: int) -> None:
+def check(rate: int) -> Job:
     """Begin to visit."""
-    start(name, "hello", "check", "http://hello-world", "--duration=600", f"--rate={rate}")
-    kubectl("wait", "pod", f"--selector=job-name={name}", "--for=condition=Ready", "--timeout=1m")
+    job = Job("hello", "check", "http://hello-world", "--duration=600", f"--rate={rate}", namespace=NAMESPACE)
+    kubectl("wait", "pod", f"--selector=job-name={job.name}", "--for=condition=Ready", "--timeout=1m")
+    return job
 
 
-def end(name: str) -> str:
+def end(job: Job) -> str:
     """End a check; its report."""
-    kubectl("exec", f"job/{name}", "--", "sh", "-c", "kill -INT 1")
-    return output(name)
+    job.interrupt()
+    return job.output()
 
 
 def test_no_visit_is_lost_as_load_comes_and_goes_with_an_update_a_drain_and_a_restart_of_redis() -> None:
     replicas = "get", "deployment/hello-world", "--output=jsonpath={.spec.replicas}"
-    check("visitors", rate=10)
-    check("load", rate=150)
+    visitors, load = check(rate=10), check(rate=150)
     until(lambda: int(kubectl(*replicas)) > 3, "the load brings pods", 120)
     apply()
     assert int(kubectl(*replicas)) > 3, "another apply has reset the number of pods"
@@ -165,10 +144,10 @@ def test_no_visit_is_lost_as_load_comes_and_goes_with_an_update_a_drain_and_a_re
     deployed()
     kubectl("delete", "pod/redis-0")
     redis_ready()
-    report = end("load")
+    report = end(load)
     assert re.search("^Exact\\? +Yes: .*^Lost\\? +Nothing: ", report, re.DOTALL | re.MULTILINE), report
     until(lambda: len(pods()) == 3, "the pods go with the load", 180)
-    report = end("visitors")
+    report = end(visitors)
     assert report.splitlines()[-1].startswith("Promise kept: "), report
 
 

@@ -3,32 +3,68 @@
 The tests build on each other, in their order. They begin with `make purge`, and leave the counter deployed.
 """
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from signal import SIGINT
+from typing import Any
 
 import pytest
 
-from tests.support.commands import (
-    COUNTER,
-    MAY_BE_AWAY,
-    OURS,
-    ROOT,
-    Visitors,
-    come,
-    kubectl,
-    make,
-    pods,
-    run,
-    total,
-    until,
-)
+from tests.support.commands import COUNTER, OURS, RATE, ROOT, come, kubectl, make, pods, run, total, until
+from tests.support.deployment import purge
 from tests.support.nodes import running
 
 TOUR = ROOT / "manifests/tour"
+MAY_BE_AWAY = ("--allow-lost=100%", "--allow-gap=3600")
+"""Options of a run in which the counter is taken away, or of several that are judged as one."""
+
+
+class Visitors:
+    """Runs of `hello check`, whose records are all kept, to be judged as one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.logs: list[Path] = []
+
+    def check(self, url: str, *options: str) -> subprocess.Popen[str]:
+        """Begin a run."""
+        log = self.directory / f"{len(self.logs)}.log"
+        self.logs.append(log)
+        return check(url, f"--log={log}", *options)
+
+    def visit(self, url: str, visits: int) -> tuple[int, int]:
+        """Let visitors come, and nobody else; the lowest and the highest number given."""
+        with self.check(url, "--alone", f"--requests={visits}", "--rate=150") as process:
+            (epoch,) = report(process)["epochs"]
+        assert epoch["answers"] == visits
+        return epoch["lowest"], epoch["highest"]
+
+    def judge(self) -> dict[str, Any]:
+        """Judge all runs as one."""
+        together = self.directory / "all.log"
+        together.write_text("".join(log.read_text() for log in self.logs))
+        with check("--alone", *MAY_BE_AWAY, f"--judge={together}") as process:
+            return report(process)
+
+
+def check(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hello", "check", "--json", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def report(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a run reports, which must have found nothing wrong."""
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    told: dict[str, Any] = json.loads(output)
+    return told
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _nothing_deployed() -> None:
-    make("purge", answer="yes\n")
+    purge()
     make("no-tour")
 
 
@@ -86,15 +122,18 @@ def test_scale_changes_the_number_of_pods() -> None:
 
 
 def test_undeploy_and_deploy_keep_the_count(url: str, visitors: Visitors) -> None:
-    with visitors.watching(url, *MAY_BE_AWAY):
+    with visitors.check(url, "--duration=120", f"--rate={RATE}", *MAY_BE_AWAY) as process:
+        come(url)
         make("undeploy")
+        process.send_signal(SIGINT)
+        report(process)
     assert kubectl("get", "all,pvc,configmap,secret,pdb,networkpolicy", OURS, "--output=name") == ""
     for name in "secret/redis-password", "persistentvolume/hello-world-redis":
         assert kubectl("get", name, "--ignore-not-found", "--output=name") == ""
     kubectl("create", "-f", str(TOUR / "deployment.yaml"))  # a tour that ended half-way: still paused, and no Service
     url = make("deploy").splitlines()[-1]
-    with visitors.watching(url):
-        come(url)
+    lowest, _ = visitors.visit(url, 100)
+    assert lowest > 1001
 
 
 def test_the_promise_was_kept_to_every_visitor_of_them_all(visitors: Visitors, tmp_path: Path) -> None:

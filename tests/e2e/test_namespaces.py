@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ENVIRONMENT, ROOT, kubectl, make, own_namespace, run
+from tests.support.deployment import end_pods, purge
 
 NAMESPACE = "hello-restricted"
 VOLUME = f"hello-world-redis-{NAMESPACE}"
@@ -19,7 +20,7 @@ def _restricted(tmp_path: Path) -> Iterator[None]:
     kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     with own_namespace(NAMESPACE, tmp_path / "kubeconfig"):
         yield
-        make("purge", answer="yes\n")
+        purge()
     kubectl("delete", "namespace", NAMESPACE)
 
 
@@ -32,6 +33,7 @@ def test_the_counter_runs_where_restricted_is_enforced_and_leaves_all_others_alo
     url = make("deploy").splitlines()[-1]
     assert "visitor 1," in run("curl", "--silent", url)
     assert volume(VOLUME)
+    end_pods()
     make("undeploy")
     assert not volume(VOLUME)
     assert volume("hello-world-redis") == other
@@ -43,6 +45,7 @@ def test_the_counter_runs_where_restricted_is_enforced_and_leaves_all_others_alo
 
     url = make("deploy").splitlines()[-1]
     assert "visitor 2," in run("curl", "--silent", url)
+    end_pods()
     for verb in "delete", "create":
         kubectl(verb, "namespace", NAMESPACE)
     make("deploy")

@@ -13,6 +13,7 @@ import yaml
 from tests.project.test_manifests import CUSTOM, KUBERNETES
 from tests.support.commands import ENVIRONMENT, ROOT, run
 from tests.support.linux import require
+from tests.without.lines import LINES
 
 KUBE_SCORE = "github.com/zegl/kube-score/cmd/kube-score@v1.20.0"
 EXCEPTIONS = yaml.safe_load((Path(__file__).parent / "kube-score.yaml").read_text())
@@ -26,6 +27,7 @@ RENDERED = {
     "replicated": ("hello-world", "replicated", ["network-policies", "etcd-tls"]),
     "minikube": ("hello-world", "minikube", []),
     "canary": ("hello-canary", "canary", ["canary-alerts"]),
+    "nodes": ("hello-canary", "canary", ["canary-nodes"]),
 }
 """Overlays with components: the namespace, the overlay, the components."""
 
@@ -58,6 +60,18 @@ def test_what_is_rendered_is_valid_kubernetes(rendered: str) -> None:
     ours = [manifest for manifest in yaml.safe_load_all(rendered) if manifest["kind"] not in CUSTOM]
     for manifest, version in product(ours, KUBERNETES):
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_line_can_be_taken_away(line: str) -> None:
+    assert render("minikube", f"../without/{line}") != render("minikube")
+
+
+@pytest.mark.parametrize("name", ["minikube", "replicated", "canary"])
+def test_an_overlay_makes_nothing_that_belongs_to_the_whole_cluster_and_bears_its_name(name: str) -> None:
+    for manifest in yaml.safe_load_all(run("kubectl", "kustomize", f"manifests/overlays/{name}")):
+        assert manifest["kind"] not in {"PersistentVolume", "Namespace", "ClusterRole"}
+        assert manifest["metadata"]["labels"]["overlay"] == name
 
 
 def named(rendered: str, kind: str) -> dict[str, Any]:

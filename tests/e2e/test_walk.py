@@ -6,42 +6,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.walk import Reader, blocks, matches
-from tests.support.commands import ROOT, kubectl, make, run
+from tests.support.commands import ROOT, kubectl
+from tests.support.deployment import default_class, purge
 
 TEXT, SPANISH = (ROOT / "manifests/tour" / name for name in ("README.md", "README.es.md"))
 BLOCKS = list(blocks(TEXT.read_text()))
-DIRECTORY = "/data/hello-walk"
-
-VOLUME = f"""
-apiVersion: v1
-kind: PersistentVolume
-metadata:
-  name: hello-walk
-spec:
-  storageClassName: standard
-  accessModes: [ReadWriteOnce]
-  capacity:
-    storage: 64Mi
-  hostPath:
-    path: {DIRECTORY}
-  nodeAffinity:
-    required:
-      nodeSelectorTerms:
-        - matchExpressions:
-            - key: minikube.k8s.io/primary
-              operator: In
-              values: ["true"]
-"""
-"""What the provisioner of minikube's default class makes: a directory that anybody may write into."""
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    make("purge", answer="yes\n")
+    purge()
     _leave_nothing()
-    run("minikube", "ssh", f"sudo rm -rf {DIRECTORY} && sudo mkdir -m 777 {DIRECTORY}")
-    run("kubectl", "apply", "--filename=-", answer=VOLUME)
-    with Reader(tmp_path_factory.mktemp("walk")) as reader:
+    with default_class(), Reader(tmp_path_factory.mktemp("walk")) as reader:
         yield reader
     _leave_nothing()
 
@@ -49,7 +25,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 def _leave_nothing() -> None:
     """Take away what a walk that ended half-way has left."""
     kubectl("delete", "--ignore-not-found", "--filename=manifests/tour", "--wait")
-    kubectl("delete", "--ignore-not-found", "pod/check", "secret/redis-password", "persistentvolume/hello-walk")
+    kubectl("delete", "--ignore-not-found", "pod/check", "secret/redis-password")
 
 
 def test_both_languages_have_the_same_commands_and_outputs() -> None:

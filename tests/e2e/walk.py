@@ -13,7 +13,6 @@ Its fenced blocks are, in their order:
 
 import re
 import shlex
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,13 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from tests.support.commands import ENVIRONMENT, ROOT
-
-PARTS = (
-    *("Dockerfile", ".dockerignore", "LICENSE", "hello", "manifests", "pyproject.toml"),
-    "requirements.txt",
-)
-"""What a reader's copy of the repository needs."""
+from tests.support.commands import ENVIRONMENT
+from tests.support.deployment import copy_source
 
 PATIENCE = 90
 """Seconds for which a reader asks again."""
@@ -41,19 +35,16 @@ UNLIKE = set("$|<>'&;\\`*{}!%")
 """What shells do not all take for itself."""
 
 URL = re.compile(r"http://\d+\.\d+\.\d+\.\d+:\d+")
-VARIABLE = re.compile(
-    r"(?P<url>http://\d+\.\d+\.\d+\.\d+:\d+)|(?P<pod>\bhello-world-[0-9a-f]{5,10}(-[a-z0-9]{5})?\b)"
-    r"|(?P<address>\b\d+\.\d+\.\d+\.\d+\b)|(?P<port>:3\d{4}/)|(?P<age>\b\d+[smhd](\d+[smhd])?\b)|(?P<any>…)|(?P<blank>\s+)"
-)
 PATTERNS = {
     "url": URL.pattern,
-    "pod": r"hello-world-[0-9a-f]{5,10}(-[a-z0-9]{5})?",
-    "address": r"\d+\.\d+\.\d+\.\d+",
+    "pod": r"\bhello-world-[0-9a-f]{5,10}(-[a-z0-9]{5})?\b",
+    "address": r"\b\d+\.\d+\.\d+\.\d+\b",
     "port": r":3\d{4}/",
-    "age": r"\d+[smhd](\d+[smhd])?",
-    "any": r".*",
+    "age": r"\b\d+[smhd](\d+[smhd])?\b",
     "blank": r"\s+",
 }
+"""What is only matched."""
+VARIABLE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in PATTERNS.items()) + "|(?P<any>…)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +81,7 @@ def _line(line: str) -> str:
     """A pattern of a line that is shown."""
     pattern, end = "", 0
     for found in VARIABLE.finditer(line):
-        pattern += re.escape(line[end : found.start()]) + PATTERNS[str(found.lastgroup)]
+        pattern += re.escape(line[end : found.start()]) + PATTERNS.get(str(found.lastgroup), ".*")
         end = found.end()
     return pattern + re.escape(line[end:])
 
@@ -100,9 +91,7 @@ class Reader:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
-            copy(ROOT / part, directory / part)
+        copy_source(directory)
         (directory / ".curlrc").write_text("silent\nshow-error\n")  # on a terminal it shows no progress either
         self._environment = ENVIRONMENT | {"CURL_HOME": str(directory)}
         self._urls: dict[str, str] = {}

@@ -43,10 +43,10 @@ def load_all(file: Path) -> list[Any]:
     return list(yaml.safe_load_all(file.read_text()))
 
 
-KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
-PATCHES = sorted(
+KUSTOMIZATIONS = [*MANIFESTS.rglob("kustomization.yaml")]
+PATCHES = [
     file.parent / patch["path"] for file in KUSTOMIZATIONS for patch in load(file).get("patches", []) if "path" in patch
-)
+]
 OBJECTS = sorted(
     file
     for file in {*MANIFESTS.rglob("*.yaml")} - {*KUSTOMIZATIONS, *PATCHES}
@@ -69,30 +69,6 @@ def each(files: list[Path]) -> pytest.MarkDecorator:
 def test_an_object_is_valid_kubernetes(file: Path) -> None:
     for manifest, version in product(load_all(file), KUBERNETES):
         kubernetes_validate.validate(manifest, version, strict=True)
-
-
-@each(KUSTOMIZATIONS)
-def test_a_kustomization_names_what_is_there(file: Path) -> None:
-    kustomization = load(file)
-    generated = [name for generator in kustomization.get("configMapGenerator", []) for name in generator["files"]]
-    patches = [patch["path"] for patch in kustomization.get("patches", []) if "path" in patch]
-    listed = [name for key in ("resources", "components", "configurations") for name in kustomization.get(key, [])]
-    for name in [*listed, *patches, *generated]:
-        assert (file.parent / name).exists(), name
-
-
-def test_the_patches_meet_the_objects_they_are_for() -> None:
-    overlays = sorted(MANIFESTS.glob("overlays/*/kustomization.yaml"))
-    inline = [yaml.safe_load(patch["patch"]) for file in overlays for patch in load(file)["patches"]]
-    ours = [manifest for file in OBJECTS if file.parent.name not in ("check", "tour") for manifest in load_all(file)]
-    objects = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in ours}
-    for patch in [*map(load, PATCHES), *(patch for patch in inline if "kind" in patch)]:
-        target = objects[patch["kind"], patch["metadata"]["name"]]
-        if "template" in patch["spec"]:
-            patched, there = (
-                [container["name"] for container in pod_spec(manifest)["containers"]] for manifest in (patch, target)
-            )
-            assert patched[: len(there)] == there, "a patch may add containers behind those that are there"
 
 
 @each(PODS)
@@ -118,15 +94,6 @@ def test_a_leaving_pod_has_time_to_drain_and_to_finish_what_is_in_flight() -> No
     assert drain >= 5
     assert isinstance(deadline, int)
     assert spec["terminationGracePeriodSeconds"] >= drain + deadline + LINGERING + LEAVE_TIMEOUT
-
-
-@each(sorted({*MANIFESTS.glob("overlays/*/kustomization.yaml")} - {MANIFESTS / "overlays/cluster/kustomization.yaml"}))
-def test_an_overlay_makes_nothing_that_belongs_to_the_whole_cluster_and_bears_its_name(file: Path) -> None:
-    kustomization = load(file)
-    assert {"pairs": {"overlay": file.parent.name}} in kustomization["labels"]
-    listed = [file.parent / name for name in (*kustomization["resources"], *kustomization["components"])]
-    objects = [load(each) for directory in listed for each in directory.glob("*.yaml") if each in OBJECTS]
-    assert {"PersistentVolume", "Namespace", "ClusterRole"}.isdisjoint(each["kind"] for each in objects)
 
 
 @each(OBJECTS)

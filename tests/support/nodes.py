@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import kubectl, run
+from tests.support.commands import kubectl, run, until
 
 DOWN = os.environ.get("NODE_DOWN", "minikube node stop {name}")
 UP = os.environ.get("NODE_UP", "minikube node start {name}")
@@ -69,6 +69,17 @@ def ready(*selection: str) -> list[dict[str, Any]]:
         for pod in running(*selection)
         if is_ready in [(condition["type"], condition["status"]) for condition in pod["status"]["conditions"]]
     ]
+
+
+def restarts(name: str) -> int:
+    """How often a pod's first container was started again."""
+    told = kubectl("get", f"pod/{name}", "--output=jsonpath={.status.containerStatuses[0].restartCount}")
+    return int(told or 0)
+
+
+def started_again(name: str, before: int = 0) -> None:
+    """Wait until a pod's container has been started again since it had been so often."""
+    until(lambda: restarts(name) > before, f"{name} is started again")
 
 
 def processes(pod: dict[str, Any], command: str) -> str:

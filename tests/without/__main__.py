@@ -23,7 +23,7 @@ def without(name: str) -> None:
     line = LINES[name]
     signal(SIGTERM, default_int_handler)
     try:
-        with namespace(line.nodes):
+        with namespace():
             click.echo(f"deploying without {name}")
             deploy(name)
             if line.serves:

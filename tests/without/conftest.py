@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.tables import update_table
-from tests.without.cluster import namespace
-from tests.without.experiments import Outcome
+from tests.without.cluster import Outcome, namespace
 from tests.without.lines import LINES, TWINS
 
 ROWS: dict[str, tuple[Outcome, Outcome]] = {}

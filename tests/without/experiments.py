@@ -9,16 +9,21 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import hello
 from tests.support.commands import COUNTER, OURS, ROOT, kubectl, make, pods, until
-from tests.support.deployment import OF_REDIS, OTHER_VERSION, manifest, ready_endpoints, redis_ready
+from tests.support.deployment import (
+    OF_REDIS,
+    OTHER_VERSION,
+    manifest,
+    other_version,
+    ready_endpoints,
+    redis_ready,
+)
 from tests.support.nodes import APP, REDIS, kill, on_node, primary, ready, running
-from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Visitors, proxied, tried
+from tests.without.cluster import KUSTOMIZATION, NAMESPACE, Outcome, proxied, tried, visited
 
 DEPLOYMENT = "deployment/hello-world"
 
@@ -26,84 +31,65 @@ PATIENCE = 90
 """Seconds for which something is waited for that may never come."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was seen. well: nothing was lost, or whatever else the line is there for; said: a sentence."""
-
-    well: bool
-    said: str
-
-
 # ---- with visitors ----
 
 
-def replace_pods() -> Outcome:
+@visited
+def replace_pods() -> None:
     """All pods are replaced, one after the other."""
-    with Visitors() as visitors:
-        kubectl("rollout", "restart", DEPLOYMENT)
-        _rollout_ends()
-        until(lambda: len(pods()) == 3, "the old pods have left")
-    return _seen_by(visitors)
+    kubectl("rollout", "restart", DEPLOYMENT)
+    _old_pods_leave()
 
 
-def replace_redis() -> Outcome:
+@visited
+def replace_redis() -> None:
     """Redis' pod is deleted, and another one comes."""
-    with Visitors() as visitors:
-        kubectl("delete", "pod", "redis-0")
-        redis_ready()
-        time.sleep(3)  # visitors come to what it knows
-    return _seen_by(visitors)
+    kubectl("delete", "pod", "redis-0")
+    redis_ready()
+    time.sleep(3)  # visitors come to what it knows
 
 
-def freeze_redis() -> Outcome:
+@visited
+def freeze_redis() -> None:
     """Redis is frozen for 8 s."""
-    with Visitors() as visitors:
-        with _frozen(running(OF_REDIS), REDIS):
-            time.sleep(8)  # it takes most of that to be seen
-        time.sleep(3)  # the pods are ready again
-    return _seen_by(visitors)
+    with _frozen(running(OF_REDIS), REDIS):
+        time.sleep(8)  # it takes most of that to be seen
+    time.sleep(3)  # the pods are ready again
 
 
-def replace_pods_in_an_outage() -> Outcome:
+@visited
+def replace_pods_in_an_outage() -> None:
     """All pods are deleted while Redis is frozen for 5 s."""
-    with Visitors() as visitors:
-        with _frozen(running(OF_REDIS), REDIS):
-            kubectl("delete", "pod", COUNTER, "--wait=false")
-            time.sleep(5)
-        _rollout_ends()
-        until(lambda: len(pods()) == 3, "the old pods have left")
-    return _seen_by(visitors)
-
-
-def visit() -> Outcome:
-    """Visitors come."""
-    with Visitors() as visitors:
+    with _frozen(running(OF_REDIS), REDIS):
+        kubectl("delete", "pod", COUNTER, "--wait=false")
         time.sleep(5)
-    return _seen_by(visitors)
+    _old_pods_leave()
 
 
-def look_elsewhere() -> Outcome:
+@visited
+def visit() -> None:
+    """Visitors come."""
+    time.sleep(5)
+
+
+@visited
+def look_elsewhere() -> None:
     """A rollout to pods that look for Redis under a wrong name."""
-    with Visitors() as visitors:
-        kubectl("set", "env", DEPLOYMENT, "REDIS=elsewhere")
-        _becomes(lambda: _rolled_out(1), 20)
-        time.sleep(12)  # what a visitor waits for a store, and some
-    return _seen_by(visitors)
+    kubectl("set", "env", DEPLOYMENT, "REDIS=elsewhere")
+    _becomes(lambda: _rolled_out(1), 20)
+    time.sleep(12)  # what a visitor waits for a store, and some
 
 
-def drain_nodes() -> Outcome:
+@visited
+def drain_nodes() -> None:
     """`kubectl drain`, where no other node has room."""
     nodes = kubectl("get", "node", "--field-selector=spec.unschedulable=false", "--output=name").split()
     selector = f"--pod-selector=app.kubernetes.io/instance={NAMESPACE},app.kubernetes.io/name=hello-world"
     try:
-        with Visitors() as visitors:
-            tried(
-                "kubectl", "drain", *nodes, "--ignore-daemonsets", "--delete-emptydir-data", selector, "--timeout=25s"
-            )
-            time.sleep(3)  # visitors come to what is left
+        tried("kubectl", "drain", *nodes, "--ignore-daemonsets", "--delete-emptydir-data", selector, "--timeout=25s")
+        time.sleep(3)  # visitors come to what is left
     finally:
         kubectl("uncordon", *nodes)
-    return _seen_by(visitors)
 
 
 # ---- without ----
@@ -131,11 +117,9 @@ def release() -> Outcome:
     """Another version is deployed."""
     with TemporaryDirectory() as directory:
         other = Path(directory) / "other"
-        shutil.copytree(ROOT, other, ignore=shutil.ignore_patterns(".git", ".venv", "build", ".*_cache", ".hypothesis"))
+        other_version(other)
         (other / "build/without").mkdir(parents=True)
         shutil.copy(KUSTOMIZATION, other / "build/without")
-        version = other / "hello/__init__.py"
-        version.write_text(version.read_text().replace(hello.__version__, OTHER_VERSION))
         try:
             make(f"--directory={other}", "load")
             manifest(other)
@@ -173,7 +157,9 @@ def ask_redis() -> Outcome:
 
 def lose_node() -> Outcome:
     """Nothing is heard any more from a node with a pod (its kubelet is frozen)."""
-    victim = next(pod["spec"]["nodeName"] for pod in running(COUNTER) if pod["spec"]["nodeName"] != primary())
+    victims = {pod["spec"]["nodeName"] for pod in running(COUNTER)} - {primary()}
+    assert victims, "this needs two nodes: minikube delete, minikube start --nodes=2"
+    victim = victims.pop()
     with _kubelet_frozen(victim):
         kubectl("wait", f"node/{victim}", "--for=condition=Ready=Unknown", "--timeout=2m")
         began = time.monotonic()
@@ -242,10 +228,6 @@ def _frozen(pods: list[dict[str, Any]], command: str) -> Iterator[None]:
         kill(pods, command, "CONT")
 
 
-def _seen_by(visitors: Visitors) -> Outcome:
-    return Outcome(visitors.kept, visitors.said)
-
-
 def _becomes(condition: Callable[[], bool], seconds: float) -> bool:
     """Wait until a condition holds; whether it ever did."""
     with suppress(AssertionError):
@@ -260,6 +242,11 @@ def _in_a_pod(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _rolled_out(seconds: int) -> bool:
     return not tried("kubectl", "rollout", "status", DEPLOYMENT, f"--timeout={seconds}s").returncode
+
+
+def _old_pods_leave() -> None:
+    _rollout_ends()
+    until(lambda: len(pods()) == 3, "the old pods have left")
 
 
 def _rollout_ends() -> Outcome:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.support.commands import ROOT
 from tests.without import experiments
-from tests.without.experiments import Outcome
+from tests.without.cluster import Outcome
 
 TWINS = ROOT / "manifests/without"
 
@@ -14,13 +14,12 @@ TWINS = ROOT / "manifests/without"
 class Line:
     """A line of the manifests, and what shows its worth.
 
-    serves: whether a counter without it does, at first. nodes: how many are needed. quick: whether it is soon shown.
+    serves: whether a counter without it does, at first. quick: whether it is soon shown.
     """
 
     name: str
     experiment: Callable[[], Outcome]
     serves: bool = True
-    nodes: int = 1
     quick: bool = False
 
     @property
@@ -40,7 +39,7 @@ LINES = {
         Line("liveness", experiments.freeze),
         Line("max-unavailable", experiments.break_rollout),
         Line("disruption-budget", experiments.drain_nodes),
-        Line("tolerations", experiments.lose_node, nodes=2),
+        Line("tolerations", experiments.lose_node),
         Line("tag", experiments.release),
         Line("redis", experiments.visit, quick=True),
         Line("appendonly", experiments.replace_redis, quick=True),

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.without.cluster import deploy, settle
+from tests.without.cluster import Outcome, deploy, settle
 from tests.without.conftest import ROWS
-from tests.without.experiments import Outcome
 from tests.without.lines import LINES, Line
 
 WHOLE: dict[Callable[[], Outcome], Outcome] = {}

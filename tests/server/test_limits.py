@@ -94,6 +94,7 @@ async def test_a_header_has_at_most_16_kb_and_64_fields(server: Hello, pieces: l
 
 
 BODIES = [
+    (f"Content-Length: {len(GET)}", [GET], True),
     (f"Content-Length: {BODY_SIZE}", [b"a" * (BODY_SIZE // 2)] * 2, True),
     (f"Content-Length: {BODY_SIZE}", [GET * (BODY_SIZE // len(GET) + 1), b""], True),
     (f"Content-Length: {BODY_SIZE + 1}", [b"a" * BODY_SIZE, b"a"], False),

@@ -94,6 +94,10 @@ class Request:
         return self.visit.done() and not self.visit.cancelled() and not self.visit.exception()
 
 
+async def joined(process: Process) -> Visit:
+    return await process.counter.join()
+
+
 async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]:
     """Copy a store's data; what comes back puts the copy in its place."""
     match store:
@@ -230,11 +234,8 @@ class Promise(RuleBasedStateMachine):
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
     def visit(self, which: int, visitors: int) -> None:
-        async def visit(process: Process) -> Visit:
-            return await process.counter.join()
-
         async def come(process: Process) -> list[asyncio.Task[Visit]]:
-            return [self.loop.create_task(visit(process)) for _ in range(visitors)]
+            return [self.loop.create_task(joined(process)) for _ in range(visitors)]
 
         if process := self.some(which):
             sent = self.step
@@ -349,8 +350,25 @@ class Promise(RuleBasedStateMachine):
     def take_a_copy(self) -> None:
         self.copy = self.do(copy_of(self.store))
 
+    def come(self, process: Process) -> asyncio.Task[Visit]:
+        visit = asyncio.create_task(joined(process))
+        self.requests.append(Request(process, self.step - 1, visit))
+        return visit
+
+    async def count_one_more(self, process: Process) -> None:
+        """Let a process give a number that no other one sees."""
+        visit = self.come(process)
+        while not visit.done():
+            if process.wire.waiting:
+                await self.answer(process, None)
+            await asyncio.sleep(0)
+
     async def restart_twice(self, redis_server: RedisServer, process: Process) -> None:
         """Restart Redis, and again while a process waits for the others to say what they saw; then all say it."""
+        for each in self.processes:
+            self.come(each)
+        for _ in range(20):
+            await asyncio.sleep(0)
         answers: list[asyncio.Task[None]] = []
         await self.store.close()  # it connects again
         for _ in range(2):
@@ -377,15 +395,17 @@ class Promise(RuleBasedStateMachine):
 
         async def restore() -> None:
             assert self.copy
-            await self.copy()
             if self.redis_server and self.processes and not self.restarts:
                 self.restarts += 1
-                for process in self.processes:
-                    process.counter._queue.arrival.set()  # noqa: SLF001
-                for _ in range(20):
-                    await asyncio.sleep(0)
-                waiting = self.processes[which % len(self.processes)]
-                await self.restart_twice(self.redis_server, waiting)
+                process, other = (self.processes[number % len(self.processes)] for number in (which, which + 1))
+                for each in process, other:  # the store must know them before, or cannot wait for them
+                    await self.count_one_more(each)
+                self.copy = await copy_of(self.store)
+                await self.count_one_more(other)
+                await self.copy()
+                await self.restart_twice(self.redis_server, process)
+            else:
+                await self.copy()
             for process in self.processes:
                 with suppress(RefusedError):
                     await process.counter.read()
@@ -452,7 +472,7 @@ def test_the_promise_holds_whatever_happens(
 ) -> None:
     monkeypatch.setattr(queue, "RETRY_BACKOFF", (0,))
     monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
-    examples = 150 if "memory" in request.node.name else 50
+    examples = 150 if "memory" in request.node.name else 30
     run_state_machine_as_test(
         promise,  # type: ignore[arg-type]
         settings=settings(max_examples=examples, stateful_step_count=40, suppress_health_check=list(HealthCheck)),

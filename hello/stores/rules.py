@@ -140,8 +140,7 @@ def find_duplicate(batch: Batch, state: State, record: SessionRecord | None) -> 
     last = record or SessionRecord()
     if (last.epoch, last.sequence) == (state.epoch, batch.sequence):
         return Range(state.epoch, last.top, last.index)
-    # It may have been counted in an epoch that is over.
-    if batch.epoch not in ("", state.epoch) or (last.epoch != state.epoch and last.sequence >= batch.sequence):
+    if batch.epoch not in ("", state.epoch):
         raise OtherEpochError(state.epoch)
     # A first batch that arrived late left a record that says nothing of the session.
     if batch.answered and (record is None or (record.sequence == 1 and record.index != batch.answered)):

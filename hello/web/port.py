@@ -53,8 +53,8 @@ class Port:
         """Close each connection once its request is answered, or after so many seconds."""
         await asyncio.sleep(MOMENT if any(self.connections.reading) else 0)
         self._server.pre_shutdown()
-        connections: list[Any] = [transport.get_protocol() for transport in self.connections]
-        if visits := [visit for connection in connections if (visit := connection.leave())]:
+        connections = [transport.get_protocol() for transport in self.connections]
+        if visits := [each.visit for each in connections if isinstance(each, FastConnection) and each.visit]:
             await asyncio.wait(visits, timeout=seconds)
         await self._server.shutdown(seconds)
 

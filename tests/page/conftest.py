@@ -14,12 +14,12 @@ from tests.support.browser import FLAGS, Window, Windows, chromium
 from tests.support.processes import Hello, RedisServer
 
 EXPECTED = {"serving", "store is up", "store is lost", "leaving"}
-"""What the shared servers may say. A busy machine's disk may keep Redis waiting for longer than a command may take."""
+"""Events that the shared servers may log. On a busy machine, Redis may time out."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def redis(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    """A redis-server that all tests share which do it no harm."""
+    """A redis-server for all tests that do not disturb it."""
     server = await RedisServer(tmp_path_factory.mktemp("page") / "redis").start()
     yield server
     server.kill()
@@ -39,7 +39,7 @@ async def pods(redis: RedisServer) -> AsyncIterator[list[Hello]]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium; without it the tests are skipped, and fail where that must not happen."""
+    """Chromium. Without it the tests are skipped, or fail in CI."""
     if chromium() is None:
         missing = "Chromium is not installed: on Debian and Ubuntu, apt install chromium"
         if "CI" in os.environ:
@@ -56,20 +56,22 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def window(browser: Browser) -> AsyncIterator[Windows]:
-    """Makes windows, each of another visitor: `await window(color_scheme="dark")`.
+    """Makes windows, each of another visitor, which open a URL: `await window(url, color_scheme="dark")`.
 
-    One `beside` another is of the same visitor.
+    One `beside` another is of the same visitor. `broken` lets servers fail.
     """
     windows: list[Window] = []
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: Window | None = None, **options: Any) -> Window:
+        async def make(url: str = "", *, beside: Window | None = None, broken: bool = False, **options: Any) -> Window:
             if beside:
                 context = beside.page.context
             else:
                 context = await browser.new_context(**options)
                 stack.push_async_callback(context.close)
-            windows.append(Window(await context.new_page()))
+            windows.append(Window(await context.new_page(), broken=broken))
+            if url:
+                await windows[-1].open(url)
             return windows[-1]
 
         yield make

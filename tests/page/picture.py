@@ -17,7 +17,7 @@ PODS = [f"hello-world-7d9c8b6f5d-{end}" for end in ("q9f4m", "tt8zb", "x2x7k")]
 
 
 async def take(directory: Path) -> None:
-    """Have three pods visited for a while, one of them replaced, and photograph what the page shows."""
+    """Visit three pods for a while, replace one of them, and take a picture of the page."""
     async with AsyncExitStack() as stack:
         redis = await RedisServer(directory / "redis").start()
         stack.callback(redis.kill)
@@ -48,7 +48,7 @@ async def take(directory: Path) -> None:
 
 
 async def visit(servers: list[Hello], seconds: int) -> None:
-    """Have visitors come, more of them in the middle of each ten seconds."""
+    """Visit, more often in the middle of each ten seconds."""
     for i in range(10 * seconds):
         for _ in range(random.randint(0, 1 + min(i % 100, -i % 100) // 10)):
             await random.choice(servers).visit()

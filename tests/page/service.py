@@ -9,7 +9,7 @@ from tests.support.proxy import Proxy
 
 
 class Service(Proxy):
-    """One address for several servers: each connection goes to the next one that accepts it, in turn."""
+    """One address for several servers, which take turns: each connection goes to the next that accepts it."""
 
     def __init__(self, *servers: Hello) -> None:
         super().__init__(0)

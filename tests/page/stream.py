@@ -1,23 +1,16 @@
 """The stream, without a browser."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-from aiohttp import web
-from aiohttp.test_utils import RawTestServer, TestClient
 
 from hello.counting.counter import Counter
 from hello.metrics import Metrics
 from hello.stores import Store
-from hello.web.page import Greeter
-from hello.web.routes import add_admin_routes, public_routes
-from hello.web.visits import Visits
-
-Client = TestClient[web.BaseRequest, None]
+from tests.server.ports import listening, port_over
 
 
 class Stream:
@@ -27,7 +20,7 @@ class Stream:
         self.content = content
 
     async def next(self) -> Any:
-        """The next message; nothing if the stream is over."""
+        """The next message; None at the end."""
         async for line in self.content:
             if line == b"event: end\r\n":
                 return None
@@ -37,21 +30,33 @@ class Stream:
 
 
 @asynccontextmanager
+async def asking(url: str, source: str = "127.0.0.1") -> AsyncIterator[aiohttp.ClientResponse]:
+    """Ask for the stream of a server, from an address of this machine."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(source, 0))) as client,
+        client.get(f"{url}/events", headers={"Accept": "text/event-stream"}) as response,
+    ):
+        yield response
+
+
+@asynccontextmanager
 async def watch(url: str) -> AsyncIterator[Stream]:
     """Watch a server."""
-    async with aiohttp.request("GET", f"{url}/events", headers={"Accept": "text/event-stream"}) as response:
+    async with asking(url) as response:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
         yield Stream(response.content)
 
 
+async def has_room(url: str, source: str = "127.0.0.1") -> bool:
+    """Whether an address may watch."""
+    async with asking(url, source) as response:
+        return response.status == 200
+
+
 @asynccontextmanager
-async def served(store: Store, queue_limit: int = 4096) -> AsyncIterator[Client]:
-    """A server in this process."""
-    async with Counter(store, "pod", Metrics(), deadline=10, queue_limit=queue_limit).running() as counter:
-        greeter = Greeter("pod", "memory")
-        routes = public_routes(counter, greeter, Visits(counter, greeter), asyncio.Event())
-        add_admin_routes(routes, counter)
-        client: Client
-        async with TestClient(RawTestServer(routes, handler_cancellation=True)) as client:
-            yield client
+async def served(store: Store) -> AsyncIterator[str]:
+    """A server in this process; its URL."""
+    counting = Counter(store, "pod", Metrics(), deadline=10).running()
+    async with counting as counter, listening(port_over(counter)) as url:
+        yield url

@@ -39,9 +39,11 @@ def without(names: str) -> str:
 
 
 async def without_complaint(here: Window, pods: list[Hello]) -> None:
-    """The page does all that it is for."""
-    await here.open(pods[0].url)
+    """The page does everything."""
+    response = await here.open(pods[0].url)
+    assert await here.number() == int(response.headers["hello-count"])
     await here.counts(await here.number())
+    await here.shows("#greeter", "pod-a")
     await here.shows("#pods tr:has-text('pod-a')", "greeted you")
     assert await here.page.locator("#pods .face").first.get_attribute("aria-hidden") == "true"
     await here.shows("#store", "Redis: counting")
@@ -50,7 +52,7 @@ async def without_complaint(here: Window, pods: list[Hello]) -> None:
     await here.shows("#visited", "No number came twice.")
 
 
-async def test_the_page_does_without_what_is_younger_than_five_years(pods: list[Hello], window: Windows) -> None:
+async def test_the_page_works_in_browsers_five_years_old(pods: list[Hello], window: Windows) -> None:
     here = await window()
     await here.page.add_init_script(without(YOUNGER))
     await without_complaint(here, pods)
@@ -58,7 +60,7 @@ async def test_the_page_does_without_what_is_younger_than_five_years(pods: list[
 
 
 @pytest.mark.long
-async def test_windows_that_may_not_talk_have_a_stream_each(pods: list[Hello], window: Windows) -> None:
+async def test_windows_that_cannot_communicate_have_a_stream_each(pods: list[Hello], window: Windows) -> None:
     here = await window()
     other = await window(beside=here)
     for each in here, other:
@@ -74,12 +76,11 @@ async def test_a_browser_without_streams_asks_for_the_count(pods: list[Hello], w
     await here.shows("#stream", "no live stream: asking every 2 s")
 
 
-async def test_a_page_that_polls_tells_of_an_outage_of_the_store(
+async def test_a_polling_page_shows_an_outage_of_the_store(
     hello: MakeHello, redis_server: RedisServer, window: Windows
 ) -> None:
     server = await (await hello("--store", redis_server.url, "--deadline", "0.5").start()).ready()
-    here = await window()
-    here.broken = True
+    here = await window(broken=True)
     await here.page.add_init_script(without("EventSource"))
     await here.open(server.url)
     await here.counts(1)

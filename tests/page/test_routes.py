@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def of_gateway(route: dict[str, Any]) -> Iterator[str]:
-    """What nginx has for an HTTPRoute."""
+    """nginx's equivalent of an HTTPRoute."""
     for rule in route["spec"]["rules"]:
         (match,) = rule["matches"]
         (kind, path) = match["path"]["type"], match["path"]["value"]
@@ -40,7 +40,7 @@ def of_gateway(route: dict[str, Any]) -> Iterator[str]:
 
 
 def of_ingress(ingress: dict[str, Any]) -> Iterator[str]:
-    """What nginx has for an Ingress."""
+    """nginx's equivalent of an Ingress."""
     annotations = {name.partition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
@@ -59,7 +59,7 @@ KINDS = {"gateway": ("HTTPRoute", of_gateway), "ingress": ("Ingress", of_ingress
 
 
 def locations(*components: str) -> str:
-    """What nginx has for what these components add to the overlay."""
+    """nginx's equivalent of the routes that these components add to the overlay."""
     require("kubectl", "version", "--client")
     directory = ROOT / "build/routes" / "-".join(components).replace("/", "-")
     directory.mkdir(parents=True, exist_ok=True)
@@ -87,8 +87,7 @@ async def test_the_page_its_stream_and_a_check_come_through(
     pods: list[Hello], tmp_path: Path, window: Windows, components: list[str], path: str
 ) -> None:
     async with nginx(pods[0].url, tmp_path, locations(*components)) as url:
-        here = await window()
-        await here.open(url + path)
+        here = await window(url + path)
         await here.counts(await here.number())
         number = await pods[1].visit()
         await here.counts(number)

@@ -1,4 +1,4 @@
-"""The stream: what it tells, what it costs the store, and when it ends."""
+"""The stream: its messages, its cost to the store, and its end."""
 
 import asyncio
 import json
@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from signal import SIGTERM
 from typing import Any
+from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
 from hello.stores import EARLIER_PODS, Reading
 from hello.stores.memory import MemoryStore
 from hello.web import events
-from tests.page.stream import Client, Stream, served, watch
-from tests.support.client import Connection, request
+from tests.page.stream import has_room, served, watch
+from tests.support.client import Connection, figure, request
 from tests.support.processes import PATIENCE, Hello, MakeHello, until
 from tests.support.stores import FIRST
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class CountedStore(MemoryStore):
-    """It counts how often it is read."""
+    """Counts its readings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,30 +52,30 @@ async def test_the_stream_tells_what_the_count_tells(pods: list[Hello]) -> None:
 async def test_many_watchers_share_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.1)
     store = CountedStore()
-    async with served(store) as client, client.get("/events") as watching, AsyncExitStack() as stack:
-        for _ in range(50):
-            await stack.enter_async_context(client.get("/events"))
-        before, stream, told = store.readings, Stream(watching.content), 0
+    async with served(store) as url, watch(url) as stream, AsyncExitStack() as stack:
+        for _ in range(20):
+            await stack.enter_async_context(watch(url))
+        before, told = store.readings, 0
         async with asyncio.timeout(PATIENCE):
             while told < before + 3 or told < store.readings:  # this one was there from the first reading on
                 await stream.next()
                 told += 1
 
 
-async def test_a_server_that_nobody_watches_asks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_without_watchers_does_not_read_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
     store = CountedStore()
-    async with served(store) as client, served(MemoryStore()) as other, other.get("/events") as clock:
-        async with client.get("/events") as watching:
-            await Stream(watching.content).next()
+    async with served(store) as url, served(MemoryStore()) as other, watch(other) as clock:
+        async with watch(url) as stream:
+            await stream.next()
 
         async def is_alone() -> bool:
-            return "hello_watchers 0.0" in await (await client.get("/metrics")).text()
+            return await figure(url, "hello_watchers") == 0
 
         await until(is_alone, "nobody watches")
         before = store.readings
         for _ in range(10):
-            await Stream(clock.content).next()
+            await clock.next()
         assert store.readings == before
 
 
@@ -90,7 +90,7 @@ async def test_no_pod_could_show_itself_while_the_store_was_away() -> None:
 
 
 def _told(silence: Mapping[str, float]) -> Any:
-    """The message about pods that counted one each."""
+    """The message if each pod counted one."""
     shares = dict.fromkeys(silence, 1)
     return events.total(Reading("epoch", len(silence), pods=shares, silence=silence), events.Outage())
 
@@ -101,7 +101,7 @@ async def test_pods_of_long_ago_share_one_figure() -> None:
     assert told["earlier"] == 2
 
 
-async def test_only_so_many_pods_have_a_line() -> None:
+async def test_pods_with_a_line_are_limited() -> None:
     told = _told({"pod-a": 2} | {f"pod-{i}": 10 for i in range(events.POD_LIMIT)} | {"pod-b": 1})
     lines = [line["pod"] for line in told["pods"]]
     assert (len(lines), {"pod-a", "pod-b"} <= set(lines), told["earlier"]) == (events.POD_LIMIT, True, 2)
@@ -121,7 +121,7 @@ async def test_the_stream_ends_as_the_drain_begins(hello: MakeHello) -> None:
     assert (await request(server.url, "HEAD", "/events")).status == 405
 
 
-async def test_who_watches_does_not_hold_the_shutdown_up(hello: MakeHello) -> None:
+async def test_watchers_do_not_delay_the_shutdown(hello: MakeHello) -> None:
     server = await hello("--store", "memory:").start()
     async with watch(server.url) as stream, asyncio.timeout(PATIENCE):
         await stream.next()
@@ -130,7 +130,7 @@ async def test_who_watches_does_not_hold_the_shutdown_up(hello: MakeHello) -> No
 
 
 class SlowStore(MemoryStore):
-    """Its readings arrive when they are let."""
+    """Holds its readings back until they may arrive."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,87 +144,65 @@ class SlowStore(MemoryStore):
         return reading
 
 
-async def test_who_comes_to_watch_is_told_no_less_than_was_answered_before() -> None:
+async def test_a_watcher_sees_at_least_what_was_answered_before() -> None:
     store = SlowStore()
-    async with served(store) as client, client.get("/events"):
+    async with served(store) as url, watch(url):
         await store.has_read.wait()
-        async with client.get("/") as visit, client.get("/events") as late:
+        visit = await request(url)
+        async with watch(url) as late:
             store.arrives.set()
-            assert (await Stream(late.content).next())["count"] == int(visit.headers["Hello-Count"]) == 1
+            assert (await late.next())["count"] == int(visit.headers["hello-count"]) == 1
 
 
 async def test_a_reading_that_comes_late_is_no_outage_but_no_reading_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.1)
     store = SlowStore()
-    async with served(store) as client, client.get("/") as visit, client.get("/events") as watching:
-        assert visit.status == 200
-        stream = Stream(watching.content)
-        told = [await stream.next() for _ in range(4)]
-        assert [message["state"] for message in told] == ["up", "up", "lost", "lost"]
-        assert not any("count" in message for message in told)
-        store.arrives.set()
-        while (message := await stream.next())["state"] == "lost":
-            pass
-        assert message["count"] == 1
+    async with served(store) as url:
+        assert (await request(url)).status == 200
+        async with watch(url) as stream:
+            told = [await stream.next() for _ in range(4)]
+            assert [message["state"] for message in told] == ["up", "up", "lost", "lost"]
+            assert not any("count" in message for message in told)
+            store.arrives.set()
+            while (message := await stream.next())["state"] == "lost":
+                pass
+            assert message["count"] == 1
 
 
-async def test_only_so_many_may_watch_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watchers_are_limited_and_one_address_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "WATCHER_LIMIT", 4)
-    async with served(MemoryStore()) as client, client.get("/events"), client.get("/events") as second:
-        refused = await client.get("/events")
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
-        for _ in range(3):
-            async with from_elsewhere(client) as other, other.get(client.make_url("/events")) as stream:
-                assert stream.status == 200
-        second.close()
-        await until(lambda: has_room(client), "there is room again")
+    async with served(MemoryStore()) as url, watch(url):
+        async with watch(url):
+            refused = await request(url, path="/events")
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            for _ in range(3):
+                await until(lambda: has_room(url, "127.0.0.2"), "there is room for another address")
+        await until(lambda: has_room(url), "there is room again")
 
 
-def from_elsewhere(client: Client) -> aiohttp.ClientSession:
-    """A client of another address of this machine's."""
-    assert client.host == "127.0.0.1"
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0)))
-
-
-async def test_a_watcher_who_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watcher_that_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.02)
     monkeypatch.setattr(events, "SEND_TIMEOUT", 0.2)
     monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
     store = MemoryStore()
     await store.commit(replace(FIRST, pod="x" * 500_000))
-    async with served(store) as client:
+    async with served(store) as url:
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            stalled.connect((client.host, client.port))
+            stalled.connect(("127.0.0.1", urlsplit(url).port))
             stalled.send(b"GET /events HTTP/1.1\r\nHost: hello\r\n\r\n")
             assert await asyncio.to_thread(stalled.recv, 100)
-            assert not await has_room(client)
-            await until(lambda: has_room(client), "it is dropped")
-
-
-async def has_room(client: Client) -> bool:
-    """Whether this address may watch."""
-    async with client.get("/events") as stream:
-        return stream.status == 200
+            assert not await has_room(url)
+            await until(lambda: has_room(url), "it is dropped")
 
 
 async def test_a_stream_ends_after_a_while_and_frees_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MESSAGE_INTERVAL", 0.05)
     monkeypatch.setattr(events, "WATCHER_LIMIT", 2)
-    async with served(MemoryStore()) as client, client.get("/events") as first:
-        assert not await has_room(client)
+    async with served(MemoryStore()) as url, watch(url) as stream:
+        assert not await has_room(url)
         monkeypatch.setattr(events, "STREAM_LIFETIME", 0)
-        stream = Stream(first.content)
         while await stream.next():
             pass
-        assert await first.content.read() == b"data: \r\n\r\n"
-        assert await has_room(client)
-
-
-async def test_a_page_can_ask_for_its_connection_to_be_closed(pods: list[Hello]) -> None:
-    with await Connection.open(pods[0].url) as connection:
-        connection.send()
-        assert "connection" not in (await connection.receive()).headers
-        connection.send(Hello_Connection="close")
-        assert (await connection.receive()).headers["connection"] == "close"
-        assert await connection.closed()
+        assert await stream.content.read() == b"data: \r\n\r\n"
+        assert await has_room(url)

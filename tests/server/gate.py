@@ -9,7 +9,7 @@ from hello.stores.memory import MemoryStore
 
 
 class Gate(MemoryStore):
-    """A store that answers while it is open; `batches` are those that it was sent."""
+    """A store that answers only while it is open; it records the batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Gate(MemoryStore):
         return await super().read(epoch, seen)
 
     def copy(self) -> Callable[[], None]:
-        """Copy what it holds; what comes back puts the copy in its place."""
+        """Back up its content; the result restores it."""
         state, records = deepcopy((self._state, self._records))
 
         def restore() -> None:

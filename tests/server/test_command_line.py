@@ -1,4 +1,4 @@
-"""The command line: what it takes, and the one line it says to what it cannot take."""
+"""The command line: valid input, and the one line that reports invalid input."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs what must be refused, in this process: one of its own takes long to start."""
+    """Runs commands that fail, in this process: starting another one takes long."""
     monkeypatch.setattr("hello.cli._run", lambda *_: pytest.fail("it serves"))
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -116,7 +116,7 @@ def test_a_bad_value_is_one_line_that_names_the_option(run_here: Run, option: st
     assert ran.returncode == 2
 
 
-async def test_the_address_of_a_service_is_no_port(hello: MakeHello) -> None:
+async def test_the_address_of_a_service_is_not_a_port(hello: MakeHello) -> None:
     links = {f"HELLO_{name}_PORT": f"tcp://10.96.1.2:{free_port()}" for name in ("ADMIN", "REUSE", "STORE")}
     server = await hello("--store", "memory:", **links).start()
     assert (await request(server.url, path="/readyz")).status == 200
@@ -188,7 +188,7 @@ def test_a_port_in_use_is_one_line(option: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "no-such-host.invalid"])
-def test_a_host_that_is_none_of_ours_is_one_line(host: str) -> None:
+def test_a_foreign_host_is_one_line(host: str) -> None:
     ran = run("serve", "--store", "memory:", "--host", host, "--port", str(free_port()))
 
     assert host in complaint(ran)
@@ -280,14 +280,14 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert ran.returncode == 2
 
 
-async def test_variables_set_what_flags_set_unless_there_is_a_flag(hello: MakeHello) -> None:
+async def test_flags_take_precedence_over_variables(hello: MakeHello) -> None:
     server = await hello("--pod", "flag", HELLO_STORE="memory:", HELLO_POD="variable", HELLO_VERSION="1.2").start()
 
     headers = (await request(server.url)).headers
     assert (headers["hello-pod"], headers["hello-version"]) == ("flag", "1.2")
 
 
-async def test_blanks_and_a_carriage_return_around_a_value_are_no_part_of_it(hello: MakeHello, tmp_path: Path) -> None:
+async def test_blanks_and_carriage_returns_around_a_value_are_stripped(hello: MakeHello, tmp_path: Path) -> None:
     values = {"STORE": f"sqlite:{tmp_path}/hello.db \r", "POD": " pod\r\n", "LOG": "Warning\r", "VERSION": " \r"}
     server = await hello("--drain", "0\r", **{f"HELLO_{name}": value for name, value in values.items()}).start()
 
@@ -299,7 +299,7 @@ async def test_blanks_and_a_carriage_return_around_a_value_are_no_part_of_it(hel
     assert server.log == []
 
 
-def test_a_machine_without_room_for_a_thread_is_one_line() -> None:
+def test_no_room_for_a_thread_is_one_line() -> None:
     inject = "strace", "-f", "-o", os.devnull, "-e", "trace=clone,clone3", "-e", "inject=clone,clone3:error=EAGAIN"
     require(*inject, "true")
     serve = [*inject, sys.executable, "-m", "hello", "serve", "--store=memory:", f"--port={free_port()}"]
@@ -309,7 +309,7 @@ def test_a_machine_without_room_for_a_thread_is_one_line() -> None:
     assert ran.returncode == 1
 
 
-def test_a_library_on_pythonpath_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+def test_an_incompatible_library_on_pythonpath_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "click.py").touch()
     ran = run("serve", PYTHONPATH=str(tmp_path))
 
@@ -366,7 +366,7 @@ async def test_reset_does_not_show_a_password(redis_server: RedisServer) -> None
     assert "secret" not in ran.stderr + ran.stdout
 
 
-def test_reset_asks_nobody_where_there_is_nobody(tmp_path: Path) -> None:
+def test_reset_does_not_ask_without_standard_input(tmp_path: Path) -> None:
     command = f'exec "$0" -m hello reset --store sqlite:{tmp_path}/hello.db <&-'
     ran = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, text=True)
 
@@ -375,7 +375,7 @@ def test_reset_asks_nobody_where_there_is_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer(redis_server: RedisServer) -> None:
+async def test_reset_retries_and_says_if_the_store_does_not_answer(redis_server: RedisServer) -> None:
     redis_server.signal(SIGSTOP)
     ran = await asyncio.to_thread(run, "reset", "--store", redis_server.url, "--yes")
     assert "in time" in complaint(ran)
@@ -396,7 +396,7 @@ async def test_reset_waits_a_moment_for_a_store_and_says_when_it_does_not_answer
         ("etcd://127.0.0.1:1", "Connection refused", 1),
     ],
 )
-def test_reset_of_what_is_no_store_or_not_there_is_one_line(store: str, words: str, status: int) -> None:
+def test_reset_of_a_missing_store_is_one_line(store: str, words: str, status: int) -> None:
     ran = run("reset", "--store", store, "--yes")
 
     assert words in complaint(ran)

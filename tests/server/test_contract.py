@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from signal import SIGCONT, SIGSTOP
 
 import pytest
@@ -12,15 +11,6 @@ from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, fre
 
 TEXT, HTML, JSON = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json; charset=utf-8"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Hello]:
-    """One server for all tests that only ask it something."""
-    server = Hello("--store", "memory:", "--pod", "pod-<1>")
-    asyncio.run(server.start())
-    yield server
-    asyncio.run(server.kill())
 
 
 async def total(server: Hello) -> int:
@@ -77,7 +67,7 @@ async def test_a_program_gets_json(server: Hello) -> None:
         (", ;q=1, text/html;level=1;q=0.9,,", HTML),
     ],
 )
-async def test_the_form_is_the_client_s_choice(server: Hello, accept: str, content_type: str) -> None:
+async def test_the_client_chooses_the_content_type(server: Hello, accept: str, content_type: str) -> None:
     assert (await request(server.url, Accept=accept)).headers["content-type"] == content_type
 
 
@@ -129,7 +119,7 @@ async def test_head_has_the_type_of_the_page(server: Hello, accept: str) -> None
 
 
 @pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", "prefetch;anonymous-client-ip"])
-async def test_a_page_fetched_in_advance_is_no_visit(server: Hello, purpose: str) -> None:
+async def test_a_prefetched_page_is_not_a_visit(server: Hello, purpose: str) -> None:
     before = await total(server)
     response = await request(server.url, Accept=BROWSER, Sec_Purpose=purpose)
 
@@ -138,7 +128,7 @@ async def test_a_page_fetched_in_advance_is_no_visit(server: Hello, purpose: str
     assert await total(server) == before
 
 
-async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
+async def test_the_total_comes_with_each_pod_s_share(server: Hello) -> None:
     visit = await request(server.url)
     answer = await request(server.url, path="/count", Accept="application/json")
 
@@ -160,7 +150,7 @@ async def test_the_total_is_told_with_each_pod_s_share(server: Hello) -> None:
     ],
     ids=["negative length", "no header", "TLS"],
 )
-async def test_what_is_no_request_is_told_so_and_not_counted(server: Hello, connect: Connect, text: str) -> None:
+async def test_a_malformed_request_gets_400_and_is_not_counted(server: Hello, connect: Connect, text: str) -> None:
     before = await total(server)
     connection = await connect(server.url)
     connection.writer.write(text.encode())
@@ -205,7 +195,7 @@ async def test_metrics_tell_what_happened(hello: MakeHello) -> None:
     assert "process_resident_memory_bytes" in figures
 
 
-async def test_an_admin_port_takes_what_is_not_for_visitors(hello: MakeHello) -> None:
+async def test_the_admin_port_takes_readiness_and_metrics(hello: MakeHello) -> None:
     port = free_port()
     server = await hello("--store", "memory:", "--admin-port", str(port)).start()
     admin = f"http://127.0.0.1:{port}"
@@ -220,7 +210,7 @@ async def test_an_admin_port_takes_what_is_not_for_visitors(hello: MakeHello) ->
     assert await total(server) == 0
 
 
-async def test_a_pod_is_ready_from_the_store_s_first_answer_on(hello: MakeHello, redis_server: RedisServer) -> None:
+async def test_a_pod_is_ready_once_the_store_has_answered(hello: MakeHello, redis_server: RedisServer) -> None:
     redis_server.kill()
     server = await hello("--store", redis_server.url, "--deadline", "0.3").start()
 
@@ -242,7 +232,7 @@ async def test_a_pod_is_ready_from_the_store_s_first_answer_on(hello: MakeHello,
     assert (await request(server.url, path="/healthz")).status == 200
 
 
-async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
+async def test_a_half_closed_connection_gets_its_answer(
     hello: MakeHello, redis_server: RedisServer, connect: Connect
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
@@ -262,7 +252,7 @@ async def test_a_client_that_has_said_all_it_has_to_say_is_answered(
 
 
 @pytest.mark.usefixtures("both_paths")
-async def test_all_requests_of_a_client_that_has_said_all_are_answered(server: Hello, connect: Connect) -> None:
+async def test_a_half_closed_connection_gets_all_its_answers(server: Hello, connect: Connect) -> None:
     connection = await connect(server.url)
     for _ in range(5):
         connection.send()

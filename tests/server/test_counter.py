@@ -28,12 +28,12 @@ async def counter(gate: Gate) -> AsyncIterator[Counter]:
 
 
 def visitors(counter: Counter, n: int) -> list[asyncio.Future[Visit]]:
-    """Let `n` visitors come, one after the other."""
+    """`n` visitors, in order."""
     return [counter.join() for _ in range(n)]
 
 
 async def first_batch(counter: Counter, gate: Gate) -> asyncio.Future[Visit]:
-    """Send a visitor on a batch that is not answered yet."""
+    """A visitor whose batch waits at the gate."""
     gate.open.clear()
     visitor = counter.join()
     while not gate.batches:
@@ -41,14 +41,14 @@ async def first_batch(counter: Counter, gate: Gate) -> asyncio.Future[Visit]:
     return visitor
 
 
-async def test_who_comes_during_a_batch_shares_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
+async def test_visitors_during_a_batch_share_the_next_one_in_order(counter: Counter, gate: Gate) -> None:
     tasks = [await first_batch(counter, gate), *visitors(counter, 5)]
     gate.open.set()
     assert [(await task).number for task in tasks] == [1, 2, 3, 4, 5, 6]
     assert [batch.n for batch in gate.batches] == [1, 5]
 
 
-async def test_who_hangs_up_in_the_queue_is_not_counted_and_leaves_a_place(counter: Counter, gate: Gate) -> None:
+async def test_a_visitor_who_leaves_the_queue_is_not_counted_and_frees_a_place(counter: Counter, gate: Gate) -> None:
     await first_batch(counter, gate)
     tasks = visitors(counter, 7)
     for task in tasks[:6]:
@@ -69,7 +69,7 @@ async def test_a_wait_ends_at_the_deadline_on_a_batch_and_in_the_queue(counter: 
     assert (await counter.join()).number > 0
 
 
-async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(counter: Counter, gate: Gate) -> None:
+async def test_a_reading_includes_every_visitor_answered_before_it(counter: Counter, gate: Gate) -> None:
     gate.open.clear()
     early = asyncio.create_task(counter.read())
     await asyncio.sleep(0)
@@ -79,7 +79,7 @@ async def test_a_reading_tells_of_all_who_were_answered_before_it_was_asked_for(
     assert readings[0].count == readings[1].count == visit.number
 
 
-async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter) -> None:
+async def test_a_visitor_after_the_end_is_refused(counter: Counter) -> None:
     counter.leaving.at_once()
     for late in counter.join, counter.read:
         with pytest.raises(RefusedError) as refused:
@@ -90,7 +90,7 @@ async def test_who_comes_after_the_counter_has_left_is_told_so(counter: Counter)
 async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was sent while the process believed in no epoch, and so it does when it arrives; in between lies another."""
+    """It is sent and arrives while the process knows no epoch; in between there was one."""
     sent, arrives, read = asyncio.Event(), asyncio.Event(), gate.read
 
     async def slow(epoch: str, seen: int) -> Reading:
@@ -115,7 +115,7 @@ async def test_a_reading_that_is_older_than_the_present_epoch_is_not_believed(
         assert counter.state.name == "up"
 
 
-async def test_who_waits_when_the_counter_stops_is_refused(gate: Gate) -> None:
+async def test_waiting_visitors_are_refused_when_the_counter_stops(gate: Gate) -> None:
     async with Counter(gate, "pod", Metrics(), deadline=10).running() as counter:
         await counter.state.reached.wait()
         gate.batches.clear()
@@ -144,10 +144,10 @@ async def test_a_batch_that_the_store_refused_is_sent_again_as_it_was(
     assert b"hello_batch_retries_total 3.0" in counter.metrics.text()
 
 
-async def test_what_a_reading_told_meanwhile_is_known_to_a_batch_that_is_sent_again(
+async def test_a_batch_that_is_sent_again_knows_what_a_reading_showed_meanwhile(
     counter: Counter, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The store is rolled back in between to where it was when the batch was sent, and nobody else is left."""
+    """The store is rolled back to when the batch was sent, and no other process knows better."""
     restore, commit = gate.copy(), gate.commit
 
     async def lose(batch: Batch) -> Range:

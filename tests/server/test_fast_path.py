@@ -5,36 +5,25 @@ import re
 import socket
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hello.counting.counter import Counter
-from hello.limits import Limits
+from hello.counting.queue import Visit
 from hello.metrics import Metrics
 from hello.server import loop_factory
 from hello.stores import Store
 from hello.stores.memory import MemoryStore
-from hello.web.greeting import Greetings
-from hello.web.page import Greeter
 from hello.web.port import Port
-from hello.web.routes import public_routes
-from hello.web.visits import Visits
 from tests.server.gate import Gate
-from tests.server.listening import listening
+from tests.server.ports import listening, port_over
 from tests.support.client import Connect, Connection, request
 from tests.support.processes import PATIENCE, until
 
 HTML, JSON = "text/html", "application/json"
-
-
-def port_over(counter: Counter, *, is_fast: bool = True, version: str | None = None) -> Port:
-    """A port with or without the fast path."""
-    greeter, leaving = Greeter("pod-%d<&>", "memory", version), asyncio.Event()
-    visits = Visits(counter, greeter)
-    routes = public_routes(counter, greeter, visits, leaving)
-    return Port(routes, Limits(100, 2**20), Greetings(counter, visits, leaving) if is_fast else None)
 
 
 HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
@@ -90,14 +79,14 @@ TEXTS = st.lists(st.one_of(st.just(PIECES[0]), st.sampled_from(PIECES)), min_siz
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[bytes]:
-    """What a client sends, in pieces."""
+    """A client's input, in pieces."""
     text = draw(TEXTS)
     cuts = sorted(draw(st.sets(st.integers(1, len(text)), max_size=4)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True) if start < end]
 
 
 class Client(asyncio.Protocol):
-    """Keeps all that it receives, up to the end."""
+    """Keeps what it receives."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -111,7 +100,7 @@ class Client(asyncio.Protocol):
 
 
 async def answers(port: Port, pieces: Sequence[bytes]) -> bytes:
-    """What comes back for some pieces, and for a last request, which shows the state of the connection after them."""
+    """The answers to some pieces, and to a last request, which shows the state of the connection."""
     async with listening(port) as url:
         host, _, number = url.removeprefix("http://").partition(":")
         transport, client = await asyncio.get_running_loop().create_connection(Client, host, int(number))
@@ -133,7 +122,7 @@ async def answers(port: Port, pieces: Sequence[bytes]) -> bytes:
     return re.sub(rb"Date: [^\r]*", b"Date: now", re.sub(rb"\b1\d{6}\b", b"NUMBER", client.received))
 
 
-def test_with_and_without_the_fast_path_each_byte_is_answered_alike() -> None:
+def test_with_and_without_the_fast_path_any_input_gets_the_same_bytes() -> None:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
 
         @settings(max_examples=80, database=None)
@@ -162,7 +151,7 @@ async def compare(pieces: list[bytes]) -> None:
 
 
 def counted(metrics: Metrics) -> int:
-    """How many visitors were counted, by the metrics."""
+    """The visitors counted, by the metrics."""
     return figure(metrics, "hello_visitors_total")
 
 
@@ -176,7 +165,7 @@ def counter_over(store: Store, metrics: Metrics, deadline: float = 10, queue_lim
 
 
 @pytest.mark.usefixtures("both_paths")
-async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_who_stay(connect: Connect) -> None:
+async def test_only_visitors_who_stay_get_the_answers(connect: Connect) -> None:
     store, metrics = Gate(), Metrics()
     async with counter_over(store, metrics).running() as counter, listening(port_over(counter)) as url:
         assert (await request(url)).status == 200
@@ -199,6 +188,24 @@ async def test_visitors_who_leave_before_the_answer_are_told_apart_from_those_wh
     assert [int(response.headers["hello-count"]) for response in stayed] == [3, 4, 5, 6]
     assert counted(metrics) == 6
     assert figure(metrics, "hello_abandoned_numbers_total") == 1
+
+
+async def test_a_number_for_a_connection_that_was_just_lost_does_not_keep_it(connect: Connect) -> None:
+    store = Gate()
+    async with counter_over(store, Metrics()).running() as counter:
+        port = port_over(counter)
+        async with listening(port) as url:
+            assert (await request(url)).status == 200
+            store.open.clear()
+            (await connect(url)).send()
+            await until(lambda: has_batches(store, 2), "it is in flight")
+            (transport,) = port.connections
+            protocol: Any = transport.get_protocol()
+            transport.abort()
+            protocol.visit.set_result(Visit(2, "epoch"))
+            await asyncio.sleep(0.01)
+            store.open.set()
+        assert not any(port.connections.resting)
 
 
 async def has_batches(store: Gate, number: int) -> bool:
@@ -245,7 +252,7 @@ async def test_a_refusal_is_the_same_on_both_paths(reason: str, accept: str) -> 
 
 @pytest.mark.usefixtures("both_paths")
 @pytest.mark.parametrize("accept", ["*/*", HTML, JSON])
-async def test_a_new_epoch_is_told_by_the_first_answer_in_it(accept: str) -> None:
+async def test_the_first_answer_in_a_new_epoch_names_it(accept: str) -> None:
     store = MemoryStore()
     async with counter_over(store, Metrics()).running() as counter, listening(port_over(counter)) as url:
         with await Connection.open(url) as connection:

@@ -1,4 +1,4 @@
-"""How a server leaves: whoever is in, is served; nobody is kept waiting."""
+"""Shutdown: visitors under way are served, and nothing delays it."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tests.support.processes import PATIENCE, Hello, MakeHello, RedisServer, unt
 
 
 async def left_well(server: Hello) -> list[str]:
-    """Wait until a server has left well, with nothing but its logs on standard error; what it logged."""
+    """Wait for a clean exit with nothing but logs on standard error; the events logged."""
     async with asyncio.timeout(PATIENCE):
         assert await server.exit() == 0
     assert "Traceback" not in "".join(server.log)
@@ -29,14 +29,10 @@ async def hears_that_it_leaves(server: Hello) -> None:
     await until(says_close, "answers close their connections")
 
 
-PATHS: list[dict[str, str]] = [{}, HANDLED]
-"""Headers of visits on the fast path, and off it."""
-
-
 async def waiting_visitors(server: Hello, redis: RedisServer) -> "list[asyncio.Task[Response]]":
-    """Six visitors who wait for a Redis that stands still."""
+    """Six visitors who wait for a frozen Redis."""
     redis.signal(SIGSTOP)
-    visitors = [asyncio.create_task(request(server.url, **headers)) for headers in 3 * PATHS]
+    visitors = [asyncio.create_task(request(server.url)) for _ in range(6)]
 
     async def under_way() -> bool:
         return await figure(server.url, "hello_batch_retries_total") > 0
@@ -83,7 +79,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: MakeHello, redis_server: Red
     numbers: list[int] = []
 
     async def visit(headers: dict[str, str]) -> None:
-        """Stay on one connection until told to go; then come to the new server a few times."""
+        """Stay on one connection until it is to close, then visit the new server a few times."""
         for server, visits in (old, 10_000), (new, 5):
             with await Connection.open(server.url) as connection:
                 for _ in range(visits):
@@ -98,7 +94,7 @@ async def test_no_visitor_is_lost_by_a_drain(hello: MakeHello, redis_server: Red
         return len(numbers) > 100
 
     async with asyncio.TaskGroup() as group:
-        for headers in 10 * PATHS:
+        for headers in 10 * ({}, HANDLED):
             group.create_task(visit(headers))
         await until(all_are_there, "all have come")
         old.signal(SIGTERM)
@@ -107,7 +103,8 @@ async def test_no_visitor_is_lost_by_a_drain(hello: MakeHello, redis_server: Red
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
-async def test_who_waits_for_the_store_is_served_before_the_server_leaves(
+@pytest.mark.usefixtures("both_paths")
+async def test_waiting_visitors_are_served_before_the_server_leaves(
     hello: MakeHello, redis_server: RedisServer
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
@@ -141,7 +138,7 @@ async def refuses_connections(server: Hello) -> None:
         ([SIGTERM, SIGINT], "0", refuses_connections),
     ],
 )
-async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_once(
+async def test_waiting_visitors_are_refused_by_a_server_that_leaves_at_once(
     hello: MakeHello,
     redis_server: RedisServer,
     numbers: list[Signals],
@@ -165,7 +162,7 @@ async def test_who_waits_for_the_store_is_refused_by_a_server_that_leaves_at_onc
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
-async def test_requests_that_never_end_keep_nobody(hello: MakeHello, connect: Connect, number: Signals) -> None:
+async def test_unfinished_requests_delay_no_shutdown(hello: MakeHello, connect: Connect, number: Signals) -> None:
     server = await hello("--store", "memory:").start()
     connections = [await connect(server.url) for _ in range(4)]
     connections[0].send("POST", Content_Length="1000")
@@ -189,10 +186,10 @@ async def test_a_server_can_be_stopped_while_it_waits_for_redis(
     await left_well(server)
 
 
-async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
+async def test_a_server_that_leaves_while_redis_is_away_reports_what_it_saw(
     hello: MakeHello, redis_server: RedisServer
 ) -> None:
-    """Else those that stay would wait for it after a restart of Redis."""
+    """Otherwise the others would wait for it after a restart of Redis."""
     old = await (await hello("--store", redis_server.url, "--drain", "0").start()).ready()
     new = await (await hello("--store", redis_server.url).start()).ready()
     assert [await server.visit() for server in (old, new)] == [1, 2]
@@ -209,7 +206,7 @@ async def test_a_server_that_leaves_while_redis_is_away_tells_it_what_it_saw(
 
 
 @pytest.mark.parametrize("numbers", [[SIGTERM], [SIGTERM, SIGTERM], [SIGINT]])
-async def test_a_server_leaves_in_the_end_though_redis_stays_away(
+async def test_a_server_leaves_even_if_redis_stays_away(
     hello: MakeHello, redis_server: RedisServer, numbers: list[Signals]
 ) -> None:
     deadline = "1" if numbers == [SIGTERM] else "600"

@@ -27,7 +27,7 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick_rules(rules: Path) -> Path:
-    """Rules that wait for a second and not for a minute."""
+    """Rules that wait for a second instead of a minute."""
     rules.write_text(rules.read_text().replace("for: 1m", "for: 1s"))
     return rules
 
@@ -42,7 +42,7 @@ def target(url: str, pod: str) -> dict[str, Any]:
 
 
 async def visit(url: str) -> None:
-    """Visit, and visit again, whatever the answer."""
+    """Visit again and again, whatever the answer."""
     while True:
         with suppress(aiohttp.ClientError):
             async with aiohttp.request("GET", url):
@@ -52,7 +52,7 @@ async def visit(url: str) -> None:
 
 @asynccontextmanager
 async def monitored(hello: Hello, rules: Path) -> AsyncIterator[Prometheus]:
-    """Let Prometheus scrape a server whose visitors come all the while."""
+    """Let Prometheus scrape a server with constant visitors."""
     async with prometheus(rules.parent, rules, target(hello.url, "pod-a")) as watching:
         visitor = asyncio.create_task(visit(hello.url))
 

@@ -1,4 +1,4 @@
-"""What a process makes of a store that does not stay as it was."""
+"""How a session reacts to a store that changes under it."""
 
 from copy import deepcopy
 
@@ -7,8 +7,8 @@ from hello.stores import Reading
 from hello.stores.memory import MemoryStore
 
 
-async def test_a_number_of_an_epoch_that_was_left_is_given_to_nobody() -> None:
-    """It was counted once more, in an old copy of the store."""
+async def test_nobody_gets_a_number_of_an_epoch_that_was_left() -> None:
+    """An old copy of the store counted it again."""
     store, one, other = MemoryStore(), Session("one"), Session("other")
     for session in one, other:
         batch = session.batch(1)

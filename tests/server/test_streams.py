@@ -1,4 +1,4 @@
-"""The standard streams: closed, or read by nobody."""
+"""Standard streams that are closed or unread."""
 
 import asyncio
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.client import Connection
 from tests.support.processes import PATIENCE, MakeHello
 
 MANY = 3000
-"""Lines of which a pipe that nobody reads takes but a few."""
+"""Lines, of which an unread pipe takes only a few."""
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])
@@ -31,7 +31,7 @@ def test_a_command_ends_well_without_standard_streams(arguments: list[str], code
 
 
 @pytest.mark.long
-async def test_who_does_not_read_the_log_holds_nobody_up(hello: MakeHello) -> None:
+async def test_an_unread_log_delays_nobody(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     with await Connection.open(server.url) as connection:
         for number in range(1, MANY + 1):
@@ -47,7 +47,7 @@ async def test_who_does_not_read_the_log_holds_nobody_up(hello: MakeHello) -> No
 
 
 @pytest.mark.long
-async def test_who_reads_the_log_gets_all_of_it(hello: MakeHello) -> None:
+async def test_the_log_is_complete(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     reading = asyncio.create_task(server.exit())
     with await Connection.open(server.url) as connection:
@@ -61,7 +61,7 @@ async def test_who_reads_the_log_gets_all_of_it(hello: MakeHello) -> None:
     assert server.events()[-1] == "leaving"
 
 
-async def test_a_log_that_nobody_can_read_any_more_holds_nobody_up(hello: MakeHello) -> None:
+async def test_a_closed_log_delays_nobody(hello: MakeHello) -> None:
     server = await hello("--store", "memory:", "--log", "debug").start()
     assert server.process
     assert server.process.stderr

@@ -472,7 +472,7 @@ def test_the_promise_holds_whatever_happens(
 ) -> None:
     monkeypatch.setattr(queue, "RETRY_BACKOFF", (0,))
     monkeypatch.setattr(counter, "PROBE_INTERVAL", 0)
-    examples = 150 if "memory" in request.node.name else 30
+    examples = 250 if "memory" in request.node.name else 50
     run_state_machine_as_test(
         promise,  # type: ignore[arg-type]
         settings=settings(max_examples=examples, stateful_step_count=40, suppress_health_check=list(HealthCheck)),

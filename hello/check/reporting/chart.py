@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from html import escape
 from itertools import chain
 
 from hello.check.judging.losses import SECOND
 from hello.check.judging.verdict import Verdict
 from hello.check.reporting.timeline import Timeline
 
-WIDTH, HEIGHT, STRIP = 1000, 240, 16
+WIDTH, HEIGHT, MARK = 1000, 240, 12
 
 
 class Chart:
-    """Answers a second, stacked by pod; under them, a mark for each piece of time with a lost visit."""
+    """Answers a second, stacked by pod, over time."""
 
     def __init__(self, timeline: Timeline, verdict: Verdict) -> None:
         self._timeline = timeline
@@ -34,8 +33,9 @@ class Chart:
         )
         stacks = self._stacks(answers, HEIGHT / (rows * step * seconds))
         shapes = "".join([*self._outages(), grid, *stacks, *self._moments()])
-        chart = _svg("Answers a second, by pod", HEIGHT, shapes)
-        return f'<div class="plot">{chart}{labels}{self._seconds()}</div>{self._lost()}'
+        box = f'viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none"'
+        chart = f'<svg role="img" aria-label="Answers a second, by pod" {box}>{shapes}</svg>'
+        return f'<div class="plot">{chart}{labels}{self._seconds()}</div>'
 
     def _stacks(self, answers: list[list[int]], scale: float) -> Iterator[str]:
         base = [0] * len(self._timeline.pieces)
@@ -49,27 +49,21 @@ class Chart:
             yield f'<path class="pod" style="--pod: var(--pod{pod})" d="{bars}"/>'
             base = [low + count for low, count in zip(base, counts, strict=True)]
 
-    def _lost(self) -> str:
-        if not self._timeline.lost:
-            return ""
-        xs = (min((index + 0.5) * self._width, WIDTH) for index in sorted(self._timeline.lost))
-        marks = "".join(f"M{x:.1f} 0v{STRIP}" for x in xs)
-        drawn = _svg("Lost visits", STRIP, f'<path class="lost" d="{marks}"/>')
-        return f'<div class="strip">{drawn}<span class="y">lost</span></div>'
-
     def _outages(self) -> Iterator[str]:
         for silence in self._verdict.outages:
             began, ended = self._x(silence.began), self._x(silence.ended)
             yield f'<rect class="outage" x="{began:.1f}" width="{max(ended - began, 1):.1f}" height="{HEIGHT}"/>'
 
     def _moments(self) -> Iterator[str]:
-        """A line for each new epoch and each broken promise."""
+        """A line for each new epoch and each broken promise, and a mark for each piece of time with a lost visit."""
         begun = [epoch.first.answered for epoch in self._verdict.epochs][1:]
         examples = chain.from_iterable(self._verdict.findings.values())
         proved = [max(record.answered for record in example.records) for example in examples]
         for name, moments in ("epoch", begun), ("broken", proved):
             for moment in moments:
                 yield f'<path class="{name}" d="M{self._x(moment):.1f} 0v{HEIGHT}"/>'
+        for index in sorted(self._timeline.lost):
+            yield f'<path class="lost" d="M{min((index + 0.5) * self._width, WIDTH):.1f} 0v{MARK}"/>'
 
     def _seconds(self) -> str:
         """The time axis."""
@@ -80,11 +74,6 @@ class Chart:
 
     def _x(self, moment: int) -> float:
         return min(max(moment - self._verdict.began, 0) / self._length, 1) * WIDTH
-
-
-def _svg(title: str, height: int, shapes: str) -> str:
-    box = f'viewBox="0 0 {WIDTH} {height}" preserveAspectRatio="none"'
-    return f'<svg role="img" aria-label="{escape(title)}" {box}>{shapes}</svg>'
 
 
 def _step(whole: float, most: int) -> float:

@@ -38,10 +38,13 @@ def as_text(verdict: Verdict) -> Iterator[str]:
 
 def answers(verdict: Verdict) -> Iterator[tuple[str, str, bool | None]]:
     """The five questions, their answers, and whether each is good (None: unknown)."""
-    judged = bool(verdict.answered)
-    yield "Exact?", _exact(verdict), not verdict.findings if judged else None
-    yield "Lost?", _lost(verdict), not verdict.lost_too_many if judged else None
-    yield "In time?", _in_time(verdict), not verdict.too_late if judged else None
+    if not verdict.answered:
+        for question in "Exact?", "Lost?", "In time?", "Repeated?", "Enough?":
+            yield question, "Not known: no visit got a number.", None
+        return
+    yield "Exact?", _exact(verdict), not verdict.findings
+    yield "Lost?", _lost(verdict), not verdict.lost_too_many
+    yield "In time?", _in_time(verdict), not verdict.too_late
     yield "Repeated?", _repeated(verdict), None if verdict.repeated is None else not verdict.repeated_too_many
     yield "Enough?", _enough(verdict), verdict.enough or None
 
@@ -49,8 +52,6 @@ def answers(verdict: Verdict) -> Iterator[tuple[str, str, bool | None]]:
 def _exact(verdict: Verdict) -> str:
     if verdict.findings:
         return f"No: {_wrong(verdict)}."
-    if not verdict.answered:
-        return "Not known: no visit got a number."
     return f"Yes: {', '.join(_claims(verdict))}."
 
 
@@ -73,8 +74,6 @@ def _claims(verdict: Verdict) -> Iterator[str]:
 
 
 def _lost(verdict: Verdict) -> str:
-    if not verdict.due:
-        return "Not known: no visit was made."
     if not verdict.lost:
         each = "the one visit" if verdict.due == 1 else f"each of {verdict.due:,} visits"
         return f"Nothing: {each} got a number."
@@ -83,11 +82,8 @@ def _lost(verdict: Verdict) -> str:
 
 
 def _in_time(verdict: Verdict) -> str:
-    if not verdict.answered:
-        return "Not known: no visit got a number."
-    told = f"the longest wait was {_seconds(verdict.losses.waited)}"
-    if verdict.longest:
-        told += f", the longest time without an answer {_silence(verdict.longest, verdict)}"
+    silence = f"the longest time without an answer {verdict.longest and _silence(verdict.longest, verdict)}"
+    told = f"the longest wait was {_seconds(verdict.losses.waited)}, {silence}"
     disrupted = "" if verdict.lost else _disrupted(verdict)
     if verdict.too_late:
         return f"No: {told}; {verdict.rules.gap:g} s are allowed.{disrupted}"
@@ -124,6 +120,7 @@ def _enough(verdict: Verdict) -> str:
 
 
 def _excluded(verdict: Verdict) -> str:
+    """Which faults would have been seen, by the rule of three."""
     answers = many(verdict.answered, "answer")
     if not verdict.enough:
         return f"No: {answers}, and {verdict.rules.at_least:,} were asked for."
@@ -132,13 +129,10 @@ def _excluded(verdict: Verdict) -> str:
     if verdict.answered < 6:
         return f"Yes: {answers}, too few to exclude any fault."
     right, faults = (", all right,", "wrong ones") if verdict.lost else (" without a fault", "faults")
-    rule_of_three = verdict.answered // 3
-    return f"Yes: {answers}{right} exclude, at 95 %, {faults} more frequent than 1 in {rule_of_three:,}."
+    return f"Yes: {answers}{right} exclude, at 95 %, {faults} more frequent than 1 in {verdict.answered // 3:,}."
 
 
 def _not_seen(verdict: Verdict) -> Iterator[str]:
-    if not verdict.answered:
-        return
     if not verdict.losses.overlapped:
         yield "two visits at once"
     if not verdict.final:
@@ -260,7 +254,7 @@ def _gap(gap: Gap) -> str:
 
 def _parts(place: str, verdict: Verdict) -> Iterator[str]:
     """Answers and losses by URL, connection or pod, unless all have the same one."""
-    parts = verdict.losses.parts(place)
+    parts = {name: part for name, part in verdict.losses.parts(place).items() if part.answered or part.lost}
     for name, part in sorted(parts.items()) if len(parts) > 1 or place == "pod" else ():
         lost = f", {part.lost:,} lost" if part.lost else ""
         yield f"{place:<8} {name}: {part.answered:,} ({_share(part.answered, verdict.answered)}){lost}"

@@ -17,10 +17,7 @@ if counter.distrusted then return answer('distrusted', counter.distrusted) end
 
 if current then
   if its_epoch == current and last == sequence then return answer('range', current, text(top), text(its_index)) end
-  -- It may have been counted in an epoch that is over.
-  if epoch ~= '' and epoch ~= current or its_epoch ~= current and last >= sequence then
-    return answer('other epoch', current)
-  end
+  if epoch ~= '' and epoch ~= current then return answer('other epoch', current) end
   -- A first batch that arrived late left a record that says nothing of the session.
   if answered > 0 and (not record or last == 1 and its_index ~= answered) then return answer('forgotten') end
   if last > sequence then return answer('outdated') end

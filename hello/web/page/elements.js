@@ -6,7 +6,7 @@ const find = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const perSecond = (rate) => (rate < 9.95 ? rate.toFixed(1) : number(Math.round(rate)));
 
-// A pod's name is untrusted: it is only ever written as text.
+// Pods' names are untrusted, so they are only written as text.
 function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -19,7 +19,7 @@ function add(parent, tag, className = "", text = "") {
   return element;
 }
 
-// Screen readers read an alert out whenever it is written: write only changes.
+// Screen readers announce an alert whenever it is written, so write only changes.
 function warn(id, text) {
   if (find(id).textContent === text) return;
   find(id).hidden = !text;

@@ -1,7 +1,7 @@
-// The pods. Each keeps its letter and its colour. There are only eight colours, and not everybody can tell them apart.
+// Pods. Each keeps a letter and one of eight colours, which not everybody can tell apart.
 
 const faces = new Map();
-const versions = new Map(); // of each pod, where known
+const versions = new Map(); // by pod, if known
 const known = new Set();
 const arrivals = new Map(); // when each new pod first appeared
 const rows = new Map();

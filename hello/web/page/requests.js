@@ -1,4 +1,4 @@
-// Requests to the server. Their addresses are below this page's own: behind a proxy it may be /prefix or /prefix/.
+// Requests to the server, relative to this page, whose path behind a proxy may be /prefix or /prefix/.
 
 const BASE = location.pathname.replace(/\/?$/, "/");
 const TIMEOUT = 15_000; // milliseconds

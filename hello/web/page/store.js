@@ -1,12 +1,12 @@
-// What a message tells, of the store first.
+// Messages, and the state of the store.
 
 const MINUTE = 60_000;
-const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file", etcd: "etcd", etcds: "etcd" }; // all others are Redis
+const STORES = { memory: "this pod’s memory", sqlite: "a SQLite file", etcd: "etcd", etcds: "etcd" }; // or else Redis
 const STATES = { up: "counting", starting: "no answer yet", lost: "not answering", distrusted: "not trusted" };
 
 let state = "up";
 let { store, epoch } = find("page").dataset;
-let readings = []; // of the last minute: when, count, and each pod's share
+let readings = []; // of the last minute: time, count, and shares by pod
 
 function show(message) {
   tellLink(message);
@@ -15,7 +15,7 @@ function show(message) {
   showStore(message);
   learn(message);
   const last = readings[readings.length - 1];
-  // While the store is empty there is no epoch, and a pod that learns of a reset late may still tell of the old one.
+  // An empty store has no epoch, and a pod that learns of a reset late may still send the old one.
   if (message.state !== "up" || !message.epoch) return;
   if (message.epoch !== epoch) begin(message);
   else if (last && message.count < last.count) return;

@@ -1,16 +1,16 @@
-// The live stream. Where none comes through, as behind a proxy that buffers it, the page asks for the count instead.
+// The live stream. Behind a proxy that buffers it, the page polls the count instead.
 
-const SILENCE = 5000; // milliseconds without a message, after which the stream is broken: one comes each second
-const POLL = 2000; // milliseconds between two requests for the count
-const LONGEST_PAUSE = 60_000; // milliseconds between two tries of the stream
-const MOST_PODS = 10; // that are shown without a stream: the count does not say which of them are gone
+const SILENCE = 5000; // milliseconds without a message, of which there is one a second, until the stream counts as broken
+const POLL = 2000; // milliseconds between requests for the count
+const LONGEST_PAUSE = 60_000; // milliseconds between attempts to open the stream
+const MOST_PODS = 10; // shown without a stream, since the count does not say which are gone
 
 let stream;
 let opened;
-let failures = 0; // of the stream, in a row
+let failures = 0; // consecutive
 let poller;
 let link = "connecting"; // or "live", "polling", "broken"
-let sender; // the pod that the last message came from
+let sender; // of the last message
 
 function openStream() {
   stream?.close();
@@ -37,13 +37,13 @@ function receiveMessage({ data }) {
   pass(JSON.parse(data));
 }
 
-// A proxy may hold it back, and then each try keeps a place on the server until that stream's end.
+// If a proxy holds the stream back, each attempt occupies a place on the server until that stream ends.
 function giveUp() {
   failures += 3;
   breakOff();
 }
 
-// The browser would retry by itself, but not after a 503, at the same moment as all others, and as often for ever.
+// A browser's own retries stop after a 503, come at the same moment as everyone else's, and never get rarer.
 function breakOff() {
   stream?.close();
   wake(openStream, (0.5 + Math.random()) * Math.min(1000 * 2 ** failures++, LONGEST_PAUSE));
@@ -58,12 +58,12 @@ function pollAfter(milliseconds) {
 async function poll() {
   const current = poller;
   const message = await readCount().catch(() => null);
-  if (poller !== current) return; // meanwhile the stream spoke, or another window leads
+  if (poller !== current) return; // meanwhile the stream is back, or another window leads
   pollAfter(POLL);
   pass(message);
 }
 
-// The same as a message of the stream, as far as the count tells it.
+// What the count knows of a message of the stream.
 async function readCount() {
   const { status, headers, body } = await get(`${BASE}count`);
   const message = { polled: true, pod: headers.get("Hello-Pod") ?? sender };

@@ -1,4 +1,4 @@
-// How many visitors there were, and how fast they arrive.
+// The total and the rate.
 
 function showTotal(message) {
   write(find("total"), number(message.count));
@@ -15,7 +15,7 @@ function showTotal(message) {
     .setAttribute("points", steps.length ? `${steps[0].x},20 ${line.join(" ")} 60,20` : "");
 }
 
-// Over the last five seconds, so that it can be read.
+// Over the last five seconds, so that it does not flicker.
 function rate(count) {
   const last = readings[readings.length - 1];
   const first = readings.find(({ at }) => at > last.at - 5500);

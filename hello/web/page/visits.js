@@ -1,15 +1,15 @@
-// Visits from this page. Each is drawn as a square with its pod's letter and colour.
+// Visits from this page. Each is a square with its pod's letter and colour.
 
 const VISITS = 100;
 const AT_ONCE = 4; // a browser opens six connections to a server, and the stream holds one of them
-const EVERY = 100; // milliseconds between two visits of "Keep visiting"
+const EVERY = 100; // milliseconds between visits of "Keep visiting"
 const SLOW = 1000; // milliseconds; a slower visit is drawn as long as it took
 const SQUARES = 300;
 
-const given = new Map(); // by number: the pods and epochs that this page got it from
+const given = new Map(); // pods and epochs by number
 const twice = new Set();
 
-// After a reset a number may come again. Pods that each count for themselves have an epoch each: there it must not.
+// After a reset a number may come again, except from pods that count separately, each in an epoch of its own.
 function receive(count, pod, epoch) {
   const others = given.get(count) ?? [];
   const same = others.find((other) => other.epoch === epoch || store === "memory");
@@ -17,7 +17,7 @@ function receive(count, pod, epoch) {
   given.set(count, [...others, { pod, epoch }]);
 }
 
-// The server closes the connection after each of these: a kept one would stay with its pod.
+// The server closes the connection after each visit: a kept one would stay with its pod.
 async function ask() {
   const { status, headers, body } = await get("", { "Hello-Connection": "close" });
   if (status !== 200) throw new Error(status);
@@ -77,7 +77,7 @@ function draw(square, answer, took) {
   if (took > SLOW) square.style.width = `${Math.max(4, 1.15 * Math.min(15, took / 1000))}rem`;
 }
 
-// Which mark stands for which version, once there are several.
+// The legend of versions, once there are several.
 function showMarks() {
   if (series.marks.size < 2) return;
   find("marks").replaceChildren();
@@ -88,7 +88,7 @@ function showMarks() {
   }
 }
 
-// The gap is the longest time in which visits were under way and none was answered.
+// The gap is the longest time with visits under way and no answer.
 function showSeries() {
   const gap = Math.max(series.gap, performance.now() - (series.waiting ?? Infinity));
   write(find("made"), number(series.made));

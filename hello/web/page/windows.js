@@ -1,11 +1,10 @@
-// One window of a browser leads: it has the live stream, and tells the others what it hears. Over HTTP/1.1 a browser has
-// six connections to a server, so with a stream for each window a seventh could not even load. Of two leaders, the later
-// one resigns.
+// One window of a browser leads: it has the live stream and passes the messages on. Over HTTP/1.1 a browser opens six
+// connections to a server, so with a stream for each, a seventh window could not load. Of two leaders, the later resigns.
 
 let channel;
 let leads = false;
 let since; // when it began to lead
-let latest; // what the leader told last: a message, null if the stream is broken, undefined if there was nothing yet
+let latest; // from the leader: a message, null if the stream is broken, undefined at first
 let alarm;
 
 function watch() {
@@ -13,7 +12,7 @@ function watch() {
   lead();
 }
 
-// Firefox throws where cookies are blocked, and Safari has this since 15.4. Without it, each window has its own stream.
+// Firefox throws if cookies are blocked, and Safari before 15.4 lacks it. Then each window has its own stream.
 function openChannel() {
   try {
     const opened = new BroadcastChannel(`${BASE}events`);
@@ -71,5 +70,5 @@ function pass(message) {
   take(message);
 }
 
-// A page that nobody sees does not watch: a browser keeps no page for "back" that has a connection open.
+// A hidden page does not watch: browsers keep no page with an open connection for the back button.
 document.addEventListener("visibilitychange", () => (document.hidden ? leave() : watch()));

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,6 @@ CLIENTS = 20
 CONNECTIONS = {"fresh": FRESH, "kept": KEPT, "both": BOTH}
 FILE = click.Path(dir_okay=False, path_type=Path)
 POSITIVE = Seconds(0, math.inf, min_open=True, max_open=True)
-RULES = tuple(field.name for field in fields(Rules))
 
 
 def site(url: str) -> Site:
@@ -159,7 +158,7 @@ class Run:
     "report_path",
     type=FILE,
     metavar="FILE",
-    help="Save an HTML report: who answered when and how fast, and what was lost or broken.",
+    help="Save an HTML report: who answered when, and what was lost or broken.",
 )
 @click.option(
     "--judge", "seen", type=click.File("r", "utf-8"), metavar="FILE", help="Judge a saved log; make no visits."
@@ -169,9 +168,9 @@ def check(
 ) -> None:
     """Visit the counter at URL many times and judge its answers.
 
-    Several URLs (of each node's port, of the Service, of each pod) are one counter. Five questions are answered: are
-    the numbers exact, was a visit lost, were all answered in time, was a request repeated, and was enough seen to
-    tell? The last line sums them up. Ctrl-C and SIGTERM end the visits early, and what was seen is judged.
+    Several URLs (each node's port, the Service, each pod) are judged as one counter. The report answers five questions:
+    are the numbers exact, was a visit lost, were all answered in time, was a request repeated, and was enough seen to
+    tell? The last line sums them up. Ctrl-C and SIGTERM end the visits early; what was seen is judged.
 
     \b
     Exit status:
@@ -182,9 +181,9 @@ def check(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _check_usage(sites, seen, for_machines, options)
     if report_path:
-        with _writing(report_path):  # fail now, not after the run; what the file holds stays until then
+        with _writing(report_path):  # fail now rather than after the run, and keep the old report until then
             report_path.open("a").close()
-    rules = Rules(**{name: options[name] for name in RULES})
+    rules = Rules(**{field.name: options[field.name] for field in fields(Rules)})
     run = Run(Judge(rules, NEWS if options["watched"] else 0), Timeline() if report_path else None)
     if seen:
         _judge(seen, run)
@@ -208,7 +207,7 @@ def _check_usage(sites: Sequence[Site], seen: TextIO | None, for_machines: bool,
         (watched and (seen or for_machines), "Give --watch without --judge and --json."),
         (options["metrics_port"] and not watched, "Give --metrics-port together with --watch."),
         (options["repeated"] and not options["alone"], "Give --allow-repeated together with --alone."),
-        (seen and options["log_path"], "Give either --log or --judge: what is judged again is not written again."),
+        (seen and options["log_path"], "Give either --log or --judge."),
         (bool(sites) == bool(seen), "Give either the URL of a counter or --judge FILE."),
     ):
         if wrong:
@@ -232,13 +231,13 @@ def _visit(sites: Sequence[Site], run: Run, options: dict[str, Any]) -> None:
             run.log = Log(options["log_path"])
     load = Load(sites, _plan(options), run.keep)
     run.began = datetime.now().astimezone()
-    with run.log or nullcontext():
+    with closing(run.log) if run.log else nullcontext():
         try:
             asyncio.run(_run(load, run.judge, options["watched"], options["metrics_port"]))
         except (CheckError, OSError) as error:
             raise NotJudgedError(str(error)) from error
     if load.gave_up:
-        tell("Nobody is answered any more: ended early, judging what was seen so far.")
+        tell("No visit is answered any more: ended early, judging what was seen so far.")
 
 
 @contextmanager
@@ -288,7 +287,7 @@ def _stop_at_signals(load: Load, visits: "asyncio.Task[None]") -> None:
 
 
 def _judge(seen: TextIO, run: Run) -> None:
-    gc.disable()  # a million records are no garbage, and looking through them again and again takes seconds
+    gc.disable()  # scanning a million records for garbage again and again takes seconds
     try:
         history = History(seen)
     except (HistoryError, OSError, UnicodeDecodeError) as error:

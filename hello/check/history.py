@@ -56,17 +56,17 @@ class Outcome(StrEnum):
 
     ANSWERED = "answered"  # 200 with a number
     UNAVAILABLE = "unavailable"  # 503
-    NOT_MADE = "not made"  # due, but as many were under way as may be
+    NOT_MADE = "not made"  # due, but too many were under way
     REFUSED = "refused"  # no connection: refused
-    NOT_SENT = "not sent"  # no connection: this machine had no file left for one
+    NOT_SENT = "not sent"  # no connection: too many files are open here
     UNREACHABLE = "unreachable"  # no connection: no route, no TLS
     RESET = "reset"
     TIMEOUT = "timeout"
-    CLOSED = "closed"  # before the answer was whole
+    CLOSED = "closed"  # before the answer was complete
     STATUS = "status"  # neither 200 nor 503
     MALFORMED = "malformed"  # a 200 without a number, or not HTTP
     INTERRUPTED = "interrupted"  # under way when the run was stopped
-    STOOD_STILL = "stood still"  # no request: the time in which the checker itself did not run
+    STOOD_STILL = "stood still"  # no request, but a time in which the checker itself did not run
 
 
 NEVER_COUNTED = {Outcome.ANSWERED, Outcome.NOT_MADE, Outcome.REFUSED, Outcome.NOT_SENT, Outcome.STOOD_STILL}
@@ -153,23 +153,17 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
-        self._file = path.open("w", buffering=1, encoding="utf-8")
+        self._file = path.open("wb", buffering=0)
 
     def keep(self, record: Record) -> None:
         if self.error is None:
             try:
-                self._file.write(line(record))
+                self._file.write(line(record).encode())
             except OSError as error:
                 self.error = error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()
-        except OSError as error:
-            self.error = self.error or error
+    def close(self) -> None:
+        self._file.close()
 
 
 def line(record: Record) -> str:

@@ -5,7 +5,6 @@ from typing import cast
 
 from aiohttp.web import BaseRequest, RequestHandler, Server, StreamResponse
 
-from hello.counting.queue import Visit
 from hello.web.connections import BODY_SIZE, Connections, Wait
 from hello.web.header import HeaderError, cut_header
 
@@ -64,12 +63,14 @@ class Bounded(asyncio.Protocol):
 class Connection(Bounded):
     """Passes requests, one at a time, to a handler of aiohttp's, which is made for the first one."""
 
-    __slots__ = ("_body", "_handler", "_is_busy", "_is_half_closed", "_is_last", "_server")
+    __slots__ = ("_body", "_handler", "_is_busy", "_is_half_closed", "_is_last", "_request", "_server")
 
     def __init__(self, connections: Connections, server: Server) -> None:
         super().__init__(connections)
         self._server = server
         self._handler: RequestHandler | None = None
+        self._request: BaseRequest | None = None
+        """The request that the handler has begun to answer."""
         self._body = 0
         """Bytes of the body still to come."""
         self._is_busy = False
@@ -90,11 +91,12 @@ class Connection(Bounded):
         self._advance()
 
     def eof_received(self) -> bool:
-        """Give the request under way a moment: whether the client still reads is unknown."""
+        """Give a request without an answer a moment, since the client may still read; end a stream."""
+        if not self._is_busy or (self._request and self._request.writer.output_size):
+            return False
         self._is_half_closed = True
-        if self._is_busy:
-            self._await(self._connections.lingering)
-        return self._is_busy
+        self._await(self._connections.lingering)
+        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -110,11 +112,13 @@ class Connection(Bounded):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._request = None
         if self._handler:
             self._handler.connection_lost(exc)
 
     def begin(self, request: BaseRequest) -> None:
         """Note that a request has begun. If its body is long, or of unknown length, it is the last one."""
+        self._request = request
         length = 0 if request.content.is_eof() else request.content_length
         held, self._held = self._held, b""
         if length is None or length > BODY_SIZE:
@@ -129,14 +133,8 @@ class Connection(Bounded):
     def end(self, response: StreamResponse) -> None:
         if self._is_last or (self._is_half_closed and not self._held):
             response.force_close()
-        self._is_busy = False
+        self._is_busy, self._request = False, None
         asyncio.get_running_loop().call_soon(self._go_on)
-
-    def leave(self) -> asyncio.Future[Visit] | None:
-        """Close if idle, unless the handler will; return the visit to wait for, if any."""
-        if not (self._is_busy or self._handler):
-            self._transport.close()
-        return None
 
     def _go_on(self) -> None:
         """Process what is held, unless the connection is closing or the client must read first."""

@@ -17,13 +17,14 @@ from hello.web.greeting import Greeting, Greetings
 class FastConnection(Connection):
     """Answers plain visits itself until another request arrives."""
 
-    __slots__ = ("_greeting", "_greetings", "_visit")
+    __slots__ = ("_greeting", "_greetings", "visit")
 
     def __init__(self, connections: Connections, server: Server, greetings: Greetings) -> None:
         super().__init__(connections, server)
         self._greetings = greetings
         self._greeting: Greeting
-        self._visit: asyncio.Future[Visit] | None = None
+        self.visit: asyncio.Future[Visit] | None = None
+        """The plain visit under way."""
 
     def data_received(self, data: bytes) -> None:
         is_next = not (self._handler or self._held or self._is_busy or self._is_last)
@@ -34,12 +35,8 @@ class FastConnection(Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._visit:
-            self._visit.cancel()
-
-    def leave(self) -> asyncio.Future[Visit] | None:
-        super().leave()
-        return self._visit
+        if self.visit:
+            self.visit.cancel()
 
     def _advance(self) -> None:
         if self._handler or self._is_busy or not (greeting := self._greetings.find(self._held)):
@@ -53,14 +50,14 @@ class FastConnection(Connection):
         self._is_busy, self._greeting = True, greeting
         self._await(None)
         try:
-            self._visit = greeting.join()
+            self.visit = greeting.join()
         except RefusedError as error:
             self._tell(error)
         else:
-            self._visit.add_done_callback(self._answer)
+            self.visit.add_done_callback(self._answer)
 
     def _answer(self, visit: asyncio.Future[Visit]) -> None:
-        self._visit = None
+        self.visit = None
         if visit.cancelled() or self._transport.is_closing():
             return
         try:

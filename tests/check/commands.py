@@ -11,7 +11,7 @@ COMMAND = (sys.executable, "-W", "error", "-m", "hello", "check")
 
 
 class Result(NamedTuple):
-    """What it left behind."""
+    """The exit status and the output of a run."""
 
     status: int
     output: str
@@ -19,13 +19,12 @@ class Result(NamedTuple):
 
     @property
     def report(self) -> dict[str, Any]:
-        """What it reported with --json."""
+        """The report of --json."""
         report: dict[str, Any] = json.loads(self.output)
         return report
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of findings in that report."""
         return {finding["kind"] for finding in self.report["findings"]}
 
 
@@ -38,11 +37,9 @@ async def run(*command: str | Path) -> Result:
 
 
 async def result(process: Process) -> Result:
-    """Wait for its end."""
     output, errors = await process.communicate()
     return Result(process.returncode or 0, output.decode(), errors.decode())
 
 
 async def check(*arguments: str) -> Result:
-    """Run it to its end."""
     return await result(await start(*arguments))

@@ -15,7 +15,7 @@ WIDTH = 760
 
 
 async def take(name: str) -> None:
-    """Photograph a report, down to its first chart."""
+    """Take a picture of a report, down to its chart."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = await browser.new_page(viewport={"width": WIDTH, "height": 1200})

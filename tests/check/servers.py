@@ -1,24 +1,25 @@
-"""Counters on 127.0.0.1 that the check visits: an honest one, liars that lie once, and some that lose visits."""
+"""Counters on 127.0.0.1 for the check to visit: an honest one, liars that lie once, and some that lose visits."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from tests.check.commands import Result, check
 from tests.support.processes import until
 
 SILENCE = b""  # in the place of an answer: the connection is closed
 
 
 def http(status: int, body: bytes, **headers: str) -> bytes:
-    """An answer; `_` in a header's name stands for `-`."""
+    """An answer as bytes; `_` in a header's name stands for `-`."""
     lines = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 class Counter:
-    """An honest counter of one process, and its answers as bytes."""
+    """An honest counter of one process."""
 
     epoch, pod = "0123456789abcdef", "hello-a"
 
@@ -29,7 +30,7 @@ class Counter:
         self.visits = 0
         self.reads = 0
         self.share = 0
-        """What the pod has taken of the count."""
+        """How many numbers the pod has given."""
 
     def visit(self) -> bytes:
         self.visits += 1
@@ -37,7 +38,7 @@ class Counter:
         return self.greeting(self.count)
 
     async def visited(self, visits: int) -> None:
-        """Wait until so many visits have come."""
+        """Wait until more than this many visits have come."""
 
         async def came() -> bool:
             return self.visits > visits
@@ -78,7 +79,7 @@ class Forgotten(Counter):
 
 
 class Swapped(Counter):
-    """Keeps a number back for the hundredth visit after."""
+    """Holds a number back for a hundred visits."""
 
     def visit(self) -> bytes:
         self.visits += 1
@@ -96,7 +97,7 @@ class Swapped(Counter):
 
 
 class Cached(Counter):
-    """Answers what it answered two hundred visits before."""
+    """Repeats the answer of two hundred visits before."""
 
     def visit(self) -> bytes:
         answer = super().visit()
@@ -133,7 +134,7 @@ class TwoCounters(Counter):
 
 
 class Careless(Counter):
-    """Counts well, but some answers are not as they should be."""
+    """Counts correctly, but some answers have flaws."""
 
     def visit(self) -> bytes:
         answer = super().visit()
@@ -159,7 +160,7 @@ class Wiped(Counter):
 
 
 class Lossy(Counter):
-    """Closes every other connection without an answer, and counts nobody who came over it."""
+    """Closes every other connection without counting or answering."""
 
     def visit(self) -> bytes:
         self.visits += 1
@@ -170,7 +171,7 @@ class Lossy(Counter):
 
 
 class LosesOneIn200(Counter):
-    """Counts everybody, but one answer in 200 is lost."""
+    """Counts everybody, but loses one answer in 200."""
 
     def visit(self) -> bytes:
         answer = super().visit()
@@ -189,7 +190,7 @@ class Failing(Counter):
 
 
 class Frozen(Counter):
-    """Freezes once, with all that is under way and all that comes meanwhile."""
+    """Freezes once, and answers nobody meanwhile."""
 
     frozen = 3.0
     until: float | None = None
@@ -213,7 +214,7 @@ class Late(Counter):
 
 
 class DiesOnce(Counter):
-    """Counts everybody, and dies under one of them, as a pod that is killed."""
+    """Counts everybody, but closes one connection without an answer, like a pod that is killed."""
 
     def visit(self) -> bytes:
         answer = super().visit()
@@ -265,7 +266,7 @@ class _Protocol(asyncio.Protocol):
 
 @asynccontextmanager
 async def serving(counter: Counter) -> AsyncIterator[str]:
-    """Serve it; its URL. A request is taken to come in one piece."""
+    """Serve a counter; its URL. Assumes that each request comes in one piece."""
     transports: set[asyncio.Transport] = set()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Protocol(counter, transports), "127.0.0.1", 0)
@@ -277,3 +278,9 @@ async def serving(counter: Counter) -> AsyncIterator[str]:
             for transport in transports:
                 transport.abort()
             await asyncio.sleep(0)
+
+
+async def checked(counter: Counter, *arguments: str) -> Result:
+    """Check a counter."""
+    async with serving(counter) as url:
+        return await check(url, *arguments)

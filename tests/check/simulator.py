@@ -1,4 +1,4 @@
-"""Histories of an honest counter: whatever fails around it, each is one that the promise allows."""
+"""Histories of an honest counter: whatever fails around it, the promise allows each of them."""
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
@@ -12,7 +12,7 @@ PODS = ("hello-a", "hello-b", "hello-c")
 
 
 class Fate(Enum):
-    """What befalls a request."""
+    """What happens to a request."""
 
     ANSWERED = "answered"
     READ = "a read, answered"
@@ -39,7 +39,7 @@ FAILURES = (Outcome.UNAVAILABLE, Outcome.RESET, Outcome.TIMEOUT, Outcome.CLOSED,
 
 
 def simulate(steps: Iterable[Step]) -> Iterator[Record]:
-    """Count as the steps say; times equal by chance are as likely as the gaps are short."""
+    """Count as the steps say; the shorter the gaps, the more events happen at the same time."""
     now, number, epoch = 10**6, 0, "epoch1"
     for index, (gap, lead, lag, fate) in enumerate(steps):
         now += gap
@@ -63,7 +63,7 @@ def simulate(steps: Iterable[Step]) -> Iterator[Record]:
 def random_steps(
     random: Random, length: int, gap: int = 3, spread: int = 100, failures: float = 0.05
 ) -> Iterator[Step]:
-    """Mostly answered visits, with a read in ten and failures of every kind."""
+    """Mostly answered visits, one read in ten, and failures of every kind."""
     unlucky = (Fate.REFUSED, Fate.LOST, Fate.COUNTED, Fate.LATE, Fate.READ_LOST)
     chance = random.random
     for _ in range(length):

@@ -1,4 +1,4 @@
-"""The canary tells a real Prometheus what it sees, and the right alert fires for each fault."""
+"""A real Prometheus scrapes the canary, and the right alert fires for each fault."""
 
 import asyncio
 import os
@@ -23,14 +23,14 @@ from tests.support.proxy import Proxy
 
 ALERTS = Path(__file__).parents[2] / "manifests/components/canary-alerts"
 QUIET = float(os.environ.get("QUIET", "15"))
-"""Seconds without a fault; more of them, by hand."""
+"""Seconds without a fault; set it higher by hand."""
 LOST = 'hello_check_visits_total{outcome!~"answered|interrupted"}'
 """The visits that got no number, by what became of them."""
 
 
 @asynccontextmanager
 async def service(*pods: Hello) -> AsyncIterator[str]:
-    """One address for several pods, each connection to the next one; its URL."""
+    """One address for several pods, which take connections in turn; its URL."""
     turns = cycle(pods)
 
     class Service(Proxy):
@@ -49,7 +49,7 @@ async def get(url: str) -> str:
 
 @asynccontextmanager
 async def canary(url: str) -> AsyncIterator[tuple[Process, int]]:
-    """Let a canary visit; its process and its port."""
+    """Start a canary; its process and its port."""
     port = free_port()
     process = await start(url, "--watch", "--alone", f"--metrics-port={port}")
 
@@ -70,7 +70,7 @@ async def canary(url: str) -> AsyncIterator[tuple[Process, int]]:
 
 @asynccontextmanager
 async def watched(url: str, directory: Path) -> AsyncIterator[Prometheus]:
-    """Let a canary visit, and Prometheus watch it."""
+    """Start a canary, and a Prometheus that scrapes it."""
     async with (
         canary(url) as (_, port),
         prometheus(directory, plain_rules(ALERTS, directory), {"targets": [f"127.0.0.1:{port}"]}) as watching,
@@ -165,7 +165,7 @@ async def test_the_canary_tells_what_it_sees_and_ends_with_the_verdict_of_the_wh
         r"^hello_check_repeated_total 0.0$",
         r"^hello_check_disrupted_seconds_total \d",
         r"^hello_check_longest_gap_seconds 0.\d",
-        r'^hello_check_latency_seconds_bucket\{le="0.1"\} \d',
+        r'^hello_check_latency_seconds_bucket\{le="10.0"\} [1-9]',
         r"^hello_check_last_answer_timestamp_seconds 1.*e\+09$",
     ):
         assert re.search(words, told, re.MULTILINE), (words, told)

@@ -1,4 +1,4 @@
-"""Whatever happens to its connections, a client sends each request once, and says what became of it."""
+"""A client sends each request once, whatever happens to its connection, and records what became of it."""
 
 import asyncio
 import socket
@@ -44,7 +44,7 @@ UNHARMED = ("answer", "continue", "busy", "error", "greeting without number")
 
 
 class Cutter:
-    """A counter that cuts connections, each time after it has received a request; `behaviour` says how."""
+    """A counter that misbehaves after it has received a request; `behaviour` says how."""
 
     def __init__(self, behaviour: Callable[[], str]) -> None:
         self.behaviour = behaviour
@@ -110,7 +110,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def run(site: Site, requests: int | None, records: list[Record] | None = None, **options: Any) -> list[Record]:
-    """Run a load, by four visits at a time over fresh connections; that a slow machine stood still is no record."""
+    """Run a load, by default with four clients and fresh connections; standstills of a slow machine are left out."""
     told = [] if records is None else records
 
     def keep(record: Record, *_: int) -> None:
@@ -143,7 +143,7 @@ async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -
 
 
 def now_and_then(bad: list[str], share: float) -> Callable[[], str]:
-    """Behave well at first, then badly in a share of the cases."""
+    """Behave well at first, then badly in a share of cases."""
 
     def behaviours() -> Iterator[str]:
         random = Random(3)
@@ -218,7 +218,7 @@ async def test_an_open_loop_takes_turns_between_fresh_connections_and_a_few_kept
     cutter, records = Cutter(lambda: "answer"), list[Record]()
 
     def found_one_open() -> int:
-        """How many visits over kept connections did, at the least."""
+        """The least number of visits over kept connections that did."""
         return sum(not (record.read and record.labels.kept) for record in records) - cutter.opened
 
     async with serving(cutter) as site:
@@ -247,7 +247,7 @@ async def test_ipv6_is_spoken() -> None:
 
 @pytest.fixture
 def tls(certificate: Path) -> ssl.SSLContext:
-    """Of a server with this certificate."""
+    """The context of a server with this certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     return context
@@ -292,7 +292,7 @@ async def test_an_address_that_swallows_everything_costs_no_visit() -> None:
 
 @contextmanager
 def swallowing(port: int) -> Iterator[str]:
-    """An address of this machine whose port takes no connection and refuses none: its queue is full."""
+    """An address of this machine whose port neither accepts nor refuses connections, since its backlog is full."""
     host = "127.0.0.2"
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())

@@ -1,4 +1,4 @@
-"""`hello check` as a user meets it: real servers, its words, its exit status."""
+"""`hello check` as a user meets it: real servers, its output, its exit status."""
 
 import asyncio
 import json
@@ -26,6 +26,7 @@ from tests.check.servers import (
     Lossy,
     Skipped,
     Wiped,
+    checked,
     http,
     serving,
 )
@@ -39,7 +40,7 @@ S = 10**9
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of one good answer."""
+    """A log of one correct answer."""
     file = tmp_path / "log"
     file.write_text(ANSWERED)
     return file
@@ -74,8 +75,7 @@ async def test_pods_on_the_memory_store_count_each_for_itself_and_it_says_so(hel
 
 
 async def test_each_url_must_answer() -> None:
-    async with serving(Counter()) as url:
-        outcome = await check(url, f"http://127.0.0.1:{free_port()}/")
+    outcome = await checked(Counter(), f"http://127.0.0.1:{free_port()}/")
     assert outcome.status == 2
     assert one_line(outcome.errors)
     assert "no answer" in outcome.errors
@@ -89,8 +89,7 @@ async def test_what_is_not_a_hello_cannot_be_judged(answer: bytes) -> None:
         def read(self) -> bytes:
             return answer
 
-    async with serving(Stranger()) as url:
-        outcome = await check(url)
+    outcome = await checked(Stranger())
     assert outcome.status == 2
     assert one_line(outcome.errors)
     assert "not a hello" in outcome.errors
@@ -147,8 +146,7 @@ async def test_bad_input_is_told_apart_from_a_broken_promise(arguments: tuple[st
 
 
 async def test_a_disk_that_is_full_is_told_after_the_verdict() -> None:
-    async with serving(Counter()) as url:
-        outcome = await check(url, "--log", "/dev/full")
+    outcome = await checked(Counter(), "--log", "/dev/full")
     assert outcome.status == 2
     assert outcome.output.splitlines()[-1].startswith("Promise kept: 1,000 visitors")
     assert one_line(outcome.errors)
@@ -210,8 +208,7 @@ async def test_a_visit_for_which_the_system_allows_no_file_is_not_sent(limit: st
 
 async def test_a_log_is_judged_as_the_run_was(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
-    async with serving(Skipped(50)) as url:
-        ran = await check(url, "--requests=100", "--alone", "--json", "--log", log)
+    ran = await checked(Skipped(50), "--requests=100", "--alone", "--json", "--log", log)
     again = await check("--judge", log, "--alone", "--json")
     assert ran.status == again.status == 1
     assert again.report == ran.report
@@ -328,8 +325,7 @@ async def test_a_fault_of_its_own_is_no_verdict(log: Path) -> None:
     ("allowed", "status"), [("0", 1), ("4", 1), ("5", 0), ("0.4%", 1), ("0.5%", 0), ("100%", 0), ("0%", 1)]
 )
 async def test_what_may_be_lost_can_be_told(allowed: str, status: int) -> None:
-    async with serving(LosesOneIn200()) as url:
-        outcome = await check(url, "--allow-lost", allowed)
+    outcome = await checked(LosesOneIn200(), "--allow-lost", allowed)
     assert outcome.status == status
     assert ("more than the" if status else "within the") in outcome.output
     assert f"5 of 1,000 visits (0.5 %){'' if status else ', as allowed'}" in outcome.output.splitlines()[-1]
@@ -343,17 +339,15 @@ async def test_an_allowance_that_is_none_is_refused(allowed: str) -> None:
 
 
 async def test_too_few_answers_are_no_verdict() -> None:
-    async with serving(Counter()) as url:
-        enough = await check(url, "--requests=100", "--at-least=100")
-        too_few = await check(url, "--requests=99", "--at-least=100")
+    enough = await checked(Counter(), "--requests=100", "--at-least=100")
+    too_few = await checked(Counter(), "--requests=99", "--at-least=100")
     assert enough.status == 0
     assert too_few.status == 2
     assert too_few.output.splitlines()[-1] == "Too little seen: 99 answers, and 100 were asked for."
 
 
 async def test_of_one_visit_no_more_is_claimed_than_it_shows() -> None:
-    async with serving(Counter()) as url:
-        outcome = await check(url, "--requests=1")
+    outcome = await checked(Counter(), "--requests=1")
     assert outcome.status == 0
     exact, lost, _, repeated, enough, last = outcome.output.splitlines()[-6:]
     assert [exact, lost, repeated, enough, last] == [
@@ -397,8 +391,7 @@ async def test_three_thousand_pods_of_a_day_are_read() -> None:
             body = {"count": number, "epoch": self.epoch, "pods": pods}
             return http(200, json.dumps(body).encode(), Cache_Control="no-store")
 
-    async with serving(Old()) as url:
-        outcome = await check(url, "--requests=20")
+    outcome = await checked(Old(), "--requests=20")
     assert outcome.status == 0, outcome
 
 
@@ -421,7 +414,7 @@ async def test_a_url_that_loses_visits_is_named() -> None:
     counter = Counter()
 
     class Sharing(Counter):
-        """Counts with the other, and loses every other visit before it is counted."""
+        """Shares the other's count, and loses every other visit before it is counted."""
 
         def visit(self) -> bytes:
             self.visits += 1
@@ -439,8 +432,7 @@ async def test_a_url_that_loses_visits_is_named() -> None:
 
 
 async def test_on_a_kept_connection_a_loss_is_that_of_the_pod_that_had_answered() -> None:
-    async with serving(LosesOneIn200()) as url:
-        outcome = await check(url, "--connections=kept", "--json")
+    outcome = await checked(LosesOneIn200(), "--connections=kept", "--json")
     assert outcome.report["pods"] == {"hello-a": {"made": 1000, "answered": 995, "lost": 5}}
 
 
@@ -525,14 +517,13 @@ async def test_a_watch_says_how_it_goes_now_and_then() -> None:
 
 
 async def test_answers_that_are_not_as_they_should_be_are_found() -> None:
-    async with serving(Careless(50)) as url:
-        outcome = await check(url, "--requests=100", "--connections=kept", "--json")
+    outcome = await checked(Careless(50), "--requests=100", "--connections=kept", "--json")
     assert outcome.status == 1
     assert outcome.kinds == {Kind.CONTRADICTION, Kind.CACHED, Kind.STORABLE, Kind.NO_NUMBER, Kind.NO_RETRY_AFTER}
 
 
 class BehindProxy(Counter):
-    """An honest counter behind a proxy that answers some visits itself, and adds headers."""
+    """An honest counter behind a proxy that answers some visits itself and adds headers."""
 
     def visit(self) -> bytes:
         answer = super().visit()
@@ -557,8 +548,7 @@ async def test_an_age_of_thousands_of_digits_is_above_0() -> None:
         def greeting(self, number: int, **headers: str) -> bytes:
             return super().greeting(number, Age="9" * 5_000, **headers)
 
-    async with serving(Aged()) as url:
-        outcome = await check(url, "--requests=20", "--json")
+    outcome = await checked(Aged(), "--requests=20", "--json")
     assert outcome.status == 1
     assert outcome.kinds == {Kind.CACHED}
 
@@ -568,8 +558,7 @@ async def test_a_run_that_nobody_answers_ends_early() -> None:
         def visit(self) -> bytes:
             return SILENCE
 
-    async with serving(Away()) as url:
-        outcome = await check(url, "--duration=600", "--rate=20", "--timeout=1")
+    outcome = await checked(Away(), "--duration=600", "--rate=20", "--timeout=1")
     assert outcome.status == 2
     assert one_line(outcome.errors)
     assert "ended early" in outcome.errors

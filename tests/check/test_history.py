@@ -1,4 +1,4 @@
-"""A log tells later exactly what the run saw."""
+"""A log holds exactly what the run saw."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The judgement accuses no honest counter, and finds every liar."""
+"""The judge accuses no honest counter, and finds every liar."""
 
 import json
 import subprocess
@@ -89,7 +89,7 @@ def test_a_million_honest_answers_with_failures_are_not_accused(tmp_path: Path) 
 
 
 def size(thing: Any, known: set[int]) -> int:
-    """How many objects it holds, however deep."""
+    """How many objects it holds, at any depth."""
     if id(thing) in known or isinstance(thing, int | str | type | FunctionType | None):
         return 0
     known.add(id(thing))
@@ -106,7 +106,7 @@ def size(thing: Any, known: set[int]) -> int:
 @pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.long
 def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None:
-    """Whatever happens again and again: failures, gaps, losses, silences, reads of shares, other visitors."""
+    """Though all this happens again and again: failures, gaps, losses, silences, reads of shares, other visitors."""
     judge, sizes = Judge(Rules(alone=alone, lost=Allowance(percent=100))), []
     random = Random(2)
     now = number = share = 0
@@ -130,6 +130,13 @@ def test_the_memory_of_the_judge_does_not_grow_with_the_run(alone: bool) -> None
         judge.verdict(over=False)
         sizes.append(size(judge, set()))
     assert max(sizes[8:]) < 1.1 * max(sizes[4:8])
+
+
+def test_beyond_two_thousand_pods_those_that_come_later_are_counted_together() -> None:
+    verdict = judged([visit(number, 2 * number, 2 * number + 1, pod=f"hello-{number}") for number in range(1, 2101)])
+    assert len(verdict.pods) == 2001
+    assert verdict.pods["others"] == 100
+    assert verdict.answered == 2100
 
 
 # ---- the liars: 10,000 visits, one lie
@@ -456,6 +463,11 @@ def test_a_number_that_a_pod_counted_and_nobody_got_was_repeated_and_is_no_broke
 def test_a_number_that_is_in_no_pods_share_was_skipped() -> None:
     verdict = judged([shares(10, 0, a=10), visit(11, 2, 3), visit(13, 4, 5), shares(13, 6, a=12)], alone=True)
     assert (verdict.repeated, kinds(verdict)) == (0, {Kind.SKIPPED})
+
+
+def test_what_pods_may_have_counted_before_their_shares_were_read_was_not_skipped() -> None:
+    verdict = judged([visit(1, 0, 1), visit(3, 2, 3), shares(3, 4, a=3)], alone=True)
+    assert (verdict.repeated, kinds(verdict)) == (1, set())
 
 
 def test_a_visit_of_unknown_outcome_explains_a_number_before_a_repetition_does() -> None:

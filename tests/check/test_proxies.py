@@ -1,4 +1,4 @@
-"""With a real nginx or Varnish on the way, honest counters are not accused, and what a proxy does is found."""
+"""Behind a real nginx or Varnish, honest counters are not accused, and what a proxy does is found."""
 
 import os
 import re
@@ -16,11 +16,11 @@ from tests.check.servers import SILENCE, Counter, DiesOnce, http, serving
 from tests.support.proxies import nginx, varnish
 
 DISOBEDIENT = "sub vcl_backend_response { set beresp.ttl = 10s; return (deliver); }"
-"""A cache that keeps what it must not (Cache-Control: no-store)."""
+"""A cache that ignores Cache-Control: no-store."""
 
 
 class Unlucky(Counter):
-    """Is honest, but now and then a visit fails, counted or not, as if a pod had died or been busy."""
+    """Honest, but now and then a visit fails, counted or not, as if a pod had died or was busy."""
 
     def __init__(self, failing: float) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ PROXIES: dict[str, Callable[[str, Path], AbstractAsyncContextManager[str]]] = {
     "varnish": varnish,
 }
 VISITS = int(os.environ.get("VISITS", "2000"))
-"""More of them, by hand."""
+"""Set it higher by hand."""
 
 
 @pytest.mark.parametrize("name", PROXIES)

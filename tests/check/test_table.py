@@ -1,4 +1,4 @@
-"""The table of README.md: what `hello check` says of each liar and each lossy server, and how it exits."""
+"""The table of README.md: what `hello check` says of each liar and each lossy server, and its exit status."""
 
 import asyncio
 import re
@@ -26,6 +26,7 @@ from tests.check.servers import (
     Swapped,
     TwoCounters,
     Wiped,
+    checked,
     serving,
 )
 from tests.support.proxies import nginx
@@ -55,25 +56,24 @@ DUE = "--requests=1010", "--rate=100", "--alone", "--timeout=60"
 
 
 async def row(server: type[Counter], clients: int, name: str) -> str:
-    """Visit it; its line of the table."""
-    async with serving(server(505)) as url:
-        return line(name, await check(url, "--requests=1010", f"--clients={clients}", "--alone", "--connections=kept"))
+    """The line of a server in the table."""
+    options = "--requests=1010", f"--clients={clients}", "--alone", "--connections=kept"
+    return line(name, await checked(server(505), *options))
 
 
 async def due_row(server: type[Counter], name: str) -> str:
-    """Visit it at a rate."""
-    async with serving(server(505)) as url:
-        return line(name, await check(url, *DUE))
+    """The line of a server that is visited at a rate."""
+    return line(name, await checked(server(505), *DUE))
 
 
 async def repeated_row(directory: Path) -> str:
-    """Visit it through nginx, which sends a request again when a server dies under it."""
+    """The line of a server behind nginx, which repeats a request when the server dies."""
     async with serving(DiesOnce(505)) as url, nginx(url, directory) as proxy:
         return line("is killed once, behind nginx", await check(proxy, "--requests=1010", "--alone"))
 
 
 async def stopped_row() -> str:
-    """Stop the checker for 5 s."""
+    """The line of a checker that is stopped for 5 s."""
     async with serving(counter := Counter(505)) as url:
         process = await start(url, *DUE)
         await counter.visited(300)
@@ -103,5 +103,5 @@ async def test_the_readme_has_the_table_of_what_is_said_of_each(tmp_path: Path) 
 
 
 def timeless(text: str) -> str:
-    """Without what a slow machine makes of seconds."""
+    """Without the seconds, which depend on the machine."""
     return re.sub(r"\d+\.\d (of \d+\.\d )?s", "some s", text)

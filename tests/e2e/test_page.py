@@ -16,8 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_the_page_lives_on_while_every_pod_is_replaced(
     window: Callable[..., Awaitable[Window]],  # noqa: F811
 ) -> None:
-    here = await window()
-    here.broken = True
+    here = await window(broken=True)
     url = await asyncio.to_thread(make, "url")
     before = await asyncio.to_thread(total, url)
     await here.open(url)

@@ -56,20 +56,22 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def window(browser: Browser) -> AsyncIterator[Windows]:
-    """Makes windows, each of another visitor: `await window(color_scheme="dark")`.
+    """Makes windows, each of another visitor, which open a URL: `await window(url, color_scheme="dark")`.
 
-    One `beside` another is of the same visitor.
+    One `beside` another is of the same visitor. `broken` lets servers fail.
     """
     windows: list[Window] = []
     async with AsyncExitStack() as stack:
 
-        async def make(*, beside: Window | None = None, **options: Any) -> Window:
+        async def make(url: str = "", *, beside: Window | None = None, broken: bool = False, **options: Any) -> Window:
             if beside:
                 context = beside.page.context
             else:
                 context = await browser.new_context(**options)
                 stack.push_async_callback(context.close)
-            windows.append(Window(await context.new_page()))
+            windows.append(Window(await context.new_page(), broken=broken))
+            if url:
+                await windows[-1].open(url)
             return windows[-1]
 
         yield make

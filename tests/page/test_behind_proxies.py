@@ -24,8 +24,7 @@ async def test_the_page_works_under_a_prefix_without_a_slash(
     pods: list[Hello], tmp_path: Path, window: Windows
 ) -> None:
     async with nginx(pods[0].url, tmp_path) as url:
-        here = await window()
-        await here.open(f"{url}/bare?from=here")
+        here = await window(f"{url}/bare?from=here")
         await here.counts(number := await here.number())
         assert await here.page.evaluate("getComputedStyle(document.body).margin") == "0px", "it has its style"
         await here.counts(await pods[1].visit())
@@ -37,8 +36,7 @@ async def test_the_page_works_under_a_prefix_without_a_slash(
 async def test_try_again_stays_under_the_prefix(hello: MakeHello, tmp_path: Path, window: Windows) -> None:
     server = await hello("--store", "redis://127.0.0.1:1", "--deadline", "0.2").start()
     async with nginx(server.url, tmp_path) as url:
-        here = await window()
-        here.broken = True
+        here = await window(broken=True)
         assert (await here.open(f"{url}/bare")).status == 503
         async with here.page.expect_navigation():
             await here.page.click("text=Try again")
@@ -65,8 +63,7 @@ async def test_a_page_whose_stream_is_held_back_asks_for_the_count(
     pods: list[Hello], window: Windows, tmp_path: Path, proxy: Proxy, path: str
 ) -> None:
     async with proxy(pods[0].url, tmp_path) as url:
-        here = await window()
-        await here.open(url + path)
+        here = await window(url + path)
         await here.shows("#stream", "no live stream: asking every 2 s")
         await here.shows("#news", "No live stream comes through: this page asks for the count instead.")
         await here.counts(await here.number())

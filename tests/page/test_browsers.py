@@ -80,8 +80,7 @@ async def test_a_polling_page_shows_an_outage_of_the_store(
     hello: MakeHello, redis_server: RedisServer, window: Windows
 ) -> None:
     server = await (await hello("--store", redis_server.url, "--deadline", "0.5").start()).ready()
-    here = await window()
-    here.broken = True
+    here = await window(broken=True)
     await here.page.add_init_script(without("EventSource"))
     await here.open(server.url)
     await here.counts(1)

@@ -40,8 +40,7 @@ async def watched_by(server: Hello, number: int) -> None:
 
 
 async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[Hello], window: Windows) -> None:
-    here = await window()
-    await here.open(pods[0].url)
+    here = await window(pods[0].url)
     number = await here.number()
     await here.counts(number)
     await here.page.goto("about:blank")
@@ -55,16 +54,14 @@ async def test_the_back_button_counts_nobody_and_the_page_lives_on(pods: list[He
 
 
 async def test_without_javascript_the_number_is_there(pods: list[Hello], window: Windows) -> None:
-    here = await window(java_script_enabled=False)
-    await here.open(pods[0].url)
+    here = await window(pods[0].url, java_script_enabled=False)
     assert await here.number() == await total(pods[0])
     await expect(here.page.locator("#live")).to_be_hidden()
 
 
 async def test_markup_in_a_name_is_shown_as_text(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url, "--pod", NAMED_MARKUP).start()).ready()
-    here = await window()
-    await here.open(server.url)
+    here = await window(server.url)
     await here.counts(1)
     assert await here.page.text_content("#greeter") == NAMED_MARKUP
     assert await here.page.text_content(".pod") == NAMED_MARKUP
@@ -78,9 +75,7 @@ async def test_pods_come_and_go(hello: MakeHello, redis_server: RedisServer, win
     await asyncio.gather(one.start(), two.start())
     await asyncio.gather(one.ready(), two.ready())
     async with Service(one, two) as service:
-        here = await window()
-        here.broken = True
-        await here.open(service.url)
+        here = await window(service.url, broken=True)
         await here.shows("#stream", "live from")
         greeter = await here.page.inner_text("#greeter")
         watched = (await here.page.inner_text("#stream")).removeprefix("live from ")
@@ -105,9 +100,7 @@ async def test_a_pod_that_leaves_hands_its_watchers_over(hello: MakeHello, redis
     one, two = (hello("--store", redis.url, "--pod", pod, "--drain", "600") for pod in ("pod-1", "pod-2"))
     await asyncio.gather(one.start(), two.start())
     async with Service(one) as service:
-        here = await window()
-        here.broken = True
-        await here.open(service.url)
+        here = await window(service.url, broken=True)
         await here.shows("#stream", "live from pod-1")
         service.servers = [two]
         one.signal(SIGTERM)
@@ -119,8 +112,7 @@ async def test_a_pod_that_leaves_hands_its_watchers_over(hello: MakeHello, redis
 async def test_a_silent_stream_is_replaced(hello: MakeHello, pods: list[Hello], window: Windows) -> None:
     frozen = await hello("--store", "memory:", "--pod", "pod-1").start()
     async with Service(frozen) as service:
-        here = await window()
-        await here.open(service.url)
+        here = await window(service.url)
         await here.shows("#stream", "live from pod-1")
         service.servers = [pods[1]]
         frozen.signal(SIGSTOP)
@@ -130,17 +122,14 @@ async def test_a_silent_stream_is_replaced(hello: MakeHello, pods: list[Hello], 
 
 async def test_redis_goes_away_and_comes_back(hello: MakeHello, redis_server: RedisServer, window: Windows) -> None:
     server = await (await hello("--store", redis_server.url, "--deadline", "2").start()).ready()
-    here = await window()
-    here.broken = True
-    await here.open(server.url)
+    here = await window(server.url, broken=True)
     await here.counts(1)
     redis_server.kill()
     await here.shows("#trouble", "The store is not answering: Redis.")
     await here.accessible()
     await here.screenshot("redis-away")
     assert await here.total() == 1
-    late = await window()
-    late.broken = True
+    late = await window(broken=True)
     assert (await late.open(server.url)).status == 503
     await late.shows("#you", "You were not counted")
     await late.shows("#trouble", "The store is not answering")
@@ -160,8 +149,7 @@ async def test_the_page_warns_of_a_wipe(hello: MakeHello, redis_server: RedisSer
     server = await (await hello("--store", redis_server.url).start()).ready()
     for _ in range(3):
         await server.visit()
-    here = await window()
-    await here.open(server.url)
+    here = await window(server.url)
     await here.counts(4)
     await redis_server.call("FLUSHALL")
     made = await here.visit()
@@ -181,8 +169,7 @@ async def test_the_page_warns_of_a_distrusted_store(
 ) -> None:
     server = await (await hello("--store", redis_server.url).start()).ready()
     await server.visit()
-    here = await window()
-    await here.open(server.url)
+    here = await window(server.url)
     await here.counts(2)
     await redis_server.call("HSET", "{hello}", "count", 1)
     await here.shows("#trouble", "Counting has stopped: the store was rolled back")
@@ -191,8 +178,7 @@ async def test_the_page_warns_of_a_distrusted_store(
 
 async def test_a_hundred_visits_spread_over_the_pods(pods: list[Hello], window: Windows) -> None:
     async with Service(*pods) as service:
-        here = await window()
-        await here.open(service.url)
+        here = await window(service.url)
         await here.counts(before := await here.number())
         await here.page.keyboard.press("Tab")
         await expect(here.page.locator("#visit")).to_be_focused()
@@ -214,8 +200,7 @@ async def test_the_page_notices_pods_that_count_separately(hello: MakeHello, win
     servers = [hello("--store", "memory:", "--pod", pod) for pod in ("pod-1", "pod-2")]
     await asyncio.gather(*(server.start() for server in servers))
     async with Service(*servers) as service:
-        here = await window()
-        await here.open(service.url)
+        here = await window(service.url)
         await here.shows("#alone", "Each pod counts for itself: this count is in the memory of pod pod-")
         await here.visit()
         await here.shows("#visited", re.compile(r"Number \d+ came twice: from pod-\d and from pod-\d\."))
@@ -225,8 +210,7 @@ async def test_the_page_notices_pods_that_count_separately(hello: MakeHello, win
 
 async def test_keep_visiting_visits_ten_times_a_second_until_stopped(pods: list[Hello], window: Windows) -> None:
     async with Service(*pods) as service:
-        here = await window()
-        await here.open(service.url)
+        here = await window(service.url)
         await here.counts(before := await here.number())
         began = await here.page.evaluate("performance.now()")
         await here.page.get_by_role("button", name="Keep visiting").click()
@@ -250,9 +234,7 @@ async def test_keep_visiting_visits_ten_times_a_second_until_stopped(pods: list[
 
 
 async def test_slow_and_lost_visits_are_drawn_as_such(pods: list[Hello], window: Windows) -> None:
-    here = await window()
-    here.broken = True
-    await here.open(pods[0].url)
+    here = await window(pods[0].url, broken=True)
     await here.counts(await here.number())
     held: list[Route] = []
 
@@ -286,8 +268,7 @@ async def test_a_rollout_shows_in_the_marks(hello: MakeHello, redis: RedisServer
     )
     await old.start()
     async with Service(old) as service:
-        here = await window()
-        await here.open(service.url)
+        here = await window(service.url)
         await here.shows("#where", "version old, node node-7")
         await here.shows("#stream", "live from pod-old")
         await here.page.click("#keep")
@@ -339,8 +320,7 @@ async def test_windows_that_open_streams_at_once_settle_on_one(pods: list[Hello]
 
 async def test_a_message_that_comes_late_is_no_outage(pods: list[Hello], window: Windows) -> None:
     async with Service(pods[0]) as service:
-        here = await window()
-        here.broken = True
+        here = await window(broken=True)
         await here.page.route("**/events", lambda route: route.abort(), times=1)
         await here.open(service.url)
         await here.shows("#stream", "reconnecting")
@@ -371,8 +351,7 @@ async def test_the_buttons_are_in_sight_however_many_pods_there_were(
         await store.commit(replace(FIRST, client=f"{number:032}", pod=f"hello-world-7d9c8b6f5d-{number:05}"))
     await store.close()
     server = await hello("--store", redis_server.url).start()
-    here = await window(viewport=viewport)
-    await here.open(server.url)
+    here = await window(server.url, viewport=viewport)
     await expect(here.page.locator("#pods tr")).to_have_count(31)
     await expect(here.page.locator("#keep")).to_be_in_viewport(ratio=1)
 
@@ -380,8 +359,7 @@ async def test_the_buttons_are_in_sight_however_many_pods_there_were(
 @pytest.mark.parametrize(("name", "viewport"), [("phone", PHONE), ("desktop", DESKTOP)])
 async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, viewport: object) -> None:
     async with Service(*pods) as service:
-        here = await window(viewport=viewport, reduced_motion="reduce")
-        await here.open(service.url)
+        here = await window(service.url, viewport=viewport, reduced_motion="reduce")
         await here.counts(await here.number())
         await here.visit()
         await here.shows("#visited", "No number came twice.")
@@ -394,8 +372,7 @@ async def test_axe_finds_nothing(pods: list[Hello], window: Windows, name: str, 
 
 
 async def test_screen_readers_do_not_read_every_count(pods: list[Hello], window: Windows) -> None:
-    here = await window()
-    await here.open(pods[0].url)
+    here = await window(pods[0].url)
     await here.counts(await here.number())
     await here.page.evaluate("""() => {
         window.said = 0;
@@ -409,8 +386,7 @@ async def test_screen_readers_do_not_read_every_count(pods: list[Hello], window:
 
 
 async def test_nothing_moves_if_the_user_prefers_reduced_motion(pods: list[Hello], window: Windows) -> None:
-    here = await window(reduced_motion="reduce")
-    await here.open(pods[0].url)
+    here = await window(pods[0].url, reduced_motion="reduce")
     await here.counts(await here.number())
     bar = here.page.locator(".bar i").first
     assert await bar.evaluate("bar => getComputedStyle(bar).transitionDuration") == "0s"

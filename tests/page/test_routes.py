@@ -87,8 +87,7 @@ async def test_the_page_its_stream_and_a_check_come_through(
     pods: list[Hello], tmp_path: Path, window: Windows, components: list[str], path: str
 ) -> None:
     async with nginx(pods[0].url, tmp_path, locations(*components)) as url:
-        here = await window()
-        await here.open(url + path)
+        here = await window(url + path)
         await here.counts(await here.number())
         number = await pods[1].visit()
         await here.counts(number)

@@ -202,7 +202,7 @@ async def test_a_number_for_a_connection_that_was_just_lost_does_not_keep_it(con
             (transport,) = port.connections
             protocol: Any = transport.get_protocol()
             transport.abort()
-            protocol.leave().set_result(Visit(2, "epoch"))
+            protocol.visit.set_result(Visit(2, "epoch"))
             await asyncio.sleep(0.01)
             store.open.set()
         assert not any(port.connections.resting)

@@ -26,9 +26,9 @@ def chromium() -> str | None:
 class Window:
     """A page of the server under test. `broken` says that the test lets servers fail, so that requests may."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, *, broken: bool = False) -> None:
         self.page = page
-        self.broken = False
+        self.broken = broken
         self.requested: list[str] = []
         self.complaints: list[str] = []
         page.on("request", lambda request: self.requested.append(request.url))

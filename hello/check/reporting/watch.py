@@ -17,10 +17,10 @@ from hello.check.reporting.text import answer_line, around, broken, latency, los
 from hello.output import tell
 
 TICK = 0.5  # seconds between two looks
-RATE = 50.0  # visits a second, unless told
-EVERY = 10.0  # seconds between two lines that only say how it goes
+RATE = 50.0  # visits a second by default
+EVERY = 10.0  # seconds between two summaries
 HOUR = 3600.0
-NEWS = 10_000  # that are told at once
+NEWS = 10_000  # reported at once
 
 
 async def progress(judge: Judge) -> None:

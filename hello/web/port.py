@@ -9,7 +9,7 @@ from aiohttp.web import BaseRequest, Server, StreamResponse
 from hello.limits import Limits
 from hello.logs import AccessLog
 from hello.web.connection import Connection
-from hello.web.connections import HEADER_FIELDS, HEADER_SIZE, LINGERING, Connections
+from hello.web.connections import HEADER_SIZE, LINGERING, Connections
 from hello.web.fast_path import FastConnection
 from hello.web.greeting import Greetings
 from hello.web.routes import Handler
@@ -37,7 +37,6 @@ class Port:
             lingering_time=LINGERING,
             max_line_size=HEADER_SIZE,
             max_field_size=HEADER_SIZE,
-            max_headers=HEADER_FIELDS,
             auto_decompress=False,  # nobody reads a body
             access_log=access_log,
             access_log_class=AccessLog,

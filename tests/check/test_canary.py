@@ -85,12 +85,15 @@ async def watched(url: str, directory: Path) -> AsyncIterator[Prometheus]:
 
 async def alerted(watching: Prometheus, name: str) -> None:
     """Wait for an alert; no other may fire."""
+    fired: set[str] = set()
 
     async def fires() -> bool:
-        return bool(await watching.firing())
+        nonlocal fired
+        fired = await watching.firing()
+        return bool(fired)
 
     await until(fires, name)
-    assert await watching.firing() == {name}
+    assert fired == {name}
 
 
 @pytest.fixture

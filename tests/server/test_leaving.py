@@ -115,6 +115,7 @@ async def test_waiting_visitors_are_served_before_the_server_leaves(
 
     responses = await asyncio.gather(*visitors)
     assert sorted(int(response.headers["hello-count"]) for response in responses) == [1, 2, 3, 4, 5, 6]
+    assert {response.headers["connection"] for response in responses} == {"close"}
     await left_well(server)
 
 

@@ -77,16 +77,12 @@ LAST = b"GET / HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n"
         ([LAST + fields(10, HEADER_SIZE) + b"\r\n"], [431]),
         ([LAST + fields(10, HEADER_SIZE)], [431]),
         ([LAST, fields(5, 10_000), fields(5, 10_000)], [431]),
-        ([b"\r\n\r\n", b"\r\n" + LAST + fields(10, HEADER_SIZE)], [431]),
         ([GET, GET, LAST + fields(10, HEADER_SIZE)], [200, 200, 431]),
-        ([GET + LAST, fields(10, HEADER_SIZE + 100)], [200, 431]),
-        ([HEAD + b"Content-Length: 3\r\n\r\nabc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
         ([HEAD + b"Content-Length: 3\r\n\r\na", b"bc", LAST + fields(10, HEADER_SIZE)], [200, 431]),
         ([LAST + fields(HEADER_FIELDS + 1, 2000) + b"\r\n"], [431]),
         ([LAST + fields(HEADER_FIELDS + 1, 2000)], [431]),
         ([LAST + b"X: " + b"a" * (HEADER_SIZE - len(LAST) - 7) + b"\r\n\r\n"], [200]),
         ([LAST + b"X: " + b"a" * (HEADER_SIZE - len(LAST) - 6) + b"\r\n\r\n"], [431]),
-        ([LAST + b"X: " + b"a" * HEADER_SIZE], [431]),
         ([LAST + b"X: " + b"a" * 300_000], [431]),
         ([b"GET /" + b"a" * 16_000 + b" HTTP/1.1\r\nHost: hello\r\nConnection: close\r\n\r\n"], [404]),
         ([b"GET /" + b"a" * HEADER_SIZE], [414]),
@@ -98,7 +94,7 @@ async def test_a_header_has_at_most_16_kb_and_64_fields(server: Hello, pieces: l
 
 
 BODIES = [
-    ("Content-Length: 1", [b"a"], True),
+    (f"Content-Length: {len(GET)}", [GET], True),
     (f"Content-Length: {BODY_SIZE}", [b"a" * (BODY_SIZE // 2)] * 2, True),
     (f"Content-Length: {BODY_SIZE}", [GET * (BODY_SIZE // len(GET) + 1), b""], True),
     (f"Content-Length: {BODY_SIZE + 1}", [b"a" * BODY_SIZE, b"a"], False),
@@ -169,12 +165,8 @@ GARBAGE = [
     b"GET /?" + b"a" * 5000 + b" HTTP/1.1\r\nHost: a\r\nReferer: " + b"b" * 5000 + b"\r\n\r\n",
     b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nabc",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
     b"GET /events HTTP/1.0\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-    b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
-    b"\x00" * 100,
 ]
 
 

@@ -94,6 +94,10 @@ class Request:
         return self.visit.done() and not self.visit.cancelled() and not self.visit.exception()
 
 
+async def joined(process: Process) -> Visit:
+    return await process.counter.join()
+
+
 async def copy_of(store: Store) -> Callable[[], Coroutine[object, object, None]]:
     """Copy a store's data; what comes back puts the copy in its place."""
     match store:
@@ -136,14 +140,32 @@ def is_lost(visit: Visit, reading: Reading) -> bool:
     return visit.epoch > reading.epoch or (visit.epoch == reading.epoch and visit.number > reading.count)
 
 
+def end_wait(process: Process) -> None:
+    """Let so much time pass that a process waits no longer in the roll call that it knows of."""
+    assert isinstance(process.wire.store, RedisStore)
+    process.wire.store._wait_end = 0  # noqa: SLF001
+
+
+async def has_looked(server: RedisServer, process: Process, answer: "asyncio.Task[None]") -> None:
+    """Wait until a process waits in the roll call of Redis' present run, or need not wait."""
+    lines = await server.lines("INFO", "server")
+    run = next(line.removeprefix("run_id:") for line in lines if line.startswith("run_id:"))
+    store = process.wire.store
+    assert isinstance(store, RedisStore)
+    while not answer.done() and store._waits_in != run:  # noqa: SLF001
+        await asyncio.sleep(0.001)
+
+
 class Promise(RuleBasedStateMachine):
     """Each rule is one thing that happens; after each, the promise is checked over all answers so far."""
 
-    def __init__(self, make: Callable[[], Store]) -> None:
+    def __init__(self, make: Callable[[], Store], redis_server: RedisServer | None = None) -> None:
         super().__init__()
         self.make = make
         self.loop = asyncio.new_event_loop()
         self.store = make()
+        self.redis_server = redis_server
+        self.restarts = 0
         self.step = 0
         self.sent: list[Batch] = []
         self.processes: list[Process] = []
@@ -212,11 +234,8 @@ class Promise(RuleBasedStateMachine):
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
     def visit(self, which: int, visitors: int) -> None:
-        async def visit(process: Process) -> Visit:
-            return await process.counter.join()
-
         async def come(process: Process) -> list[asyncio.Task[Visit]]:
-            return [self.loop.create_task(visit(process)) for _ in range(visitors)]
+            return [self.loop.create_task(joined(process)) for _ in range(visitors)]
 
         if process := self.some(which):
             sent = self.step
@@ -331,14 +350,62 @@ class Promise(RuleBasedStateMachine):
     def take_a_copy(self) -> None:
         self.copy = self.do(copy_of(self.store))
 
-    @rule(to=st.integers(0, 5))
+    def come(self, process: Process) -> asyncio.Task[Visit]:
+        visit = asyncio.create_task(joined(process))
+        self.requests.append(Request(process, self.step - 1, visit))
+        return visit
+
+    async def count_one_more(self, process: Process) -> None:
+        """Let a process give a number that no other one sees."""
+        visit = self.come(process)
+        while not visit.done():
+            if process.wire.waiting:
+                await self.answer(process, None)
+            await asyncio.sleep(0)
+
+    async def restart_twice(self, redis_server: RedisServer, process: Process) -> None:
+        """Restart Redis, and again while a process waits for the others to say what they saw; then all say it."""
+        for each in self.processes:
+            self.come(each)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        answers: list[asyncio.Task[None]] = []
+        await self.store.close()  # it connects again
+        for _ in range(2):
+            redis_server.kill()
+            await asyncio.gather(*answers)
+            await redis_server.start()
+            end_wait(process)  # of the run before: so much time has passed
+            while not process.wire.waiting:
+                await asyncio.sleep(0)
+            answers = [asyncio.create_task(self.answer(process, None))]
+            await has_looked(redis_server, process, answers[0])
+        for other in self.processes:
+            if other is not process and other.wire.waiting:
+                answers.append(asyncio.create_task(self.answer(other, None)))
+                await has_looked(redis_server, other, answers[-1])
+        for other in self.processes:  # the dead are waited for
+            end_wait(other)
+        await asyncio.gather(*answers)
+
+    @rule(which=WHICH, to=st.integers(0, 5))
     @precondition(lambda self: self.copy is not None)
-    def put_the_copy_back(self, to: int) -> None:
-        """Everybody says what was seen; then a person begins a new epoch."""
+    def put_the_copy_back(self, which: int, to: int) -> None:
+        """Everybody says what was seen, as after a restart; then a person begins a new epoch."""
 
         async def restore() -> None:
             assert self.copy
-            await self.copy()
+            if self.redis_server and self.processes and not self.restarts:
+                self.restarts += 1
+                process, other = (self.processes[number % len(self.processes)] for number in (which, which + 1))
+                for each in process, other:  # the store must know them before, or cannot wait for them
+                    await self.count_one_more(each)
+                self.copy = await copy_of(self.store)
+                await self.count_one_more(other)
+                await self.copy()
+                await self.restart_twice(self.redis_server, process)
+            else:
+                await self.copy()
             for process in self.processes:
                 with suppress(RefusedError):
                     await process.counter.read()
@@ -361,7 +428,9 @@ class Promise(RuleBasedStateMachine):
         assert len({visit for _, visit in acked}) == len(acked), "given twice"
         present = [visit.number for _, visit in acked if visit.epoch == reading.epoch]
         assert max(present, default=0) <= reading.count, "forgotten"
-        assert len(present) <= reading.count - reading.began <= len(self.requests), "not exact"
+        sent = {(batch.client, batch.sequence): batch.n for batch in self.sent if batch.epoch == reading.epoch}
+        received = min(len(self.requests), sum(sent.values()))
+        assert len(present) <= reading.count - reading.began <= received, "not exact"
         for first, one in acked:
             for second, other in acked:
                 if first.answered is not None and first.answered <= second.sent:
@@ -396,7 +465,7 @@ def promise(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable
             yield lambda: Promise(lambda: EtcdStore(url))
         case _:
             server = asyncio.run(RedisServer(tmp_path / "redis").start())
-            yield lambda: Promise(lambda: RedisStore(server.url))
+            yield lambda: Promise(lambda: RedisStore(server.url), server)
             server.kill()
 
 

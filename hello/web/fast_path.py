@@ -58,12 +58,15 @@ class FastConnection(Connection):
 
     def _answer(self, visit: asyncio.Future[Visit]) -> None:
         self.visit = None
-        if visit.cancelled() or self._transport.is_closing():
+        if visit.cancelled():
             return
+        outcome: Visit | RefusedError
         try:
-            self._tell(visit.result())
+            outcome = visit.result()
         except RefusedError as error:
-            self._tell(error)
+            outcome = error
+        if not self._transport.is_closing():
+            self._tell(outcome)
 
     def _tell(self, outcome: Visit | RefusedError) -> None:
         """Write the answer, then idle or go on with what has arrived meanwhile."""

@@ -1,6 +1,7 @@
 """The fast path answers as the other one does."""
 
 import asyncio
+import gc
 import re
 import socket
 import struct
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hello.counting.counter import Counter
-from hello.counting.queue import Visit
+from hello.counting.queue import RefusedError, Visit
 from hello.metrics import Metrics
 from hello.server import loop_factory
 from hello.stores import Store
@@ -190,7 +191,10 @@ async def test_only_visitors_who_stay_get_the_answers(connect: Connect) -> None:
     assert figure(metrics, "hello_abandoned_numbers_total") == 1
 
 
-async def test_a_number_for_a_connection_that_was_just_lost_does_not_keep_it(connect: Connect) -> None:
+@pytest.mark.parametrize("refused", [False, True])
+async def test_an_outcome_for_a_connection_that_was_just_lost_goes_to_nobody(
+    connect: Connect, caplog: pytest.LogCaptureFixture, refused: bool
+) -> None:
     store = Gate()
     async with counter_over(store, Metrics()).running() as counter:
         port = port_over(counter)
@@ -201,11 +205,17 @@ async def test_a_number_for_a_connection_that_was_just_lost_does_not_keep_it(con
             await until(lambda: has_batches(store, 2), "it is in flight")
             (transport,) = port.connections
             protocol: Any = transport.get_protocol()
+            if refused:
+                protocol.visit.set_exception(RefusedError("unavailable", "away"))
             transport.abort()
-            protocol.visit.set_result(Visit(2, "epoch"))
+            if not refused:
+                protocol.visit.set_result(Visit(2, "epoch"))
+            del protocol
             await asyncio.sleep(0.01)
             store.open.set()
         assert not any(port.connections.resting)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def has_batches(store: Gate, number: int) -> bool:

@@ -24,15 +24,20 @@ NEWS = 10_000  # reported at once
 
 
 async def progress(judge: Judge) -> None:
-    """Show the answers and losses so far, on one line of the terminal."""
+    """Show the answers and losses so far on one line of the terminal, which another message may overwrite."""
     try:
         while True:
             await asyncio.sleep(TICK)
-            verdict = judge.verdict(over=False)
-            with suppress(OSError):
-                click.echo(f"\r{verdict.answered:,} answered, {verdict.lost:,} lost", err=True, nl=False)
+            _show(judge, "\r")
     finally:
-        tell("")
+        _show(judge, "\n")
+
+
+def _show(judge: Judge, end: str) -> None:
+    verdict = judge.verdict(over=False)
+    if verdict.due:
+        with suppress(OSError):
+            click.echo(f"{verdict.answered:,} answered, {verdict.lost:,} lost{end}", err=True, nl=False)
 
 
 class Watch:

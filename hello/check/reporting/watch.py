@@ -14,7 +14,6 @@ from hello.check.judging.judge import Judge
 from hello.check.judging.losses import Silence
 from hello.check.judging.shares import Repeat
 from hello.check.reporting.text import answer_line, around, broken, latency, lost_line, repeat_line, summary
-from hello.output import tell
 
 TICK = 0.5  # seconds between two looks
 RATE = 50.0  # visits a second by default

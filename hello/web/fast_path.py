@@ -50,7 +50,7 @@ class FastConnection(Connection):
         self._is_busy, self._greeting = True, greeting
         self._await(None)
         try:
-            self.visit = greeting.join()
+            self.visit = self._greetings.join()
         except RefusedError as error:
             self._tell(error)
         else:
@@ -70,7 +70,7 @@ class FastConnection(Connection):
 
     def _tell(self, outcome: Visit | RefusedError) -> None:
         """Write the answer, then idle or go on with what has arrived meanwhile."""
-        closes = self._greeting.leaving.is_set() or (self._is_half_closed and not self._held)
+        closes = self._greetings.leaving.is_set() or (self._is_half_closed and not self._held)
         self._is_busy = False
         self._await(self._connections.resting)
         self._transport.write(self._greeting.answer(outcome, closes))

@@ -24,10 +24,7 @@ STAYS, CLOSES = b"\r\n", b"Connection: close\r\n\r\n"
 class Greeting:
     """Answers visits with one content type. All but the number and the time is made once an epoch."""
 
-    def __init__(self, counter: Counter, visits: Visits, leaving: asyncio.Event, content_type: str) -> None:
-        self.join = counter.join
-        self.leaving = leaving
-        """Once it is set, each answer closes its connection."""
+    def __init__(self, visits: Visits, content_type: str) -> None:
         self._visits = visits
         self._content_type = content_type
         self._epoch: str | None = None
@@ -76,13 +73,15 @@ class Greetings:
     """Finds the greeting for a plain visit: a complete `GET /` without a body, over kept-alive HTTP/1.1."""
 
     def __init__(self, counter: Counter, visits: Visits, leaving: asyncio.Event) -> None:
-        self._leaving = leaving
+        self.join = counter.join
+        self.leaving = leaving
+        """Once it is set, each answer closes its connection."""
         self._parser = make_parser()
-        self._greetings = {kind: Greeting(counter, visits, leaving, kind) for kind in (TEXT, HTML, JSON)}
+        self._greetings = {kind: Greeting(visits, kind) for kind in (TEXT, HTML, JSON)}
 
     def find(self, header: bytes) -> Greeting | None:
         """Return None unless this is exactly one plain visit."""
-        if header.find(END) != len(header) - len(END) or len(header) > HEADER_SIZE or self._leaving.is_set():
+        if header.find(END) != len(header) - len(END) or len(header) > HEADER_SIZE or self.leaving.is_set():
             return None
         try:
             messages = self._parser.feed_data(header)[0]

@@ -234,12 +234,12 @@ class Promise(RuleBasedStateMachine):
 
     @rule(which=WHICH, visitors=st.integers(1, 3))
     def visit(self, which: int, visitors: int) -> None:
-        async def come(process: Process) -> list[asyncio.Task[Visit]]:
-            return [self.loop.create_task(joined(process)) for _ in range(visitors)]
+        async def come(process: Process) -> None:
+            for _ in range(visitors):
+                self.come(process)
 
         if process := self.some(which):
-            sent = self.step
-            self.requests += [Request(process, sent, visit) for visit in self.do(come(process))]
+            self.do(come(process))
 
     @rule(which=WHICH)
     def hang_up(self, which: int) -> None:

@@ -213,6 +213,7 @@ class Load:
             if since is not None and monotonic_ns() - since > limit * 1e9:
                 self.gave_up = True
                 self.stop()
+                return
 
 
 async def _resolve(site: Site) -> list[Address]:
